@@ -1,0 +1,54 @@
+"""The errors that this package raises on purpose: one line each, fit to be shown to a user."""
+
+
+class DepthAnythingError(Exception):
+    """Base of every error that a caller may want to catch.
+
+    The message says what came, what was expected, where, and what to do about it.
+
+    Attributes:
+        reason: a short stable word for counting (diagnostics), for example ``bad_step``.
+    """
+
+    reason = "error"
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class CameraError(DepthAnythingError):
+    """A camera model that cannot be used: uncalibrated, unknown distortion, wrong size."""
+
+    reason = "camera"
+
+
+class ImageError(DepthAnythingError):
+    """A picture that cannot be decoded or has the wrong shape."""
+
+    reason = "image"
+
+
+class SourceError(DepthAnythingError):
+    """A file or folder of pictures, LiDAR points or calibration that cannot be read."""
+
+    reason = "source"
+
+
+class ModelError(DepthAnythingError):
+    """An unknown model, device or precision, or a network whose answer is not a number."""
+
+    reason = "model"
+
+
+class CheckpointError(DepthAnythingError):
+    """Weights that are missing, damaged, unsafe, or that belong to another model."""
+
+    reason = "checkpoint"
+
+
+class ParameterError(DepthAnythingError):
+    """A parameter with a value that is out of range or unknown."""
+
+    reason = "parameter"

@@ -1,0 +1,46 @@
+"""Undistort pictures once and for all frames of a camera."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap
+
+
+class Rectifier:
+    """Turn pictures of a distorted camera into those of its rectified pinhole.
+
+    The maps are computed once, so keep the object from frame to frame.
+
+    Attributes:
+        source: the camera of the pictures that come in.
+        camera: ``source.rectified()``, the camera of the pictures that go out.
+        valid: bool (height, width), False where a rectified pixel saw nothing.
+    """
+
+    def __init__(self, source: Camera) -> None:
+        self.source = source
+        self.camera = source.rectified()
+        self._map_x, self._map_y, self.valid = source.rectification_maps()
+
+    def rectify(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the rectified picture, uint8 (height, width, 3), black where nothing was seen."""
+        return np.asarray(
+            cv2.remap(rgb, self._map_x, self._map_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0)),
+            np.uint8,
+        )
+
+    def rectify_depth(self, depth: DepthMap) -> DepthMap:
+        """Return a depth map of the source camera on the rectified grid, for comparisons.
+
+        Nearest neighbour, for depth is not to be mixed across edges. R turns the optical axis, so
+        Z changes with it: Z' = Z · (R · ray), third component.
+        """
+        pixels = np.stack((self._map_x, self._map_y), axis=-1).astype(np.float64)
+        turned = self.source.unproject(pixels) @ np.array(self.source.R).reshape(3, 3)[2]
+        near = cv2.remap(depth.depth_m, self._map_x, self._map_y, cv2.INTER_NEAREST)
+        rectified = np.where(self.valid, near * turned, np.nan).astype(np.float32)
+        return DepthMap(rectified, self.camera)

@@ -1,0 +1,59 @@
+"""Install depth_anything_ros: an ament_python package, and an ordinary pip package as well."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "depth_anything_ros"
+SHARE = f"share/{NAME}"
+
+
+def data_files() -> list[tuple[str, list[str]]]:
+    """List what ROS looks for in the share folder: marker, manifest, launch and config files."""
+    files = [("share/ament_index/resource_index/packages", [f"resource/{NAME}"])]
+    files.append((SHARE, ["package.xml"]))
+    for folder in ("launch", "config"):
+        files.append((f"{SHARE}/{folder}", sorted(str(p) for p in Path(folder).glob("*.*"))))
+    return files
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Metric depth and point clouds from one camera, for ROS 2",
+    license="Apache-2.0",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"]},
+    data_files=data_files(),
+    python_requires=">=3.10",
+    zip_safe=True,
+    # What rosdep gives (rclpy, messages, cv_bridge, numpy, OpenCV, YAML) stands in package.xml;
+    # without a ROS distribution, pip_ros/ brings the same from PyPI.
+    install_requires=[
+        "setuptools",
+        "torch>=2.6",  # below, weights_only=True does not protect (CVE-2025-32434)
+        "timm>=1.0.12",
+        "safetensors>=0.4",
+        "huggingface_hub>=0.24",
+    ],
+    extras_require={
+        "demo": ["imgviz>=1.7", "rosbags>=0.10"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "transformers>=4.46",
+            "rosbags>=0.10",
+            "imgviz>=1.7",
+            "mypy>=1.11",
+            "ruff>=0.8",
+            "types-PyYAML",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            f"depth_node = {NAME}.nodes.depth_node:main",
+            f"player_node = {NAME}.nodes.player_node:main",
+            f"depth_anything = {NAME}.tools.command:main",
+        ]
+    },
+)

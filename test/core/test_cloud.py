@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.cloud import BackProjector, depth_edges, write_ply
+from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.errors import CameraError, ImageError
+
+CAMERA = Camera(8, 6, (10.0, 0, 3.5, 0, 12.0, 2.5, 0, 0, 1))
+
+
+def constant(depth_m=2.0):
+    return DepthMap(np.full((6, 8), depth_m, np.float32), CAMERA)
+
+
+def test_a_wall_becomes_the_plane_z():
+    cloud = BackProjector(CAMERA).project(constant())
+    assert (cloud.height, cloud.width, cloud.is_dense, cloud.has_color) == (6, 8, True, False)
+    assert cloud.points.flags.c_contiguous and cloud.points.dtype == np.float32
+    np.testing.assert_allclose(cloud.xyz[0, 0], [2 * -3.5 / 10, 2 * -2.5 / 12, 2], rtol=1e-6)
+    np.testing.assert_allclose(cloud.xyz[5, 7], [2 * 3.5 / 10, 2 * 2.5 / 12, 2], rtol=1e-6)
+
+
+def test_distortion_is_honoured_ray_by_ray():
+    camera = Camera(8, 6, CAMERA.K, (-0.2, 0.05, 0, 0))
+    cloud = BackProjector(camera).project(DepthMap(np.full((6, 8), 3.0, np.float32), camera))
+    u, v = np.meshgrid(np.arange(8), np.arange(6))
+    np.testing.assert_allclose(camera.project(cloud.xyz), np.stack((u, v), axis=-1), atol=1e-4)
+
+
+def test_colours_are_packed_as_pcl_reads_them():
+    rgb = np.zeros((6, 8, 3), np.uint8)
+    rgb[1, 2] = (10, 20, 30)
+    cloud = BackProjector(CAMERA).project(constant(), rgb)
+    assert cloud.points.shape == (6, 8, 4)
+    assert cloud.points[1, 2, 3:].view(np.uint32)[0] == 0x000A141E
+    np.testing.assert_array_equal(cloud.rgb, rgb)
+
+
+def test_unknown_and_far_pixels_are_nan_or_gone():
+    depth = constant()
+    depth.depth_m[0, 0], depth.depth_m[2, 3] = np.nan, np.inf
+    projector = BackProjector(CAMERA)
+    organized = projector.project(depth)
+    assert not organized.is_dense
+    assert np.isnan(organized.xyz[0, 0]).all() and np.isnan(organized.xyz[2, 3]).all()
+    dense = projector.project(depth, organized=False)
+    assert (dense.height, dense.width, dense.is_dense) == (1, 46, True)
+    assert np.isfinite(dense.points).all()
+    keep = np.isfinite(organized.xyz[..., 2])
+    np.testing.assert_array_equal(dense.xyz[0], organized.xyz[keep])
+    assert dense.points.flags.c_contiguous
+
+
+def test_a_cloud_of_nothing_is_empty():
+    cloud = BackProjector(CAMERA).project(constant(np.nan), organized=False)
+    assert (cloud.height, cloud.width) == (1, 0)
+
+
+@pytest.mark.parametrize("stride", [2, 3, 10])
+def test_stride_takes_every_nth_pixel(stride):
+    depth = DepthMap(np.arange(1, 49, dtype=np.float32).reshape(6, 8), CAMERA)
+    rgb = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    whole = BackProjector(CAMERA).project(depth, rgb)
+    strided = BackProjector(CAMERA, stride).project(depth, rgb)
+    np.testing.assert_array_equal(strided.points, whole.points[::stride, ::stride])
+
+
+def test_a_step_loses_the_pixels_on_both_sides():
+    depth = np.full((5, 9), 2.0, np.float32)
+    depth[:, 5:] = 3.0
+    expected = np.zeros((5, 9), bool)
+    expected[:, 4:6] = True
+    np.testing.assert_array_equal(depth_edges(depth, 0.4), expected)
+    # (3 - 2) / 2 is not more than 0.5.
+    assert not depth_edges(depth, 0.5).any()
+
+
+def test_edges_beside_sky_and_unknown():
+    depth = np.array([[2, 2, np.inf, np.inf, np.nan, 5, 5]], np.float32)
+    np.testing.assert_array_equal(
+        depth_edges(depth, 0.05), [[False, True, True, False, False, False, False]]
+    )
+
+
+def test_a_floor_survives_and_flying_pixels_go():
+    camera = Camera.from_hfov(160, 120, 60)
+    rows = np.arange(120) - camera.K[5]
+    floor = np.where(rows > 8, camera.K[4] * 1.0 / np.maximum(rows, 1e-6), 20.0)
+    depth = np.repeat(floor[:, None], 160, axis=1).astype(np.float32)
+    depth[40:80, 60:100] = 1.5  # a box, with a bridge of two flying pixels at its left
+    depth[40:80, 58], depth[40:80, 59] = 8.0, 4.0
+    cloud = BackProjector(camera).project(DepthMap(depth, camera), edge_jump=0.05)
+    kept = np.isfinite(cloud.xyz[..., 2])
+    assert not kept[41:79, 58:60].any()
+    assert kept[41:79, 62:98].all()
+    assert kept[100:].all()  # the near floor
+
+
+def test_mismatches_are_refused():
+    projector = BackProjector(CAMERA)
+    with pytest.raises(CameraError, match="make a BackProjector for its camera"):
+        projector.project(DepthMap(np.ones((5, 8), np.float32)))
+    with pytest.raises(CameraError, match="not of this camera"):
+        other = CAMERA.cropped(0, 0, 8, 6)
+        moved = Camera(8, 6, (11.0, *other.K[1:]))
+        projector.project(DepthMap(np.ones((6, 8), np.float32), moved))
+    with pytest.raises(ImageError, match=r"got uint8 \(6, 7, 3\)"):
+        projector.project(constant(), np.zeros((6, 7, 3), np.uint8))
+    with pytest.raises(ImageError, match="stride must be 1 or more, got 0"):
+        BackProjector(CAMERA, 0)
+
+
+def test_ply_holds_the_finite_points(tmp_path):
+    depth = constant()
+    depth.depth_m[0, 0] = np.nan
+    rgb = np.full((6, 8, 3), (1, 2, 3), np.uint8)
+    cloud = BackProjector(CAMERA).project(depth, rgb)
+    path = tmp_path / "cloud.ply"
+    assert write_ply(path, cloud, "from a test") == 47
+    header, body = path.read_bytes().split(b"end_header\n", 1)
+    assert header.startswith(b"ply\nformat binary_little_endian 1.0\ncomment from a test\n")
+    assert b"element vertex 47" in header
+    kind = [("xyz", "<f4", 3), ("rgb", "u1", 3)]
+    vertices = np.frombuffer(body, kind)
+    np.testing.assert_array_equal(vertices["xyz"], cloud.xyz.reshape(-1, 3)[1:])
+    assert (vertices["rgb"] == (1, 2, 3)).all()

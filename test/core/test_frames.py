@@ -1,0 +1,61 @@
+import logging
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.frames import FrameSource
+
+
+def picture(level):
+    return np.full((24, 32, 3), level, np.uint8)
+
+
+def levels(source):
+    return [int(frame.bgr[0, 0, 0]) for frame in source]
+
+
+def test_a_picture_a_folder_and_a_sequence(tmp_path):
+    for level in (2, 10, 1):
+        cv2.imwrite(str(tmp_path / f"frame_{level:d}.png"), picture(level))
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert levels(FrameSource(str(tmp_path / "frame_10.png"))) == [10]
+    assert levels(FrameSource(str(tmp_path))) == [1, 10, 2]  # in name order
+    sequence = FrameSource(str(tmp_path / "frame_%d.png"))
+    assert levels(sequence) == [1, 2, 10]  # in number order
+    assert levels(sequence) == [1, 2, 10]  # again
+    assert next(iter(sequence)).name == str(tmp_path / "frame_1.png")
+
+
+def test_a_video(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (32, 24))
+    assert writer.isOpened()
+    for level in (50, 100, 200):
+        writer.write(picture(level))
+    writer.release()
+    source = FrameSource(str(path))
+    assert source.is_video
+    np.testing.assert_allclose(levels(source), [50, 100, 200], atol=3)
+    assert [frame.name.rsplit("#")[-1] for frame in source] == ["0", "1", "2"]
+
+
+def test_a_broken_picture_is_left_out_and_said(tmp_path, caplog):
+    cv2.imwrite(str(tmp_path / "a.png"), picture(7))
+    (tmp_path / "b.png").write_bytes(b"broken")
+    with caplog.at_level(logging.ERROR):
+        assert levels(FrameSource(str(tmp_path))) == [7]
+    assert "b.png is not a picture" in caplog.text
+
+
+def test_nothing_to_play_says_what_was_looked_for(tmp_path):
+    with pytest.raises(SourceError, match="a picture in the folder"):
+        FrameSource(str(tmp_path))
+    with pytest.raises(SourceError, match=r"files numbered as x_%04d\.png"):
+        FrameSource(str(tmp_path / "x_%04d.png"))
+    with pytest.raises(SourceError, match="nothing to play at"):
+        FrameSource(str(tmp_path / "gone.mp4"))
+    (tmp_path / "b.png").write_bytes(b"broken")
+    with pytest.raises(SourceError, match="no frame can be read"):
+        list(FrameSource(str(tmp_path)))
