@@ -32,9 +32,9 @@ setup(
     install_requires=[
         "setuptools",
         "torch>=2.6",  # below, weights_only=True does not protect (CVE-2025-32434)
-        "timm>=1.0.12",
+        "timm>=1.0.21",
         "safetensors>=0.4",
-        "huggingface_hub>=0.24",
+        "huggingface_hub>=0.34",
     ],
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],

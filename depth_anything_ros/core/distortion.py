@@ -180,7 +180,8 @@ def _tilt_homography(tau_x: float, tau_y: float) -> Array:
     about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     r = about_y @ about_x
-    return np.array([[r[2, 2], 0, -r[0, 2]], [0, r[2, 2], -r[1, 2]], [0, 0, 1]]) @ r
+    keep_z = np.array([[r[2, 2], 0, -r[0, 2]], [0, r[2, 2], -r[1, 2]], [0, 0, 1]])
+    return np.asarray(keep_z @ r, np.float64)
 
 
 def _homography(matrix: Array, xy: Array) -> Array:

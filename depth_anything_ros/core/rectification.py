@@ -25,13 +25,16 @@ class Rectifier:
         self.source = source
         self.camera = source.rectified()
         self._map_x, self._map_y, self.valid = source.rectification_maps()
+        self._unseen = ~self.valid
 
     def rectify(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the rectified picture, uint8 (height, width, 3), black where nothing was seen."""
-        return np.asarray(
-            cv2.remap(rgb, self._map_x, self._map_y, cv2.INTER_LINEAR, borderValue=(0, 0, 0)),
-            np.uint8,
+        # Replicated, so that the outer half of a border pixel is not mixed with black.
+        picture = cv2.remap(
+            rgb, self._map_x, self._map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+        picture[self._unseen] = 0
+        return np.asarray(picture, np.uint8)
 
     def rectify_depth(self, depth: DepthMap) -> DepthMap:
         """Return a depth map of the source camera on the rectified grid, for comparisons.

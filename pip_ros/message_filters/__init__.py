@@ -154,7 +154,7 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
             time = stamp if hasattr(stamp, "nanoseconds") else Time.from_msg(stamp)
             return cast(int, time.nanoseconds)
         if self.allow_headerless:
-            return ROSClock().now().nanoseconds
+            return cast(int, ROSClock().now().nanoseconds)
         get_logger("message_filters_approx").warning(
             f"dropped a {type(msg).__name__}: it has no header.stamp to synchronize by; "
             "allow_headerless=True takes the time of arrival instead"

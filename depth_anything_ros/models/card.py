@@ -1,0 +1,74 @@
+"""The facts of one model: what its network is made of, what it answers, whose weights it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["relative", "metric"]
+Output = Literal["relu", "sigmoid"]
+Four = tuple[int, int, int, int]
+Channels = tuple[float, float, float]
+
+# Mean and standard deviation of ImageNet's RGB values in 0-1, as DINOv2 and all of its heads use.
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One row of the zoo. Another checkpoint is another row, not another class.
+
+    Attributes:
+        name: the zoo name, which is what the user writes as ``model``.
+        family: the network that the other fields are arguments of.
+        kind: ``relative`` answers a DisparityMap, ``metric`` a DepthMap.
+        encoder: the encoder's size in words, for messages ("Small").
+        width: channels of a token, by which a checkpoint of another size is recognised.
+        timm_id: the encoder's name in timm.
+        timm_overrides: keyword arguments that change that encoder, as pairs.
+        tapped_layers: the four blocks (from 0) whose tokens the decoder takes.
+        features: channels of the decoder's fusion blocks.
+        out_channels: channels of the four reassembled feature maps.
+        output: what follows the last convolution: ``relu``, or ``sigmoid`` times max_depth_m.
+        max_depth_m: the depth that a sigmoid of 1 means. It belongs to the checkpoint: another
+            value rescales every answer. None for a relative model.
+        licence: SPDX identifier of the licence of the weights, not of this package.
+        hub_repo: the official weights on the Hugging Face hub; "" where none were released.
+        hub_file: the file in hub_repo.
+        sha256: hash of hub_file; "" where no trusted source for it is known.
+        input_size: length in pixels that the shorter side of the picture is resized to.
+        multiple: both sides of the network's input are multiples of it (the patch size).
+        mean, std: of RGB in 0-1, subtracted and divided by.
+    """
+
+    name: str
+    family: str
+    kind: Kind
+    encoder: str
+    width: int
+    timm_id: str
+    tapped_layers: Four
+    features: int
+    out_channels: Four
+    output: Output
+    max_depth_m: float | None
+    licence: str
+    hub_repo: str = ""
+    hub_file: str = ""
+    sha256: str = ""
+    timm_overrides: tuple[tuple[str, Any], ...] = ()
+    input_size: int = 518
+    multiple: int = 14
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
+
+    @property
+    def commercial(self) -> bool:
+        """Whether the licence of the weights allows commercial use."""
+        return "-NC" not in self.licence
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is a tiny model for tests, which user listings leave out."""
+        return self.name.startswith("test_")

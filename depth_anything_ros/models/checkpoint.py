@@ -1,0 +1,257 @@
+"""Read a file of weights and put them into a network; every way to fail is one clear error."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.layouts import StateDict, to_ours
+from depth_anything_ros.models.provenance import check_claims
+from depth_anything_ros.models.zoo import CARDS
+
+_log = logging.getLogger(__name__)
+
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_ZIP = b"PK\x03\x04"  # torch.save since 1.6
+_PICKLE = b"\x80"  # torch.save before, and any other pickle
+# Wrappers that trainers put around the weights, outermost first wherever they nest.
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
+# What torch's reader lets through on a damaged or crafted file: it has no error of its own.
+_READ_ERRORS = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
+
+
+def checkpoint_file(path: Path, card: ModelCard) -> Path:
+    """Return the file of weights: the path, or the known file in a folder.
+
+    Raises:
+        CheckpointError: (``not_found``).
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(
+            f"there is no file {path}; give the path of a checkpoint, or leave weights empty to "
+            f"take {card.hub_file or 'the official file'} from the hub cache",
+            reason="not_found",
+        )
+    wanted = [name for name in (card.hub_file, *_FOLDER_FILES) if name]
+    for name in wanted:
+        if (path / name).is_file():
+            return path / name
+    raise CheckpointError(
+        f"folder {path} has none of {', '.join(wanted)}; give the path of the file of weights",
+        reason="not_found",
+    )
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a ``.safetensors`` file or of one that torch.save wrote.
+
+    The content decides, not the suffix. Nothing in the file is executed. Wrappers
+    (``{"model": ...}``) and the ``module.`` of data-parallel training are taken off.
+
+    Returns:
+        Name to tensor, on the CPU, mapped from the file where its format allows.
+
+    Raises:
+        CheckpointError: ``not_found``, ``not_a_checkpoint``, ``unsafe`` (code in it), or
+            ``damaged``.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror}", reason="not_found"
+        ) from error
+    if head[8:9] == b"{":
+        loaded = _read_safetensors(path)
+    elif head.startswith((_ZIP, _PICKLE)):
+        loaded = _read_torch(path, mapped=head.startswith(_ZIP))
+    else:
+        raise CheckpointError(
+            f"{path} is not a checkpoint: {_describe(path, head)}", reason="not_a_checkpoint"
+        )
+    return _unwrap(loaded, path)
+
+
+def _describe(path: Path, head: bytes) -> str:
+    """Say what a file is that is no checkpoint, and what to do."""
+    start = head.lstrip().lower()
+    if not head:
+        return "it is empty; fetch it again"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer to the real file; run git lfs pull, or download the file"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page, perhaps of a failed download; fetch the file itself"
+    return (
+        f"its {path.stat().st_size} bytes begin with {head[:8]!r}; expected a .safetensors file, "
+        f"or one that torch.save wrote"
+    )
+
+
+def _damaged(path: Path, error: BaseException) -> CheckpointError:
+    return CheckpointError(
+        f"{path} ({path.stat().st_size} bytes) is damaged or cut short; fetch it again "
+        f"({_first_line(error)})",
+        reason="damaged",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _read_safetensors(path: Path) -> object:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_torch(path: Path, mapped: bool) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors ({_refused(error)}), so it was refused and nothing in "
+            f"it was executed; use a file that holds tensors only, best a .safetensors",
+            reason="unsafe",
+        ) from error
+    except _READ_ERRORS as error:
+        raise _damaged(path, error) from error
+
+
+def _refused(error: pickle.UnpicklingError) -> str:
+    """Find in torch's page of advice what it would not load."""
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return f"it would run {code[1]}"
+    detail = re.search(r"WeightsUnpickler error: (.+)", str(error))
+    return detail[1] if detail else _first_line(error)
+
+
+def _unwrap(loaded: object, path: Path) -> StateDict:
+    """Take off wrappers and prefixes; check that names and tensors remain."""
+    while isinstance(loaded, Mapping):
+        inner = [loaded[name] for name in _WRAPPERS if isinstance(loaded.get(name), Mapping)]
+        if not inner:
+            break
+        loaded = inner[0]
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise CheckpointError(
+            f"{path} holds {type(loaded).__name__} instead of named tensors", reason="no_tensors"
+        )
+    state = {str(name).removeprefix("module."): values for name, values in loaded.items()}
+    other = [name for name, values in state.items() if not _is_weight(values)]
+    if other:
+        raise CheckpointError(
+            f"{path} holds {len(other)} entries that are not floating-point tensors: {_few(other)}",
+            reason="no_tensors",
+        )
+    return state
+
+
+def _is_weight(values: object) -> bool:
+    return isinstance(values, Tensor) and values.is_floating_point()
+
+
+def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
+    """Fill a network from a file, or from the known file in a folder.
+
+    The layout (official, ``-hf``, or this package's own) is recognised by its names. The
+    network is unchanged where this raises.
+
+    Raises:
+        CheckpointError: as checkpoint_file, read_state_dict and check_claims, and
+            ``unknown_layout``, ``other_size``, ``missing_keys``, ``unexpected_keys`` or
+            ``wrong_shapes``.
+    """
+    file = checkpoint_file(path, card)
+    check_claims(file, card)
+    found = read_state_dict(file)
+    state = to_ours(found)
+    if state is None:
+        raise CheckpointError(
+            f"{file} is not a checkpoint of {card.family}: its {len(found)} names begin with "
+            f"{_few(list(found))}; expected pretrained.* and depth_head.*, or "
+            f"backbone.* and neck.*",
+            reason="unknown_layout",
+        )
+    expected = network.state_dict()
+    _check_size(state, card, file)
+    _check_names(state, expected, card, file)
+    _check_shapes(state, expected, card, file)
+    network.load_state_dict(state)
+    _log.info("loaded %d tensors of %s from %s", len(state), card.name, file)
+
+
+def _check_size(state: StateDict, card: ModelCard, file: Path) -> None:
+    """Say so first where a checkpoint is of another size: all else follows from it."""
+    token = state.get("encoder.vit.cls_token")
+    width = card.width if token is None or token.ndim != 3 else token.shape[-1]
+    if width != card.width:
+        sizes = {known.width: f"a {known.encoder} checkpoint" for known in CARDS.values()}
+        raise CheckpointError(
+            f"{file} is {sizes.get(width, 'a checkpoint of no known size')} ({width} wide), and "
+            f"the model asked for, {card.name}, is {card.encoder} ({card.width}); choose the "
+            f"model that the weights belong to",
+            reason="other_size",
+        )
+
+
+def _check_names(
+    state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
+) -> None:
+    for reason, words, names in (
+        ("missing_keys", "lacks", [name for name in expected if name not in state]),
+        ("unexpected_keys", "has besides", [name for name in state if name not in expected]),
+    ):
+        if names:
+            raise CheckpointError(
+                f"{file} does not fit {card.name}: of {len(expected)} tensors it has "
+                f"{len(expected.keys() & state.keys())}, and {words} {len(names)}: {_few(names)}; "
+                f"it is incomplete, or of another model",
+                reason=reason,
+            )
+
+
+def _check_shapes(
+    state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
+) -> None:
+    wrong = [
+        f"{name} is {tuple(values.shape)}, expected {tuple(expected[name].shape)}"
+        for name, values in state.items()
+        if values.shape != expected[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{file} does not fit {card.name}: {len(wrong)} of {len(state)} tensors have another "
+            f"shape: {_few(wrong)}",
+            reason="wrong_shapes",
+        )
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,138 @@
+"""The DPT decoder: four feature maps of a vision transformer to one map (Ranftl et al. 2021).
+
+https://arxiv.org/abs/2103.13413, section 3 and supplementary A; the variant of Depth Anything,
+with no class token, no batch norm, and bilinear resizing with aligned corners throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from depth_anything_ros.models.card import Four, Output
+
+_HEAD_CHANNELS = 32
+
+
+def resize(maps: Tensor, height: int, width: int) -> Tensor:
+    """Resize (batch, channels, h, w) bilinearly with aligned corners; as is where it fits."""
+    if maps.shape[-2:] == (height, width):
+        return maps
+    return functional.interpolate(maps, (height, width), mode="bilinear", align_corners=True)
+
+
+class Reassemble(nn.Module):
+    """Tokens on one grid of patches to a pyramid of 4, 2, 1 and 1/2 times that grid."""
+
+    def __init__(self, width: int, channels: Four) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(nn.Conv2d(width, c, 1) for c in channels)
+        self.resample = nn.ModuleList(
+            (
+                nn.ConvTranspose2d(channels[0], channels[0], 4, stride=4),
+                nn.ConvTranspose2d(channels[1], channels[1], 2, stride=2),
+                nn.Identity(),
+                nn.Conv2d(channels[3], channels[3], 3, stride=2, padding=1),
+            )
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Reassemble four maps of (batch, width, rows, columns)."""
+        layers = zip(self.project, self.resample, maps, strict=True)
+        return [resample(project(tokens)) for project, resample, tokens in layers]
+
+
+class ResidualUnit(nn.Module):
+    """Two 3 x 3 convolutions, each after a ReLU, added to their input."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Refine (batch, features, height, width)."""
+        hidden = self.conv1(functional.relu(maps))
+        refined: Tensor = self.conv2(functional.relu(hidden)) + maps
+        return refined
+
+
+class Fusion(nn.Module):
+    """Add the skip connection of a level to what came from below, refine, and enlarge.
+
+    The lowest level has nothing below it, so it has no unit for a skip connection. Official
+    checkpoints hold weights for that unit all the same; nothing ever ran them.
+    """
+
+    def __init__(self, features: int, has_skip: bool) -> None:
+        super().__init__()
+        self.skip = ResidualUnit(features) if has_skip else None
+        self.refine = ResidualUnit(features)
+        self.project = nn.Conv2d(features, features, 1)
+
+    def forward(self, maps: Tensor, skip: Tensor | None, height: int, width: int) -> Tensor:
+        """Fuse (batch, features, h, w) with a skip of the same shape, to (.., height, width)."""
+        if self.skip is not None and skip is not None:
+            maps = maps + self.skip(skip)
+        # The official code enlarges, then projects. A 1 x 1 convolution and a bilinear resize
+        # (whose weights sum to 1) commute, and in this order it costs a quarter.
+        return resize(self.project(self.refine(maps)), height, width)
+
+
+class DptDecoder(nn.Module):
+    """Four feature maps to one value a pixel.
+
+    Args:
+        width: channels of the maps that come in.
+        features: channels of the fusion blocks.
+        out_channels: channels of the four levels of the pyramid.
+        output: ``relu``, or ``sigmoid`` for a share of the maximum depth.
+        patch_size: pixels a side of what one token stands for.
+    """
+
+    def __init__(
+        self, width: int, features: int, out_channels: Four, output: Output, patch_size: int
+    ) -> None:
+        super().__init__()
+        self.reassemble = Reassemble(width, out_channels)
+        self.level = nn.ModuleList(
+            nn.Conv2d(c, features, 3, padding=1, bias=False) for c in out_channels
+        )
+        self.fusion = nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
+        self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
+        self.head2 = nn.Conv2d(features // 2, _HEAD_CHANNELS, 3, padding=1)
+        self.head3 = nn.Conv2d(_HEAD_CHANNELS, 1, 1)
+        self.output = output
+        self.patch_size = patch_size
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Decode.
+
+        Args:
+            maps: four of (batch, width, rows, columns).
+
+        Returns:
+            float32 (batch, rows * patch_size, columns * patch_size), 0 or more.
+        """
+        rows, columns = maps[0].shape[-2:]
+        pyramid = [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
+        sizes = [(2 * pyramid[0].shape[-2], 2 * pyramid[0].shape[-1])]
+        sizes += [(level.shape[-2], level.shape[-1]) for level in pyramid[:3]]
+        fused = pyramid[3]
+        for index in (3, 2, 1, 0):
+            fused = self.fusion[index](fused, pyramid[index], *sizes[index])
+        fused = resize(self.head1(fused), rows * self.patch_size, columns * self.patch_size)
+        return self._answer(functional.relu(self.head2(fused)))
+
+    def _answer(self, hidden: Tensor) -> Tensor:
+        """Apply the last convolution and the output rule, in float32 whatever came before.
+
+        A 16-bit value near 10 m has steps of 6 cm (bfloat16) or 8 mm (float16): they would be
+        seen as terraces in the cloud.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            values: Tensor = self.head3(hidden.float())[:, 0]
+            return values.relu() if self.output == "relu" else values.sigmoid()

@@ -1,0 +1,158 @@
+"""From a picture to a depth or disparity map."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.errors import CameraError, ModelError
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.checkpoint import load_weights
+from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
+from depth_anything_ros.models.dpt import resize
+from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.preprocess import preprocess
+from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.zoo import find_card
+
+_log = logging.getLogger(__name__)
+
+MIN_INPUT_SIZE = 28  # two patches a side: the decoder halves the grid once
+# A sigmoid this close to 1 says "as far as I can tell, or farther", as the sky does.
+SATURATION = 0.98
+
+
+class DepthEstimator:
+    """One loaded model on one device. ``infer`` may be called from one thread at a time.
+
+    Args:
+        model: a zoo name, or a card.
+        weights: ``""`` for the card's own from the hub cache, ``random``, a path, a zoo name, or
+            a hub id; see ``weights.resolve_weights``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        input_size: length in pixels that the shorter side of the picture is resized to; 0 for
+            the card's. Both sides are rounded to the card's multiple.
+        download: whether weights may be fetched from the hub where the cache lacks them.
+
+    Attributes:
+        card: what the model is.
+        network: the loaded network, in float32 and eval mode.
+        device: that it is on.
+        precision: ``fp32``, ``bf16`` or ``fp16``, of all but the last layer.
+        input_size: as above, never 0.
+        description: all of that in one line.
+
+    Raises:
+        ModelError: on an unknown model, device, precision or input size.
+        CheckpointError: on weights that cannot be found or loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | ModelCard,
+        weights: str = "",
+        device: str = "auto",
+        precision: str = "auto",
+        input_size: int = 0,
+        download: bool = False,
+    ) -> None:
+        self.card = find_card(model) if isinstance(model, str) else model
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.input_size = _check_input_size(input_size, self.card)
+        network, source = _load(self.card, weights, download)
+        network.eval().requires_grad_(False)
+        # Convolutions are faster so; torch's annotations lack the argument.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(self.device)
+        self.description = (
+            f"{self.card.name} ({self.card.kind}), weights {source}, on {self.device} in "
+            f"{self.precision}, input size {self.input_size}"
+        )
+
+    def infer(
+        self, rgb: NDArray[np.uint8], camera: Camera | None = None
+    ) -> DepthMap | DisparityMap:
+        """Estimate the depth of a picture, at the size of the picture.
+
+        Args:
+            rgb: uint8 (height, width, 3).
+            camera: of exactly this picture; it is handed through to the map.
+
+        Returns:
+            A DepthMap from a metric model, where 0.98 of the maximum depth and more is +Inf; a
+            DisparityMap from a relative one.
+
+        Raises:
+            ImageError: on a picture of another shape or type, or one that is too narrow.
+            CameraError: (``camera_size``) where the camera has another size than the picture.
+            ModelError: (``non_finite``) where the network answers NaN or Inf.
+        """
+        if camera is not None and rgb.shape[:2] != (camera.height, camera.width):
+            raise CameraError(
+                f"picture has shape {rgb.shape} and its camera is "
+                f"{camera.width}x{camera.height}; scale the camera with Camera.scaled() first",
+                reason="camera_size",
+            )
+        values = self._predict(rgb)
+        if self.card.kind == "metric":
+            return DepthMap(values, camera)
+        return DisparityMap(values, camera)
+
+    @torch.inference_mode()
+    def _predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        image = preprocess(rgb, self.card, self.input_size, self.device)
+        image = image.contiguous(memory_format=torch.channels_last)
+        dtype = PRECISIONS[self.precision]
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            values = self.network(image)
+        self._check_finite(values)
+        values = resize(values[:, None], *rgb.shape[:2])[0, 0]
+        return _beyond_range(values, self.card).cpu().numpy()
+
+    def _check_finite(self, values: Tensor) -> None:
+        bad = values.numel() - int(values.isfinite().sum())
+        if bad:
+            raise ModelError(
+                f"{self.card.name} answered {bad} of {values.numel()} values as NaN or Inf in "
+                f"{self.precision}; try precision fp32, and check the weights",
+                reason="non_finite",
+            )
+
+
+def _check_input_size(input_size: int, card: ModelCard) -> int:
+    if input_size == 0:
+        return card.input_size
+    if input_size < MIN_INPUT_SIZE:
+        raise ModelError(
+            f"input size {input_size} is too small; use 0 for the model's own "
+            f"({card.input_size}), or at least {MIN_INPUT_SIZE}",
+            reason="input_size",
+        )
+    return input_size
+
+
+def _load(card: ModelCard, weights: str, download: bool) -> tuple[nn.Module, str]:
+    """Build and fill a network; say where its weights come from."""
+    path = resolve_weights(weights, card, download)
+    if path is None:
+        _log.warning("%s runs with RANDOM weights, as asked: its answers mean nothing", card.name)
+        return random_network(card), "random"
+    network = empty_network(card)
+    load_weights(network, card, path)
+    return network, str(path)
+
+
+def _beyond_range(values: Tensor, card: ModelCard) -> Tensor:
+    """Mark metric depth at the end of the model's range as +Inf, and an underflow to 0 as NaN."""
+    if card.kind != "metric" or card.max_depth_m is None:
+        return values
+    values = values.masked_fill(values >= SATURATION * card.max_depth_m, torch.inf)
+    return values.masked_fill(values <= 0, torch.nan)

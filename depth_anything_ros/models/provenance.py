@@ -1,0 +1,102 @@
+"""What a checkpoint's file name, or the config.json beside it, says about it.
+
+Relative, indoor and outdoor checkpoints of one size, and those of Depth Anything V1, hold the
+same names and shapes: loading one as another cannot be seen from the weights, and answers wrong
+depth with a straight face. Where the file says what it is, this module refuses; where it does
+not, nobody can tell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.models.card import ModelCard
+
+# The names under which the official files are published.
+_V2 = re.compile(r"depth_anything_v2_(?:metric_(hypersim|vkitti)_)?vit[sblg]\b")
+_V1 = re.compile(r"depth_anything_(?:vit[sbl]14|metric_depth_(?:in|out)door)\b")
+_MAX_DEPTH_M = {None: None, "hypersim": 20.0, "vkitti": 80.0}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a checkpoint says it is. None means that it does not say.
+
+    Attributes:
+        source: where that is said, for the message.
+        kind: ``relative``, or ``metric``.
+        max_depth_m: of a metric checkpoint.
+        tapped_layers: blocks (from 0) whose tokens the decoder was trained on.
+    """
+
+    source: str
+    kind: str | None = None
+    max_depth_m: float | None = None
+    tapped_layers: tuple[int, ...] | None = None
+
+
+def check_claims(path: Path, card: ModelCard) -> None:
+    """Refuse a checkpoint that says it belongs to another model than the card's.
+
+    Raises:
+        CheckpointError: (``other_model``).
+    """
+    for claim in (_claim_of_name(path), _claim_of_config(path)):
+        if claim is not None:
+            _check(claim, path, card)
+
+
+def _claim_of_name(path: Path) -> Claim | None:
+    source = f"its name {path.name}"
+    if _V1.search(path.name):
+        raise CheckpointError(
+            f"{path} is of Depth Anything V1 by its name: the weights would load and the depth be "
+            f"wrong, since V1 taps other layers; use weights of V2",
+            reason="other_model",
+        )
+    match = _V2.search(path.name)
+    if match is None:
+        return None
+    max_depth_m = _MAX_DEPTH_M[match[1]]
+    return Claim(source, "relative" if max_depth_m is None else "metric", max_depth_m)
+
+
+def _claim_of_config(path: Path) -> Claim | None:
+    config_path = path.parent / "config.json"
+    try:
+        config = json.loads(config_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # not there, or not ours: it may be anything that lies beside the weights
+    if not isinstance(config, dict) or config.get("model_type") != "depth_anything":
+        return None
+    # Both fields have defaults in transformers' DepthAnythingConfig.
+    kind = str(config.get("depth_estimation_type") or "relative")
+    max_depth_m = float(config.get("max_depth") or 1) if kind == "metric" else None
+    indices = (config.get("backbone_config") or {}).get("out_indices")
+    tapped = tuple(int(i) - 1 for i in indices) if indices else None  # 0 is the patch embedding
+    return Claim(str(config_path), kind, max_depth_m, tapped)
+
+
+def _check(claim: Claim, path: Path, card: ModelCard) -> None:
+    what, wanted = _words(claim.kind, claim.max_depth_m), _words(card.kind, card.max_depth_m)
+    if claim.kind is not None and what != wanted:
+        raise CheckpointError(
+            f"{path} is {what} by {claim.source}, and {card.name} is {wanted}: the weights would "
+            f"load and the depth be wrong; choose the model that they belong to",
+            reason="other_model",
+        )
+    if claim.tapped_layers not in (None, card.tapped_layers):
+        raise CheckpointError(
+            f"{path} was trained on layers {claim.tapped_layers} by {claim.source}, and "
+            f"{card.name} taps {card.tapped_layers}: these are weights of another size, or of "
+            f"Depth Anything V1",
+            reason="other_model",
+        )
+
+
+def _words(kind: str | None, max_depth_m: float | None) -> str:
+    return f"metric up to {max_depth_m:g} m" if max_depth_m is not None else f"{kind}"

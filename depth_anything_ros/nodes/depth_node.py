@@ -1,0 +1,395 @@
+"""depth_node: camera pictures in, depth (or disparity), camera information and clouds out."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.time import Time
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.colormap import colorize, nearness
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError
+from depth_anything_ros.models import DepthEstimator
+from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
+from depth_anything_ros.nodes.health import (
+    ERROR,
+    OK,
+    STALE,
+    WARN,
+    Health,
+    HealthMonitor,
+    diagnostic_array,
+    diagnostic_status,
+    health_values,
+)
+from depth_anything_ros.nodes.mailbox import Mailbox
+from depth_anything_ros.nodes.messages import (
+    camera_info_message,
+    cloud_message,
+    decode_compressed,
+    decode_image,
+    depth_message,
+    image_message,
+)
+from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.running import forward_logs, run_node
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+NEWEST = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+# Reliable, because a reliable subscriber (RViz) gets nothing from a best-effort publisher.
+OUTPUT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+)
+OUTPUTS: dict[str, dict[str, type]] = {
+    "metric": {"depth/image_rect": Image, "points": PointCloud2},
+    "relative": {"disparity/image_rect": Image},
+}
+COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
+# Drops that are the design at work, not a fault.
+EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber"})
+# A driver publishes CameraInfo just after its Image: let the first picture wait that long.
+FIRST_CAMERA_INFO_S = 0.25
+
+
+class DepthNode(LifecycleNode):
+    """Answer every picture with depth, or say why not.
+
+    The subscription puts the newest picture in a mailbox; one worker thread infers and publishes.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
+        super().__init__("depth_node", **kwargs)
+        forward_logs(self)
+        self._active = False
+        self._declared = DeclaredParameters(self, DepthParameters, lambda: self._active)
+        self._health = HealthMonitor()
+        self._lookup = CameraLookup()
+        self._said: set[str] = set()
+        self._clock_jumps = 0
+        self._last_stamp_ns = 0
+        self._camera_problem = ""
+        self._estimator: DepthEstimator | None = None
+        self._loaded: tuple[Any, ...] = ()
+        self._outputs: dict[str, Any] = {}
+        self._subscriptions_made: list[Any] = []
+        self._mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
+        self._worker: threading.Thread | None = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
+        self._jump_handle = self.get_clock().create_jump_callback(
+            backwards, post_callback=lambda _: self._restart_time("the clock")
+        )
+
+    @property
+    def parameters(self) -> DepthParameters:
+        """The parameters as they are now."""
+        return self._declared.values
+
+    # Lifecycle ------------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and make the publishers that it can serve."""
+        return self._load()
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start the worker; reload a model that was changed while inactive."""
+        if self._loaded != self._model_parameters() and self._load() != SUCCESS:
+            return FAILURE
+        assert self._estimator is not None  # on_configure succeeded, or we would not be here
+        super().on_activate(state)
+        self._said.clear()
+        self._health.restart()
+        self._last_stamp_ns = 0
+        self._mailbox = Mailbox()
+        topic = self._image_topic()
+        pipeline = DepthPipeline(self._estimator, _is_rectified_topic(topic))
+        self._worker = threading.Thread(
+            target=self._work, args=(self._mailbox, pipeline), name="depth_worker", daemon=True
+        )
+        self._worker.start()
+        self._subscribe(topic)
+        self._active = True
+        self.get_logger().info(f"waiting for pictures on {topic}")
+        return SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and join the worker, and unsubscribe."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give back the model and the publishers."""
+        self._unload()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop whatever runs."""
+        self._stop()
+        self._unload()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Return to unconfigured, so that the node can be configured again."""
+        self._stop()
+        self._unload()
+        return SUCCESS
+
+    def destroy_node(self) -> None:
+        """Stop the worker before the node goes."""
+        self._stop()
+        super().destroy_node()
+
+    def _model_parameters(self) -> tuple[Any, ...]:
+        p = self.parameters
+        return (p.model, p.weights, p.device, p.precision, p.input_size, p.download)
+
+    def _load(self) -> TransitionCallbackReturn:
+        self._unload()
+        wanted = self._model_parameters()
+        try:
+            self._estimator = DepthEstimator(*wanted)
+        except (DepthAnythingError, RuntimeError, OSError, MemoryError) as error:
+            self.get_logger().error(f"cannot load the model: {error}")
+            return FAILURE
+        self._loaded = wanted
+        kind = self._estimator.card.kind
+        for name, message_type in {**OUTPUTS[kind], **COMMON_OUTPUTS}.items():
+            self._outputs[name] = self.create_lifecycle_publisher(
+                message_type,
+                name,
+                OUTPUT,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+        self.get_logger().info(f"loaded {self._estimator.description}")
+        if kind == "relative":
+            self.get_logger().info(
+                "a relative model gives disparity without scale: no depth in metres and no cloud"
+            )
+        return SUCCESS
+
+    def _unload(self) -> None:
+        for publisher in self._outputs.values():
+            self.destroy_lifecycle_publisher(publisher)
+        self._outputs = {}
+        self._estimator = None
+        self._loaded = ()
+        gc.collect()  # the weights' memory now, not at some later collection
+
+    def _image_topic(self) -> str:
+        topic = str(self.resolve_topic_name("image"))
+        return f"{topic}/compressed" if self.parameters.image_transport == "compressed" else topic
+
+    def _subscribe(self, topic: str) -> None:
+        compressed = self.parameters.image_transport == "compressed"
+        for message_type, name, callback in (
+            (CameraInfo, "camera_info", self._lookup.update),
+            (CompressedImage if compressed else Image, topic, self._on_image),
+        ):
+            self._subscriptions_made.append(
+                self.create_subscription(
+                    message_type,
+                    name,
+                    callback,
+                    NEWEST,
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                )
+            )
+
+    def _stop(self) -> None:
+        self._active = False
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._subscriptions_made = []
+        self._mailbox.close()
+        if self._worker is not None:
+            self._worker.join()
+            self._worker = None
+        self._lookup.clear()
+
+    # Input ----------------------------------------------------------------------------------
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        if stamp_ns < self._last_stamp_ns:
+            self._restart_time("the pictures' stamps")
+        since = self._health.received()
+        self._last_stamp_ns = stamp_ns
+        if not self._wanted():
+            self._health.dropped("no_subscriber")
+        elif self._mailbox.put((message, since)):
+            self._health.dropped("newer_frame")
+
+    def _restart_time(self, what: str) -> None:
+        """Start anew after a backward jump (a bag that loops, a simulation that is reset)."""
+        self._clock_jumps += 1
+        self._last_stamp_ns = 0
+        if self._mailbox.discard():
+            self._health.dropped("clock_jump")
+        self._health.restart()
+        self._say_once("clock_jump", f"{what} jumped backwards; going on from there")
+
+    def _wanted(self) -> set[str]:
+        return {name for name, out in self._outputs.items() if out.get_subscription_count()}
+
+    # Worker ---------------------------------------------------------------------------------
+
+    def _work(
+        self, mailbox: Mailbox[tuple[Image | CompressedImage, float]], pipeline: DepthPipeline
+    ) -> None:
+        item = mailbox.take()
+        if item is not None:
+            self._lookup.wait_for_first(FIRST_CAMERA_INFO_S)
+        while item is not None:
+            message, since = item
+            try:
+                self._answer(message, pipeline)
+                self._health.answered(since)
+            except DepthAnythingError as error:
+                self._health.dropped(error.reason)
+                self._say_once(error.reason, f"{self._image_topic()}: picture dropped: {error}")
+            except (RuntimeError, MemoryError) as error:  # torch: out of memory, a lost device
+                self._health.dropped("inference")
+                self._say_once("inference", f"inference failed, picture dropped: {error}")
+            item = mailbox.take()
+
+    def _answer(self, message: Image | CompressedImage, pipeline: DepthPipeline) -> None:
+        parameters, wanted, header = self.parameters, self._wanted(), message.header
+        decode = decode_image if isinstance(message, Image) else decode_compressed
+        rgb = decode(message)
+        height, width = rgb.shape[:2]
+        camera = self._camera(header.frame_id, width, height)
+        view = pipeline.view(rgb, camera, parameters.rectify)
+        if wanted - {"depth/camera_info"}:
+            result = pipeline.infer(view, parameters)
+            self._publish_result(header, result, view, pipeline, wanted)
+        if "depth/camera_info" in wanted:
+            info = camera_info_message(header, view.camera, (width, height))
+            self._outputs["depth/camera_info"].publish(info)
+
+    def _camera(self, frame_id: str, width: int, height: int) -> Camera | None:
+        try:
+            camera: Camera | None = self._lookup.find(frame_id, width, height)
+        except CameraError as error:
+            hfov = self.parameters.camera.fallback_hfov_deg
+            camera = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
+            instead = f"a pinhole of {hfov:g} deg is assumed" if camera else "no cloud goes out"
+            self._camera_problem = f"{error}; {instead}"
+            self._say_once(
+                error.reason, f"{self.resolve_topic_name('camera_info')}: {self._camera_problem}"
+            )
+        else:
+            self._camera_problem = ""
+        return camera
+
+    def _publish_result(
+        self,
+        header: Any,  # noqa: ANN401 - std_msgs/Header
+        result: DepthMap | DisparityMap,
+        view: View,
+        pipeline: DepthPipeline,
+        wanted: set[str],
+    ) -> None:
+        parameters = self.parameters
+        if "disparity/image_rect" in wanted and isinstance(result, DisparityMap):
+            image = image_message(header, result.disparity, "32FC1")
+            self._outputs["disparity/image_rect"].publish(image)
+        if "depth/image_rect" in wanted and isinstance(result, DepthMap):
+            image = depth_message(header, result, parameters.depth.encoding)
+            self._outputs["depth/image_rect"].publish(image)
+        if "depth/image_color" in wanted:
+            painted = colorize(nearness(result), parameters.preview.colormap)
+            self._outputs["depth/image_color"].publish(image_message(header, painted, "rgb8"))
+        if "points" in wanted and isinstance(result, DepthMap):
+            cloud = pipeline.cloud(result, view, parameters.cloud)
+            if cloud is not None:
+                self._outputs["points"].publish(cloud_message(header, cloud))
+
+    # Diagnostics ----------------------------------------------------------------------------
+
+    def _say_once(self, cause: str, text: str) -> None:
+        """Warn of a cause once an activation; diagnostics go on counting."""
+        if cause not in self._said:
+            self._said.add(cause)
+            self.get_logger().warning(text)
+
+    def _publish_diagnostics(self) -> None:
+        health = self._health.look()
+        level, message = self._judge(health)
+        estimator = self._estimator
+        values = {
+            "model": estimator.description if estimator else "none",
+            "clock jumps": str(self._clock_jumps),
+            **health_values(health),
+        }
+        name = f"{self.get_fully_qualified_name().lstrip('/')}: depth"
+        hardware = str(estimator.device) if estimator else ""
+        status = diagnostic_status(level, name, message, hardware, values)
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostic_array(stamp, status))
+
+    def _judge(self, health: Health) -> tuple[bytes, str]:
+        """Return the level and the sentence that say how the node does."""
+        if not self._active:
+            return OK, "inactive" if self._estimator else "not configured"
+        if self._worker is None or not self._worker.is_alive():
+            return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
+        topic = self._image_topic()
+        if health.input_age_s is None:
+            return STALE, f"no picture yet on {topic}: is the camera running, the topic remapped?"
+        if health.input_age_s > self.parameters.diagnostics.input_timeout_s:
+            return STALE, f"no picture on {topic} for {health.input_age_s:.1f} s"
+        faults = {r: n for r, n in health.new_drops.items() if r not in EXPECTED_DROPS}
+        if faults:
+            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
+            serious = faults.keys() & {"non_finite", "inference"}
+            return ERROR if serious else WARN, f"pictures dropped: {listed}"
+        if not self._wanted():
+            return OK, "idle: nobody subscribes to an output"
+        if self._camera_problem:
+            return WARN, self._camera_problem
+        return OK, f"depth at {health.rate_hz:.1f} Hz"
+
+
+def _is_rectified_topic(topic: str) -> bool:
+    """Say whether a topic's name follows the convention of image_proc for rectified pictures."""
+    base = topic.removesuffix("/compressed").rsplit("/", 1)[-1]
+    return base.startswith("image_rect")
+
+
+def make_node() -> DepthNode:
+    """Make the node and, unless autostart is off, configure and activate it."""
+    node = DepthNode()
+    if node.parameters.autostart:
+        if node.trigger_configure() == SUCCESS:
+            node.trigger_activate()
+        else:
+            node.get_logger().error(
+                "not started: mend what the line above says and configure the node again "
+                "(ros2 lifecycle set), or stop it with Ctrl-C"
+            )
+    return node
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(make_node, args)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,152 @@
+"""The parameters of depth_node. config/depth.yaml and README.md hold the same names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from depth_anything_ros.core.colormap import COLORMAPS
+from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.nodes.parameters import group, parameter
+
+
+@dataclass(frozen=True)
+class DepthImageParameters:
+    """How the depth image is written."""
+
+    encoding: str = parameter(
+        "32FC1",
+        "Encoding of depth/image_rect: metres as float (NaN unknown, +Inf beyond range), or "
+        "millimetres as 16-bit integer (0 unknown or beyond range).",
+        choices=("32FC1", "16UC1"),
+    )
+
+
+@dataclass(frozen=True)
+class RangeParameters:
+    """Which depths count."""
+
+    min_m: float = parameter(
+        0.0, "Nearer depth becomes NaN (unknown).", unit="m", low=0.0, high=1000.0
+    )
+    max_m: float = parameter(
+        1000.0, "Farther depth becomes +Inf (beyond range).", unit="m", low=0.001, high=100000.0
+    )
+
+
+@dataclass(frozen=True)
+class CloudParameters:
+    """How points is made."""
+
+    organized: bool = parameter(
+        True,
+        "Keep the picture's rows and columns, with NaN where there is no point; otherwise "
+        "publish the points alone.",
+    )
+    color: bool = parameter(True, "Give each point the colour of its pixel (field rgb).")
+    stride: int = parameter(
+        1, "Take every n-th pixel in both directions.", unit="px", low=1, high=64
+    )
+    edge_jump: float = parameter(
+        0.05,
+        "Drop points at depth edges (flying pixels): neighbours whose depths differ by more than "
+        "this share of the nearer one; 0 keeps all.",
+        low=0.0,
+        high=10.0,
+    )
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """What to do about the camera."""
+
+    fallback_hfov_deg: float = parameter(
+        0.0,
+        "Without a usable CameraInfo, assume a pinhole of this horizontal field of view; 0 "
+        "assumes nothing and publishes no cloud.",
+        unit="deg",
+        low=0.0,
+        high=179.0,
+    )
+
+
+@dataclass(frozen=True)
+class PreviewParameters:
+    """How depth/image_color is painted."""
+
+    colormap: str = parameter(
+        "inferno", "Colours of depth/image_color, near is bright.", choices=tuple(COLORMAPS)
+    )
+
+
+@dataclass(frozen=True)
+class DiagnosticsParameters:
+    """When /diagnostics complains."""
+
+    input_timeout_s: float = parameter(
+        2.0, "Without a picture for this long, the status is STALE.", unit="s", low=0.1, high=3600.0
+    )
+
+
+@dataclass(frozen=True)
+class DepthParameters:
+    """Everything that a user can set on depth_node."""
+
+    autostart: bool = parameter(
+        True, "Configure and activate at start, without a lifecycle manager.", static=True
+    )
+    model: str = parameter(
+        "depth_anything_v2_small", "Name of a model of the zoo (doc/models.md).", static=True
+    )
+    weights: str = parameter(
+        "",
+        "Checkpoint: a path, a zoo name or a hub id (org/name). Empty takes the model's official "
+        "weights; 'random' is for trying things out.",
+        static=True,
+    )
+    download: bool = parameter(
+        False, "Fetch weights that are not on this machine from the hub.", static=True
+    )
+    device: str = parameter(
+        "auto", "Where the network runs: auto, cpu, cuda, cuda:N or mps.", static=True
+    )
+    precision: str = parameter(
+        "auto",
+        "Arithmetic of the network; auto takes 16 bits where the device computes them natively.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        static=True,
+    )
+    input_size: int = parameter(
+        0,
+        "Length that the picture's shorter side is resized to for the network; 0 takes the "
+        "model's own. Smaller is faster and coarser.",
+        unit="px",
+        low=0,
+        high=4096,
+        static=True,
+    )
+    image_transport: str = parameter(
+        "raw",
+        "Subscribe to image (sensor_msgs/Image) or image/compressed (CompressedImage).",
+        choices=("raw", "compressed"),
+        static=True,
+    )
+    rectify: str = parameter(
+        "auto",
+        "Undistort the picture before the network: auto where its CameraInfo has distortion "
+        "(never for a topic named image_rect*), always also where only R or P say so, never "
+        "keeps the picture's own grid and lens.",
+        choices=("auto", "never", "always"),
+    )
+    depth: DepthImageParameters = group(DepthImageParameters)
+    range: RangeParameters = group(RangeParameters)
+    cloud: CloudParameters = group(CloudParameters)
+    camera: CameraParameters = group(CameraParameters)
+    preview: PreviewParameters = group(PreviewParameters)
+    diagnostics: DiagnosticsParameters = group(DiagnosticsParameters)
+
+    def __post_init__(self) -> None:
+        if self.range.min_m >= self.range.max_m:
+            raise ParameterError(
+                f"range.min_m ({self.range.min_m:g}) must be below range.max_m "
+                f"({self.range.max_m:g})"
+            )

@@ -1,0 +1,92 @@
+"""From a decoded picture and its camera to a depth or disparity map on the published grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.cloud import BackProjector, Cloud
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.rectification import Rectifier
+from depth_anything_ros.models import DepthEstimator
+from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A picture on the grid that is published.
+
+    Attributes:
+        rgb: uint8 (height, width, 3).
+        camera: of exactly this picture; None where it is not known.
+        valid: bool (height, width), False where rectification saw nothing; None if all is seen.
+    """
+
+    rgb: NDArray[np.uint8]
+    camera: Camera | None
+    valid: NDArray[np.bool_] | None = None
+
+
+class DepthPipeline:
+    """Rectify, infer and back-project the pictures of one topic.
+
+    What depends on the camera alone (maps, rays) is kept until the camera changes.
+
+    Args:
+        estimator: the loaded model.
+        input_is_rectified: the pictures come rectified already (a topic named image_rect*), so
+            that P, not K and D, is their camera.
+    """
+
+    def __init__(self, estimator: DepthEstimator, input_is_rectified: bool) -> None:
+        self._estimator = estimator
+        self._input_is_rectified = input_is_rectified
+        self._rectifier: Rectifier | None = None
+        self._projector: BackProjector | None = None
+
+    def view(self, rgb: NDArray[np.uint8], camera: Camera | None, rectify: str) -> View:
+        """Rectify a picture where the policy (auto, always, never) asks for it."""
+        if camera is None:
+            return View(rgb, None)
+        if self._input_is_rectified:
+            return View(rgb, camera.rectified())
+        if rectify == "never" or (rectify == "auto" and not camera.is_distorted):
+            return View(rgb, camera)
+        if self._rectifier is None or self._rectifier.source != camera:
+            self._rectifier = Rectifier(camera)
+        rectifier = self._rectifier
+        return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid)
+
+    def infer(self, view: View, parameters: DepthParameters) -> DepthMap | DisparityMap:
+        """Run the model; what rectification did not see is NaN, and the range limits hold."""
+        result = self._estimator.infer(view.rgb, view.camera)
+        if isinstance(result, DisparityMap):
+            return DisparityMap(_masked(result.disparity, view.valid), result.camera)
+        limits = parameters.range
+        limited = result.limited(limits.min_m, limits.max_m)
+        return DepthMap(_masked(limited.depth_m, view.valid), result.camera)
+
+    def cloud(self, depth: DepthMap, view: View, parameters: CloudParameters) -> Cloud | None:
+        """Back-project a depth map; None without a camera."""
+        if view.camera is None:
+            return None
+        projector = self._projector
+        if (
+            projector is None
+            or projector.camera != view.camera
+            or projector.stride != parameters.stride
+        ):
+            projector = self._projector = BackProjector(view.camera, parameters.stride)
+        return projector.project(
+            depth,
+            view.rgb if parameters.color else None,
+            organized=parameters.organized,
+            edge_jump=parameters.edge_jump,
+        )
+
+
+def _masked(values: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    return values if valid is None else np.where(valid, values, np.float32(np.nan))

@@ -1,0 +1,137 @@
+"""Count what a node does and say it on /diagnostics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+_PAGE_BYTES = 4096
+# Latencies kept for the percentiles: about half a minute at 30 Hz.
+_WINDOW = 1000
+
+
+@dataclass(frozen=True)
+class Health:
+    """What happened since the last look, and in all.
+
+    Attributes:
+        received: pictures that came, in all.
+        answered: pictures that were answered, in all.
+        drops: pictures without an answer, in all, by reason.
+        new_drops: the same since the last look.
+        rate_hz: answers per second since the last look.
+        latency_ms: median and 95th percentile from reception to the last publication.
+        input_age_s: since the newest picture came; None before the first.
+    """
+
+    received: int
+    answered: int
+    drops: dict[str, int]
+    new_drops: dict[str, int]
+    rate_hz: float
+    latency_ms: tuple[float, float]
+    input_age_s: float | None
+
+
+class HealthMonitor:
+    """Collect counts and latencies from any thread. Times are of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._received = 0
+        self._answered = 0
+        self._drops: Counter[str] = Counter()
+        self._latency_ms: deque[float] = deque(maxlen=_WINDOW)
+        self._newest: float | None = None
+        self._looked = (time.monotonic(), 0, Counter[str]())
+
+    def received(self) -> float:
+        """Count a picture that came and return the time to measure its latency from."""
+        now = time.monotonic()
+        with self._lock:
+            self._received += 1
+            self._newest = now
+        return now
+
+    def dropped(self, reason: str) -> None:
+        """Count a picture that gets no answer."""
+        with self._lock:
+            self._drops[reason] += 1
+
+    def answered(self, since: float) -> None:
+        """Count a picture that was answered, and how long that took."""
+        with self._lock:
+            self._answered += 1
+            self._latency_ms.append((time.monotonic() - since) * 1e3)
+
+    def restart(self) -> None:
+        """Forget the age of the newest picture and the latencies; the counts stay."""
+        with self._lock:
+            self._newest = None
+            self._latency_ms.clear()
+
+    def look(self) -> Health:
+        """Return the counts, and the rates since the last look."""
+        now = time.monotonic()
+        with self._lock:
+            then, answered, drops = self._looked
+            self._looked = (now, self._answered, self._drops.copy())
+            latency = np.percentile(self._latency_ms, (50, 95)) if self._latency_ms else (0.0, 0.0)
+            return Health(
+                self._received,
+                self._answered,
+                dict(self._drops),
+                dict(self._drops - drops),
+                (self._answered - answered) / max(now - then, 1e-6),
+                (float(latency[0]), float(latency[1])),
+                None if self._newest is None else now - self._newest,
+            )
+
+
+def resident_memory_mb() -> float:
+    """Return the memory that this process holds now, in MB, as Linux counts it."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * _PAGE_BYTES / 1e6
+
+
+def diagnostic_status(
+    level: bytes, name: str, message: str, hardware: str, values: dict[str, str]
+) -> DiagnosticStatus:
+    """Make one status of a DiagnosticArray."""
+    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware)
+    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return status
+
+
+def health_values(health: Health) -> dict[str, str]:
+    """Return the key-value pairs that every node shows of its health."""
+    age = "none yet" if health.input_age_s is None else f"{health.input_age_s:.2f}"
+    return {
+        "rate (Hz)": f"{health.rate_hz:.2f}",
+        "latency p50 (ms)": f"{health.latency_ms[0]:.1f}",
+        "latency p95 (ms)": f"{health.latency_ms[1]:.1f}",
+        "frames in": str(health.received),
+        "frames out": str(health.answered),
+        **{f"dropped: {reason}": str(n) for reason, n in sorted(health.drops.items())},
+        "age of newest input (s)": age,
+        "memory (MB)": f"{resident_memory_mb():.0f}",
+    }
+
+
+def diagnostic_array(stamp: object, status: DiagnosticStatus) -> DiagnosticArray:
+    """Wrap one status, with the stamp (builtin_interfaces/Time) of now."""
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array

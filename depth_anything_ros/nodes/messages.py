@@ -1,0 +1,232 @@
+"""Between messages and arrays: decode pictures, write depth, clouds and camera information."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from cv_bridge import CvBridge, CvBridgeError
+from geometry_msgs.msg import TransformStamped
+from numpy.typing import NDArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.cloud import Cloud
+from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.errors import ImageError
+
+# Encodings that mean a picture, with the bytes of a pixel; sensor_msgs/image_encodings.hpp.
+PICTURE_ENCODINGS = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "mono8": 1,
+    "mono16": 2,
+    "yuv422": 2,
+    "yuv422_yuy2": 2,
+    "bayer_rggb8": 1,
+    "bayer_bggr8": 1,
+    "bayer_gbrg8": 1,
+    "bayer_grbg8": 1,
+}
+_BRIDGE = CvBridge()
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+
+
+def decode_image(message: Image) -> NDArray[np.uint8]:
+    """Return the picture of an Image as uint8 (height, width, 3), RGB.
+
+    Raises:
+        ImageError: with the reason ``empty``, ``encoding``, ``bad_step``, ``bad_length`` or
+            ``undecodable``.
+    """
+    if message.width == 0 or message.height == 0:
+        raise ImageError(f"a picture of {message.width}x{message.height}", reason="empty")
+    pixel = PICTURE_ENCODINGS.get(message.encoding)
+    if pixel is None:
+        raise ImageError(
+            f"encoding {message.encoding!r} is no picture; known are "
+            f"{', '.join(PICTURE_ENCODINGS)}",
+            reason="encoding",
+        )
+    row = message.width * pixel
+    if message.step < row:
+        raise ImageError(
+            f"step is {message.step} bytes and a row of {message.width} {message.encoding} pixels "
+            f"takes {row}",
+            reason="bad_step",
+        )
+    if len(message.data) != message.step * message.height:
+        raise ImageError(
+            f"data has {len(message.data)} bytes and {message.height} rows of step "
+            f"{message.step} take {message.step * message.height}",
+            reason="bad_length",
+        )
+    if message.step != row:
+        message = _without_padding(message, row)
+    try:
+        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
+        raise ImageError(
+            f"cv_bridge cannot decode {message.encoding} of {message.width}x{message.height}: "
+            f"{error}",
+            reason="undecodable",
+        ) from error
+
+
+def _without_padding(message: Image, row: int) -> Image:
+    """Return the Image with tight rows: cv_bridge misreads a step that is no whole pixel."""
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    tight = Image(header=message.header, height=message.height, width=message.width)
+    tight.encoding, tight.is_bigendian, tight.step = message.encoding, message.is_bigendian, row
+    tight.data = byte_array(rows[:, :row])
+    return tight
+
+
+def decode_compressed(message: CompressedImage) -> NDArray[np.uint8]:
+    """Return the picture of a CompressedImage as uint8 (height, width, 3), RGB.
+
+    A truncated file is refused: decoders fill the rest with grey, which would become depth.
+
+    Raises:
+        ImageError: with the reason ``empty``, ``encoding``, ``truncated`` or ``undecodable``.
+    """
+    data = bytes(message.data)
+    if not data:
+        raise ImageError("a compressed picture without data", reason="empty")
+    if "compresseddepth" in message.format.lower():
+        raise ImageError(f"format {message.format!r} is no picture", reason="encoding")
+    jpeg_cut = data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END)
+    png_cut = data.startswith(_PNG_START) and _PNG_END not in data[-16:]
+    if jpeg_cut or png_cut:
+        raise ImageError(
+            f"a compressed picture ({message.format}) of {len(data)} bytes lacks its end",
+            reason="truncated",
+        )
+    try:
+        picture = _BRIDGE.compressed_imgmsg_to_cv2(message)
+    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
+        picture, cause = None, f": {error}"
+    else:
+        cause = ""
+    if picture is None:
+        raise ImageError(
+            f"{len(data)} bytes of format {message.format!r} are no picture{cause}",
+            reason="undecodable",
+        )
+    return _rgb_from_file(picture)
+
+
+def _rgb_from_file(picture: NDArray[Any]) -> NDArray[np.uint8]:
+    """Turn what an image file holds (grey, BGR or BGRA of 8 or 16 bits) into RGB of 8 bits."""
+    if picture.dtype == np.uint16:
+        picture = (picture >> 8).astype(np.uint8)
+    channels = 1 if picture.ndim == 2 else picture.shape[2]
+    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+    if code is None or picture.dtype != np.uint8:
+        raise ImageError(
+            f"a picture of {picture.dtype} with {channels} channels", reason="undecodable"
+        )
+    return np.asarray(cv2.cvtColor(picture, code), np.uint8)
+
+
+def byte_array(values: NDArray[Any]) -> array[int]:
+    """Copy an array's bytes into what a uint8[] field takes by reference.
+
+    Anything but an ``array.array`` of type B is checked element by element by the setter, which
+    is up to 100 times slower.
+    """
+    data = array("B")
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return data
+
+
+def image_message(header: Header, values: NDArray[Any], encoding: str) -> Image:
+    """Wrap an array (height, width[, channels]) in an Image with the header as it is."""
+    message = Image(header=header, height=values.shape[0], width=values.shape[1])
+    message.encoding = encoding
+    message.is_bigendian = 0
+    message.step = values.nbytes // values.shape[0]
+    message.data = byte_array(values)
+    return message
+
+
+def depth_message(header: Header, depth: DepthMap, encoding: str) -> Image:
+    """Write a depth map as 32FC1 (metres) or 16UC1 (millimetres), REP 118.
+
+    In 16UC1, what is unknown, beyond range, or more than the 65.535 m that fit becomes 0.
+    """
+    if encoding == "32FC1":
+        return image_message(header, depth.depth_m, encoding)
+    millimetres = depth.depth_m * np.float32(1000.0) + np.float32(0.5)
+    with np.errstate(invalid="ignore"):
+        fits = millimetres < 65536.0  # False for NaN and +Inf
+    return image_message(header, np.where(fits, millimetres, 0).astype(np.uint16), encoding)
+
+
+def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, int]) -> CameraInfo:
+    """Write a camera, or all zeros for an uncalibrated one, as CameraInfo asks for.
+
+    Args:
+        header: of the picture.
+        camera: of the picture that was published, ROI and binning folded in.
+        size: (width, height) of the picture.
+    """
+    message = CameraInfo(header=header, width=size[0], height=size[1])
+    if camera is not None:
+        message.distortion_model = camera.distortion_model
+        message.d = list(camera.D)
+        message.k = list(camera.K)
+        message.r = list(camera.R)
+        message.p = list(camera.P)
+    return message
+
+
+def cloud_message(header: Header, cloud: Cloud) -> PointCloud2:
+    """Copy a cloud, once, into a PointCloud2 with the fields x, y, z and, coloured, rgb."""
+    names = ("x", "y", "z", "rgb")[: cloud.points.shape[2]]
+    return _float_cloud(header, cloud.points, names, cloud.is_dense)
+
+
+def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
+    """Write LiDAR points (n, 4) as a PointCloud2 with x, y, z and intensity."""
+    is_dense = bool(np.isfinite(points[:, :3]).all())
+    return _float_cloud(header, points[None], ("x", "y", "z", "intensity"), is_dense)
+
+
+def _float_cloud(
+    header: Header, values: NDArray[np.float32], names: tuple[str, ...], is_dense: bool
+) -> PointCloud2:
+    message = PointCloud2(header=header, height=values.shape[0], width=values.shape[1])
+    message.fields = [
+        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, name in enumerate(names)
+    ]
+    message.is_bigendian = False
+    message.point_step = 4 * len(names)
+    message.row_step = message.point_step * message.width
+    message.is_dense = is_dense
+    message.data = byte_array(values)
+    return message
+
+
+def transform_message(
+    stamp: Time, parent: str, child: str, matrix: NDArray[np.float64]
+) -> TransformStamped:
+    """Write a rigid 4×4 matrix that maps points of child to parent as a transform."""
+    message = TransformStamped(child_frame_id=child)
+    message.header.stamp, message.header.frame_id = stamp, parent
+    axis = cv2.Rodrigues(matrix[:3, :3])[0].ravel()  # axis times angle, of the nearest rotation
+    angle = float(np.linalg.norm(axis))
+    half = np.sin(angle / 2) / angle if angle > 0 else 0.5
+    rotation, translation = message.transform.rotation, message.transform.translation
+    rotation.x, rotation.y, rotation.z = (float(v) * half for v in axis)
+    rotation.w = float(np.cos(angle / 2))
+    translation.x, translation.y, translation.z = (float(v) for v in matrix[:3, 3])
+    return message

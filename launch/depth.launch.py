@@ -1,0 +1,62 @@
+"""Start depth_node on a camera.
+
+ros2 launch depth_anything_ros depth.launch.py image:=/camera/image_raw \
+    camera_info:=/camera/camera_info
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(get_package_share_directory("depth_anything_ros"))
+ARGUMENTS = {
+    "namespace": ("", "Namespace of the node and of its topics."),
+    "image": ("image", "Topic of the camera's pictures."),
+    "camera_info": ("camera_info", "Topic of the camera's calibration."),
+    "params_file": (str(SHARE / "config" / "depth.yaml"), "Parameters of the node."),
+    "model": ("", "Model of the zoo; empty takes the params_file's."),
+    "weights": ("", "Checkpoint: path, zoo name or hub id; empty takes the params_file's."),
+    "device": ("", "auto, cpu, cuda, cuda:N or mps; empty takes the params_file's."),
+    "use_sim_time": ("", "true takes time from /clock; empty takes the params_file's."),
+    "log_level": ("info", "debug, info, warn, error or fatal."),
+    "autostart": ("", "false waits for a lifecycle manager; empty takes the params_file's."),
+}
+# Typed, because launch would otherwise read a device "0" or a checkpoint "2024" as a number.
+PARAMETERS = {"model": str, "weights": str, "device": str, "use_sim_time": bool, "autostart": bool}
+
+
+def start(context: LaunchContext) -> list[Node]:
+    """Make the node; an argument that is empty leaves the params_file's value alone."""
+    given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    parameters = {
+        name: ParameterValue(given[name], value_type=kind)
+        for name, kind in PARAMETERS.items()
+        if given[name].perform(context)
+    }
+    return [
+        Node(
+            package="depth_anything_ros",
+            executable="depth_node",
+            name="depth_node",
+            namespace=given["namespace"],
+            parameters=[given["params_file"], parameters],
+            remappings=[(name, given[name]) for name in ("image", "camera_info")],
+            arguments=["--ros-args", "--log-level", given["log_level"]],
+            output="screen",
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments and start the node."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])

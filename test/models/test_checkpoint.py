@@ -1,0 +1,331 @@
+import io
+import os
+import pickle
+import re
+
+import pytest
+import torch
+from official_layout import hf_from_official, official_shapes, random_state
+from safetensors.torch import save_file
+
+from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.models.checkpoint import checkpoint_file, load_weights, read_state_dict
+from depth_anything_ros.models.layouts import from_official
+from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.zoo import find_card
+
+CARD = find_card("test_relative")
+SHAPES = official_shapes(48, 4, 16, (8, 12, 16, 24))
+
+
+@pytest.fixture
+def state():
+    return random_state(SHAPES)
+
+
+@pytest.fixture
+def network():
+    return random_network(CARD)
+
+
+def _refusal(reason, call, *args):
+    """The message of the CheckpointError that a call must raise: one line, of this reason."""
+    with pytest.raises(CheckpointError) as error:
+        call(*args)
+    message = str(error.value)
+    assert error.value.reason == reason, message
+    assert "\n" not in message
+    assert len(message) < 600
+    return message
+
+
+def _saved(state, path):
+    torch.save(state, path)
+    return path
+
+
+# Files that are fine
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"model": state, "epoch": 3},
+        lambda state: {"state_dict": {f"module.{name}": v for name, v in state.items()}},
+        lambda state: {"model": {"state_dict": state}, "optimizer": {"lr": 0.1}},
+    ],
+    ids=["plain", "model", "state_dict and module.", "nested"],
+)
+def test_wrappers_and_prefixes_are_taken_off(wrap, state, tmp_path):
+    found = read_state_dict(_saved(wrap(state), tmp_path / "weights.pth"))
+
+    assert set(found) == set(state)
+    assert all(torch.equal(found[name], values) for name, values in state.items())
+
+
+def test_the_format_before_zip_is_read(state, tmp_path):
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+
+    assert set(read_state_dict(tmp_path / "old.pth")) == set(state)
+
+
+def test_the_content_decides_and_not_the_suffix(state, tmp_path):
+    save_file(state, tmp_path / "weights.pth")
+
+    assert set(read_state_dict(tmp_path / "weights.pth")) == set(state)
+
+
+@pytest.mark.parametrize("layout", ["official", "hf", "ours"])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_every_layout_and_format_fills_the_network(layout, suffix, state, network, tmp_path):
+    path = tmp_path / f"mine.{suffix}"
+    save = torch.save if suffix == "pth" else save_file
+    save(
+        {"official": state, "hf": hf_from_official(state, 4), "ours": from_official(state)}[layout],
+        path,
+    )
+
+    load_weights(network, CARD, path)
+
+    for name, values in from_official(state).items():
+        assert torch.equal(network.state_dict()[name], values), name
+
+
+def test_half_precision_files_become_float32(state, network, tmp_path):
+    path = _saved({name: values.half() for name, values in state.items()}, tmp_path / "half.pth")
+
+    load_weights(network, CARD, path)
+
+    assert {values.dtype for values in network.state_dict().values()} == {torch.float32}
+
+
+def test_a_file_may_vanish_once_it_is_loaded(state, tmp_path):
+    path = _saved(state, tmp_path / "gone.pth")
+    network = empty_network(CARD)
+    load_weights(network, CARD, path)
+
+    path.write_bytes(b"")
+    path.unlink()
+
+    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], state["pretrained.norm.bias"])
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_a_folder_in_the_hub_layout_is_taken(name, tmp_path):
+    (tmp_path / name).touch()
+
+    assert checkpoint_file(tmp_path, CARD) == tmp_path / name
+
+
+def test_a_folder_with_the_official_file_is_taken(tmp_path):
+    card = find_card("depth_anything_v2_small")
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / card.hub_file).touch()
+
+    assert checkpoint_file(tmp_path, card) == tmp_path / card.hub_file
+
+
+# Files that are not
+
+
+def test_a_missing_file(tmp_path):
+    message = _refusal("not_found", checkpoint_file, tmp_path / "no.pth", CARD)
+
+    assert f"there is no file {tmp_path / 'no.pth'}" in message
+
+
+def test_a_folder_without_a_known_file(tmp_path):
+    (tmp_path / "other.txt").touch()
+    card = find_card("depth_anything_v2_base")
+
+    message = _refusal("not_found", checkpoint_file, tmp_path, card)
+
+    assert f"folder {tmp_path} has none of depth_anything_v2_vitb.pth, model.saf" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html>404</html>", "it is a web page"),
+        (b"\n<HTML>", "it is a web page"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(600), r"its 608 bytes begin with b'\x89PNG"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(content, words, tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+
+    message = _refusal("not_a_checkpoint", read_state_dict, path)
+
+    assert f"{path} is not a checkpoint: " in message
+    assert words in message
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("kind", ["zip", "old", "safetensors"])
+def test_a_truncated_file(kind, kept, state, tmp_path):
+    path = tmp_path / "weights"
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+
+    message = _refusal("damaged", read_state_dict, path)
+
+    assert f"{path} ({int(kept * len(content))} bytes) is damaged or cut short" in message
+    assert "fetch it again" in message
+
+
+class _Code:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, marker):
+        self.command = f"touch {marker}"
+
+    def __reduce__(self):
+        return (os.system, (self.command,))
+
+
+def _zip_with_code(code, path):
+    torch.save({"model": code}, path)
+
+
+def _old_with_code(code, path):
+    torch.save({"model": code}, path, _use_new_zipfile_serialization=False)
+
+
+def _pickle_with_code(code, path):
+    path.write_bytes(pickle.dumps({"model": code}, protocol=2))
+
+
+def _new_pickle_with_code(code, path):
+    path.write_bytes(pickle.dumps({"model": code}, protocol=4))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
+@pytest.mark.parametrize(
+    "write", [_zip_with_code, _old_with_code, _pickle_with_code, _new_pickle_with_code]
+)
+def test_code_in_a_pickle_is_refused_and_not_run(write, tmp_path):
+    marker, path = tmp_path / "executed", tmp_path / "weights.pth"
+    write(_Code(marker), path)
+
+    message = _refusal("unsafe", read_state_dict, path)
+
+    assert not marker.exists()
+    assert f"{path} holds more than tensors" in message
+    assert "nothing in it was executed" in message
+    pickle.load(io.BytesIO(pickle.dumps(_Code(marker))))
+    assert marker.exists()  # it would have run
+
+
+def test_the_code_that_was_refused_is_named(tmp_path):
+    _zip_with_code(_Code(tmp_path / "executed"), tmp_path / "weights.pth")
+
+    message = _refusal("unsafe", read_state_dict, tmp_path / "weights.pth")
+
+    assert re.search(r"it would run (posix|os)\.system", message)
+
+
+def test_a_whole_pickled_network_is_refused(network, tmp_path):
+    message = _refusal("unsafe", read_state_dict, _saved(network, tmp_path / "network.pth"))
+
+    assert "depth_anything_v2.DepthAnythingV2" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([1, 2], "holds list instead of named tensors"),
+        ({}, "holds dict instead of named tensors"),
+        ({"a": 1, "b": torch.zeros(1)}, "1 entries that are not floating-point tensors: a"),
+        ({"a": torch.zeros(1, dtype=torch.int8)}, "not floating-point tensors: a"),
+    ],
+)
+def test_a_file_without_weights(content, words, tmp_path):
+    path = _saved(content, tmp_path / "weights.pth")
+
+    assert words in _refusal("no_tensors", read_state_dict, path)
+
+
+# Weights of something else
+
+
+def _unchanged(network, reason, path):
+    """The refusal of load_weights, which must leave the network as it was."""
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    message = _refusal(reason, load_weights, network, CARD, path)
+    assert str(path) in message
+    assert all(torch.equal(values, before[k]) for k, values in network.state_dict().items())
+    return message
+
+
+def test_missing_names(state, network, tmp_path):
+    for block in range(2):
+        del state[f"pretrained.blocks.{block}.ls1.gamma"]
+
+    message = _unchanged(network, "missing_keys", _saved(state, tmp_path / "weights.pth"))
+
+    assert "does not fit test_relative: of 122 tensors it has 120, and lacks 2: " in message
+    assert "encoder.vit.blocks.0.ls1.gamma" in message
+
+
+def test_unexpected_names(state, network, tmp_path):
+    for index in range(5):
+        state[f"depth_head.extra.{index}.weight"] = torch.zeros(1)
+
+    message = _unchanged(network, "unexpected_keys", _saved(state, tmp_path / "weights.pth"))
+
+    assert "of 122 tensors it has 122, and has besides 5: depth_head.extra.0.weight" in message
+    assert "depth_head.extra.2.weight, ..." in message
+
+
+def test_wrong_shapes(network, tmp_path):
+    state = random_state(official_shapes(48, 4, 16, (8, 12, 16, 32)))
+
+    message = _unchanged(network, "wrong_shapes", _saved(state, tmp_path / "weights.pth"))
+
+    assert "5 of 122 tensors have another shape: decoder." in message
+    assert "decoder.reassemble.resample.3.bias is (32,), expected (24,)" in message
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [
+        (768, "is a Base checkpoint (768 wide)"),
+        (1024, "is a Large checkpoint (1024 wide)"),
+        (96, "is a checkpoint of no known size (96 wide)"),
+    ],
+)
+def test_weights_of_another_size(width, words, network, tmp_path):
+    state = {
+        "pretrained.cls_token": torch.zeros(1, 1, width),
+        "depth_head.projects.0.bias": torch.zeros(48),
+    }
+
+    message = _unchanged(network, "other_size", _saved(state, tmp_path / "weights.pth"))
+
+    assert words in message
+    assert "the model asked for, test_relative, is Tiny (48)" in message
+
+
+def test_weights_of_another_family(network, tmp_path):
+    path = _saved({"conv1.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "resnet.pth")
+
+    message = _unchanged(network, "unknown_layout", path)
+
+    assert (
+        "is not a checkpoint of depth_anything_v2: its 1 names begin with conv1.weight" in message
+    )
+    assert "expected pretrained.* and depth_head.*" in message
+
+
+def test_an_encoder_alone_is_not_enough(state, network, tmp_path):
+    encoder = {name: v for name, v in state.items() if name.startswith("pretrained.")}
+
+    _unchanged(network, "unknown_layout", _saved(encoder, tmp_path / "dinov2.pth"))

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.models.device import choose_device, choose_precision
+
+CPU = torch.device("cpu")
+needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+def test_cpu_is_taken_by_name():
+    assert choose_device("cpu") == CPU
+
+
+@needs_no_cuda
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device")
+def test_auto_without_an_accelerator_is_the_cpu():
+    assert choose_device("auto") == CPU
+
+
+@needs_no_cuda
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_cuda_where_there_is_none(name):
+    with pytest.raises(ModelError, match=f"device {name} is not available: 0 CUDA dev.*use cpu"):
+        choose_device(name)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is an MPS device")
+def test_mps_where_there_is_none():
+    with pytest.raises(ModelError, match="device mps is not available here"):
+        choose_device("mps")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:1", "cuda:x", "cuda:-1", "CUDA"])
+def test_unknown_devices(name):
+    with pytest.raises(ModelError, match=f"no device {name!r}; use auto, cpu, cuda") as error:
+        choose_device(name)
+
+    assert error.value.reason == "device"
+
+
+def test_auto_precision_on_the_cpu_is_what_it_computes_in_hardware():
+    flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not flags:
+        pytest.skip("this torch does not say what the CPU can do")
+    native = flags.get("avx512_bf16") or flags.get("amx_tile")
+
+    assert choose_precision("auto", CPU) == ("bf16" if native else "fp32")
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_named_precision_is_kept(name):
+    assert choose_precision(name, CPU) == name
+
+
+def test_unknown_precision():
+    with pytest.raises(ModelError, match="no precision 'int8'; use auto, fp32, bf16, fp16"):
+        choose_precision("int8", CPU)
+
+
+def test_fp16_on_the_cpu_is_refused():
+    with pytest.raises(ModelError, match="fp16 is slower than fp32 on the CPU") as error:
+        choose_precision("fp16", CPU)
+
+    assert error.value.reason == "precision"

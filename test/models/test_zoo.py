@@ -1,0 +1,89 @@
+import re
+
+import pytest
+
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.models.zoo import CARDS, card_names, find_card
+
+METRIC = [name for name in CARDS if "metric" in name]
+
+
+def test_the_zoo_has_every_released_checkpoint_and_giant():
+    assert card_names() == [
+        "depth_anything_v2_small",
+        "depth_anything_v2_base",
+        "depth_anything_v2_large",
+        "depth_anything_v2_giant",
+        "depth_anything_v2_metric_indoor_small",
+        "depth_anything_v2_metric_indoor_base",
+        "depth_anything_v2_metric_indoor_large",
+        "depth_anything_v2_metric_outdoor_small",
+        "depth_anything_v2_metric_outdoor_base",
+        "depth_anything_v2_metric_outdoor_large",
+    ]
+
+
+def test_test_models_are_listed_only_if_asked_for():
+    hidden = set(card_names(tests=True)) - set(card_names())
+
+    assert hidden == {"test_relative", "test_metric"}
+    assert all(find_card(name).is_test for name in hidden)
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
+def test_a_metric_card_and_only_it_has_a_maximum_depth(card):
+    assert (card.kind == "metric") == (card.output == "sigmoid") == (card.max_depth_m is not None)
+
+
+def test_maximum_depths_belong_to_their_training_sets():
+    for name in METRIC:
+        expected = 80.0 if "outdoor" in name else 20.0
+        assert find_card(name).max_depth_m == expected
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
+def test_only_small_may_be_used_commercially(card):
+    assert card.commercial == (card.encoder in ("Small", "Tiny"))
+    assert card.licence == ("Apache-2.0" if card.commercial else "CC-BY-NC-4.0")
+
+
+def test_hub_names_are_the_official_ones():
+    places = {name: (find_card(name).hub_repo, find_card(name).hub_file) for name in card_names()}
+
+    assert places["depth_anything_v2_large"] == (
+        "depth-anything/Depth-Anything-V2-Large",
+        "depth_anything_v2_vitl.pth",
+    )
+    assert places["depth_anything_v2_metric_indoor_small"] == (
+        "depth-anything/Depth-Anything-V2-Metric-Hypersim-Small",
+        "depth_anything_v2_metric_hypersim_vits.pth",
+    )
+    assert places["depth_anything_v2_metric_outdoor_base"] == (
+        "depth-anything/Depth-Anything-V2-Metric-VKITTI-Base",
+        "depth_anything_v2_metric_vkitti_vitb.pth",
+    )
+    assert places["depth_anything_v2_giant"] == ("", "depth_anything_v2_vitg.pth")
+
+
+def test_every_released_file_has_a_hash_of_its_own():
+    released = [card for card in CARDS.values() if card.hub_repo]
+    hashes = {card.sha256 for card in released}
+
+    assert len(hashes) == len(released) == 9
+    assert all(re.fullmatch(r"[0-9a-f]{64}", sha256) for sha256 in hashes)
+
+
+def test_cards_can_be_keys():
+    assert len({card: card.name for card in CARDS.values()}) == len(CARDS)
+
+
+def test_an_unknown_name_gets_the_nearest_ones():
+    with pytest.raises(ModelError, match=r"no model 'depth_anything_v2_smal'.*_v2_small") as error:
+        find_card("depth_anything_v2_smal")
+
+    assert error.value.reason == "unknown_model"
+
+
+def test_a_name_near_to_none_gets_the_list():
+    with pytest.raises(ModelError, match=r"known: depth_anything_v2_small, .*outdoor_large"):
+        find_card("yolo")

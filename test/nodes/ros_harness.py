@@ -1,0 +1,316 @@
+"""Real ROS 2 processes for tests: nodes of this package, and a camera that asks them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from array import array
+from collections import defaultdict, deque
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
+
+OUTPUT_TYPES = {
+    "depth/image_rect": Image,
+    "depth/camera_info": CameraInfo,
+    "depth/image_color": Image,
+    "disparity/image_rect": Image,
+    "points": PointCloud2,
+}
+RELIABLE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
+)
+BEST_EFFORT = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT
+)
+FRAME_ID = "camera_optical_frame"
+
+
+def wait_until(condition, timeout_s=30.0, what="the condition"):
+    """Return condition()'s first true answer; AssertionError after the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = condition()
+        if answer:
+            return answer
+        time.sleep(0.01)
+    text = what() if callable(what) else what
+    raise AssertionError(f"{text} did not come within {timeout_s} s")
+
+
+class NodeProcess:
+    """A node of this package in a process of its own."""
+
+    def __init__(self, name, parameters=None, arguments=(), namespace="/", log=None):
+        self.name = name
+        self.full_name = f"{namespace.rstrip('/')}/{name}"
+        command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
+        command += ["-r", f"__ns:={namespace}", *arguments]
+        for key, value in (parameters or {}).items():
+            text = str(value).lower() if isinstance(value, bool) else value
+            text = f"'{text}'" if isinstance(value, (str, Path)) else text
+            command += ["-p", f"{key}:={text}"]
+        self.log_path = Path(log)
+        with self.log_path.open("wb") as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env=dict(os.environ)
+            )
+
+    @property
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def wait_for_log(self, text, timeout_s=60):
+        def found():
+            assert self.process.poll() is None or text in self.log, f"{self.name} died: {self.log}"
+            return text in self.log
+
+        wait_until(found, timeout_s, f"'{text}' in the log of {self.name}: {self.log[-2000:]}")
+        return self
+
+    def stop(self):
+        """Stop it as Ctrl-C does and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(
+                f"{self.name} did not stop on SIGINT: {self.log[-2000:]}"
+            ) from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def memory_kb(self):
+        """Memory that is the process's own: anonymous pages, without shared libraries."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1])
+        raise AssertionError("no RssAnon")
+
+    def threads(self):
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+
+class Camera:
+    """A camera driver and everybody who listens to depth_node, in the test's process."""
+
+    def __init__(self, namespace="/", image_topic="image", outputs=tuple(OUTPUT_TYPES)):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("camera", namespace=namespace, context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        image_type = CompressedImage if image_topic.endswith("/compressed") else Image
+        self.image = self.node.create_publisher(image_type, image_topic, RELIABLE)
+        info_topic = "camera_info"
+        self.info = self.node.create_publisher(CameraInfo, info_topic, RELIABLE)
+        self.received = defaultdict(dict)
+        self.order = defaultdict(list)
+        self.diagnostics = []
+        self.subscriptions = {}
+        for name in outputs:
+            self.listen(name)
+        self.node.create_subscription(
+            DiagnosticArray, "/diagnostics", self.diagnostics.append, RELIABLE
+        )
+        self._tasks = deque()
+        self._stamp = 1_000
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self):
+        while self.context.ok():
+            try:
+                while self._tasks:
+                    self._tasks.popleft()()
+                self.executor.spin_once(timeout_sec=0.05)
+            except ExternalShutdownException:
+                return
+
+    def on_executor(self, task):
+        """Run a task on the executor's thread: entities must not go while it waits on them."""
+        done = threading.Event()
+        self._tasks.append(lambda: (task(), done.set()))
+        assert done.wait(10)
+
+    def close(self):
+        self.context.try_shutdown()
+        self._thread.join()
+
+    def listen(self, name, qos=RELIABLE):
+        def keep(message):
+            stamp = message.header.stamp
+            key = stamp.sec * 1_000_000_000 + stamp.nanosec
+            self.received[name][key] = message
+            self.order[name].append(key)
+
+        self.subscriptions[name] = self.node.create_subscription(
+            OUTPUT_TYPES[name], name, keep, qos
+        )
+
+    def silence(self, name):
+        subscription = self.subscriptions.pop(name)
+        self.on_executor(lambda: self.node.destroy_subscription(subscription))
+
+    def connected(self):
+        """Wait until the node under test listens to the camera."""
+        wait_until(
+            lambda: self.image.get_subscription_count() and self.info.get_subscription_count(),
+            30,
+            "a subscriber to image and camera_info",
+        )
+        return self
+
+    def header(self, frame_id=FRAME_ID, stamp_ns=None):
+        if stamp_ns is None:
+            self._stamp += 50_000_000
+            stamp_ns = self._stamp
+        header = Header(frame_id=frame_id)
+        header.stamp.sec, header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        return header
+
+    def show(self, rgb, info=None, **header):
+        """Publish a picture (RGB array or a message) with its CameraInfo and return its key."""
+        message = rgb if not isinstance(rgb, np.ndarray) else picture_message(rgb)
+        message.header = self.header(**header)
+        if info is not None:
+            info.header = message.header
+            self.info.publish(info)
+            time.sleep(0.05)  # two topics have no order
+        self.image.publish(message)
+        return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+    def answer(self, name, key, timeout_s=20):
+        """Return the answer of one topic to the picture of a key."""
+        return wait_until(
+            lambda: self.received[name].get(key), timeout_s, f"{name} for the stamp {key}"
+        )
+
+    def ask(self, rgb, info=None, output="depth/image_rect", **header):
+        """Show a picture again and again until it is answered; return its key.
+
+        Right after a start, discovery may still lose the first pictures.
+        """
+        for _ in range(20):
+            key = self.show(rgb, info, **header)
+            try:
+                self.answer(output, key, 2.0)
+                return key
+            except AssertionError:
+                continue
+        raise AssertionError(f"no answer on {output}; last status: {self.status(0.0)}")
+
+    def status(self, newer_s=None, timeout_s=10):
+        """Return the newest DiagnosticStatus of depth_node; wait for one still to come."""
+        if newer_s is None:
+            count = len(self.diagnostics)
+            wait_until(lambda: len(self.diagnostics) > count, timeout_s, "a status")
+        return self.diagnostics[-1].status[0] if self.diagnostics else None
+
+    def wait_for_status(self, condition, timeout_s=15):
+        """Return the first status to come that satisfies a condition."""
+
+        def satisfied():
+            status = self.diagnostics[-1].status[0] if self.diagnostics else None
+            return status if status is not None and condition(status) else None
+
+        return wait_until(satisfied, timeout_s, lambda: f"the status; last: {self.status(0.0)}")
+
+    def call(self, service_type, service, request):
+        client = self.node.create_client(service_type, service)
+        try:
+            assert client.wait_for_service(timeout_sec=20), service
+            future = client.call_async(request)
+            wait_until(future.done, 60, f"an answer of {service}")
+            return future.result()
+        finally:
+            self.on_executor(lambda: self.node.destroy_client(client))
+
+    def set_parameters(self, node_name, **values):
+        """Set parameters (a double underscore stands for a dot); return reasons of refusals."""
+        parameters = [
+            Parameter(name.replace("__", "."), value=value).to_parameter_msg()
+            for name, value in values.items()
+        ]
+        request = SetParameters.Request(parameters=parameters)
+        results = self.call(SetParameters, f"{node_name}/set_parameters", request).results
+        return [result.reason for result in results if not result.successful]
+
+    def get_parameter(self, node_name, name):
+        request = GetParameters.Request(names=[name])
+        return self.call(GetParameters, f"{node_name}/get_parameters", request).values[0]
+
+    def describe(self, node_name, names):
+        request = DescribeParameters.Request(names=names)
+        return self.call(
+            DescribeParameters, f"{node_name}/describe_parameters", request
+        ).descriptors
+
+    def change_state(self, node_name, transition):
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return self.call(ChangeState, f"{node_name}/change_state", request).success
+
+    def state(self, node_name):
+        response = self.call(GetState, f"{node_name}/get_state", GetState.Request())
+        return response.current_state.label
+
+
+def values(status):
+    return {v.key: v.value for v in status.values}
+
+
+def picture(width=160, height=120, seed=0):
+    """Smooth random colours, uint8 (height, width, 3), RGB."""
+    import cv2
+
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def picture_message(array_, encoding="rgb8"):
+    message = Image(height=array_.shape[0], width=array_.shape[1], encoding=encoding)
+    message.step = array_.nbytes // array_.shape[0]
+    message.data = array("B", array_.tobytes())
+    return message
+
+
+def camera_info(width=160, height=120, focal=150.0, **changes):
+    info = CameraInfo(width=width, height=height, distortion_model="plumb_bob")
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    info.k = [focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0]
+    info.p = [focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.d = [0.0] * 5
+    for name, value in changes.items():
+        setattr(info, name, value)
+    return info
+
+
+def image_array(message):
+    kinds = {"32FC1": (np.float32, 1), "16UC1": (np.uint16, 1), "rgb8": (np.uint8, 3)}
+    kind, channels = kinds[message.encoding]
+    values_ = np.frombuffer(message.data, kind)
+    shape = (message.height, message.width) + ((channels,) if channels > 1 else ())
+    assert message.step == message.width * channels * np.dtype(kind).itemsize
+    return values_.reshape(shape)
