@@ -60,7 +60,11 @@ def run_node(
         args: command line with ``--ros-args``; sys.argv where None.
         until: asked after each callback; True ends the spinning.
     """
-    rclpy.init(args=list(args) if args is not None else None)
+    try:
+        rclpy.init(args=list(args) if args is not None else None)
+    except RuntimeError as error:  # rcl's own, for --ros-args that it cannot read
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         node = make()
         executor = SingleThreadedExecutor()

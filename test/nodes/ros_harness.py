@@ -173,12 +173,13 @@ class Camera:
         self.on_executor(lambda: self.node.destroy_subscription(subscription))
 
     def connected(self):
-        """Wait until the node under test listens to the camera."""
+        """Wait until the node under test listens to the camera, and the camera to it."""
         wait_until(
             lambda: self.image.get_subscription_count() and self.info.get_subscription_count(),
             30,
             "a subscriber to image and camera_info",
         )
+        time.sleep(0.5)  # for the node to know of our subscriptions
         return self
 
     def header(self, frame_id=FRAME_ID, stamp_ns=None):

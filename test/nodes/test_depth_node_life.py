@@ -1,0 +1,309 @@
+"""depth_node from start to stop: states, weights, transports, clocks, leaks."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from lifecycle_msgs.msg import Transition
+from official_layout import official_shapes, random_state
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_harness import (
+    FRAME_ID,
+    Camera,
+    NodeProcess,
+    camera_info,
+    image_array,
+    picture,
+    values,
+    wait_until,
+)
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
+
+NODE = "/depth_node"
+TINY = {"model": "test_metric", "weights": "random", "input_size": 56, "device": "cpu"}
+
+
+@pytest.fixture
+def start(logs, request):
+    """Start a depth_node of its own, with the namespace of the test."""
+    started = []
+    name = request.node.name.replace("[", "_").replace("]", "").replace("-", "_")
+    namespace = f"/{name}"
+
+    def start_one(image_topic="image", outputs=None, arguments=(), wait=True, **parameters):
+        log = logs / f"{name}.log"
+        merged = {**TINY, **{key.replace("__", "."): v for key, v in parameters.items()}}
+        process = NodeProcess("depth_node", merged, arguments, namespace, log)
+        kept = {} if outputs is None else {"outputs": outputs}
+        camera = Camera(namespace, image_topic, **kept)
+        started.append((process, camera))
+        if wait:
+            process.wait_for_log("waiting for pictures")
+            camera.connected()
+        return process, camera
+
+    yield start_one
+    for process, camera in started:
+        camera.close()
+        assert process.stop() == 0
+        assert "Traceback" not in process.log
+
+
+def test_a_relative_model_publishes_disparity_and_nothing_in_metres(start):
+    process, camera = start(model="test_relative")
+    key = camera.ask(picture(), camera_info(), output="disparity/image_rect")
+    disparity = camera.answer("disparity/image_rect", key)
+    assert disparity.encoding == "32FC1" and disparity.header.frame_id == FRAME_ID
+    assert np.isfinite(image_array(disparity)).all()
+    assert camera.answer("depth/camera_info", key).k[0] == 150.0
+    assert camera.answer("depth/image_color", key)
+    for name in ("depth/image_rect", "points"):
+        topic = f"{camera.node.get_namespace()}/{name}"
+        assert not camera.node.get_publishers_info_by_topic(topic)
+    assert "no depth in metres" in process.log
+
+
+def checkpoint(path, bias):
+    """Write an official-layout checkpoint of test_metric that answers sigmoid(bias) · 20 m."""
+    state = random_state(official_shapes(48, 4, 16, (8, 12, 16, 24)))
+    state["depth_head.scratch.output_conv2.2.weight"].zero_()
+    state["depth_head.scratch.output_conv2.2.bias"].fill_(bias)
+    torch.save(state, path)
+    return path
+
+
+def test_a_checkpoint_that_answers_a_wall_makes_a_plane(start, tmp_path):
+    _, camera = start(weights=checkpoint(tmp_path / "wall.pth", 0.0))
+    key = camera.ask(picture(), camera_info())
+    depth = image_array(camera.answer("depth/image_rect", key))
+    np.testing.assert_allclose(depth, 10.0, rtol=1e-5)
+    cloud = camera.answer("points", key)
+    points = np.frombuffer(cloud.data, np.float32).reshape(120, 160, 4)
+    np.testing.assert_allclose(points[..., 2], 10.0, rtol=1e-5)
+    np.testing.assert_allclose(points[0, 0, :2], [-79.5 / 15, -59.5 / 15], rtol=1e-5)
+
+
+def test_saturated_depth_is_beyond_range_and_no_wall(start, tmp_path):
+    _, camera = start(weights=checkpoint(tmp_path / "sky.pth", 9.0))
+    key = camera.ask(picture(), camera_info())
+    assert np.isposinf(image_array(camera.answer("depth/image_rect", key))).all()
+    cloud = camera.answer("points", key)
+    assert not cloud.is_dense and np.isnan(np.frombuffer(cloud.data, np.float32)[0])
+
+
+def test_a_network_that_answers_nan_never_becomes_depth(start, tmp_path):
+    process, camera = start(weights=checkpoint(tmp_path / "nan.pth", float("nan")))
+
+    def seen(status):
+        camera.show(picture(), camera_info())
+        return int(values(status).get("dropped: non_finite", 0)) >= 3
+
+    camera.wait_for_status(seen)
+    camera.show(picture(), camera_info())
+    status = camera.wait_for_status(lambda s: s.level == b"\x02")
+    assert "non_finite" in status.message
+    assert not any(camera.received.values())
+    assert process.log.count("picture dropped") == 1
+
+
+def jpeg(rgb, suffix=".jpg"):
+    message = CompressedImage(format=suffix[1:])
+    message.data = cv2.imencode(suffix, rgb[..., ::-1])[1].tobytes()
+    return message
+
+
+def test_compressed_pictures_and_broken_ones(start):
+    process, camera = start(image_topic="image/compressed", image_transport="compressed")
+    rgb = picture(seed=5)
+    for suffix, tolerance in ((".jpg", 3), (".png", 0)):
+        key = camera.ask(jpeg(rgb, suffix), camera_info())
+        cloud = np.frombuffer(camera.answer("points", key).data, np.uint8)
+        colours = cloud.reshape(120, 160, 16)[..., 14:11:-1]
+        assert np.abs(colours.astype(int) - rgb).mean() <= tolerance
+    gray = CompressedImage(format="jpeg")
+    gray.data = cv2.imencode(".jpg", rgb[..., 0])[1].tobytes()
+    assert camera.answer("points", camera.ask(gray, camera_info()))
+    whole = bytes(jpeg(rgb).data)
+    bad = {
+        "truncated": [whole[: len(whole) // 2], bytes(jpeg(rgb, ".png").data)[:-40]],
+        "undecodable": [b"no picture at all"],
+        "empty": [b""],
+    }
+    for reason, datas in bad.items():
+        for data in datas:
+            key = camera.show(CompressedImage(format="jpeg", data=data), camera_info())
+            camera.wait_for_status(lambda s, r=reason: f"dropped: {r}" in values(s))
+            assert not any(key in of_topic for of_topic in camera.received.values())
+    camera.wait_for_status(lambda s: values(s)["dropped: truncated"] == "2")
+    assert camera.ask(jpeg(rgb), camera_info())
+    assert process.log.count("lacks its end") == 1
+
+
+def test_a_topic_named_image_rect_is_rectified_already(start):
+    _, camera = start(image_topic="image_rect_color", arguments=("-r", "image:=image_rect_color"))
+    info = camera_info(d=[-0.3, 0.1, 0.0, 0.0, 0.0])
+    info.p = [140.0, 0.0, 79.0, 0.0, 0.0, 140.0, 59.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    rgb = picture(seed=6)
+    key = camera.ask(rgb, info)
+    published = camera.answer("depth/camera_info", key)
+    assert not any(published.d) and (published.k[0], published.k[2]) == (140.0, 79.0)
+    cloud = np.frombuffer(camera.answer("points", key).data, np.uint8)
+    np.testing.assert_array_equal(cloud.reshape(120, 160, 16)[..., 14:11:-1], rgb)
+
+
+def test_the_first_picture_waits_for_its_camera_info(start):
+    _, camera = start()
+    message_key = camera.show(picture())  # as drivers do: the Image just before its CameraInfo
+    info = camera_info()
+    info.header = camera.header(stamp_ns=message_key)
+    camera.info.publish(info)
+    assert camera.answer("points", message_key)
+
+
+def test_a_camera_faster_than_the_model_gets_the_newest_answered(start):
+    _, camera = start(model="test_metric", input_size=518)
+    camera.ask(picture(), camera_info())
+    keys = []
+    for _ in range(60):
+        keys.append(camera.show(picture()))
+        time.sleep(0.005)
+    camera.answer("depth/image_rect", keys[-1])
+    status = camera.wait_for_status(lambda s: int(values(s).get("dropped: newer_frame", 0)) > 0)
+    shown = values(status)
+    answered, dropped = int(shown["frames out"]), int(shown["dropped: newer_frame"])
+    assert int(shown["frames in"]) == answered + dropped
+    assert status.level == b"\x00"  # that is the design, no fault
+    assert camera.order["depth/image_rect"] == sorted(camera.order["depth/image_rect"])
+
+
+def test_weights_that_cannot_be_had_fail_to_configure_and_can_be_mended(start, tmp_path):
+    damaged = checkpoint(tmp_path / "damaged.pth", 0.0)
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    process, camera = start(wait=False, weights=damaged)
+    process.wait_for_log("not started: mend")
+    (line,) = [text for text in process.log.splitlines() if "cannot load the model" in text]
+    assert "damaged.pth" in line
+    node = f"{camera.node.get_namespace()}{NODE}"
+    assert camera.state(node) == "unconfigured"
+    assert not camera.change_state(node, Transition.TRANSITION_CONFIGURE)
+    assert camera.set_parameters(node, weights=str(checkpoint(tmp_path / "good.pth", 0.0))) == []
+    assert camera.change_state(node, Transition.TRANSITION_CONFIGURE)
+    assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
+    camera.connected()
+    assert camera.ask(picture(), camera_info())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"model": "depth_anything_v2_smal"}, "depth_anything_v2_small"),
+        ({"weights": ""}, "weights"),
+        ({"device": "cuda:7"}, "cuda"),
+        ({"device": "toaster"}, "toaster"),
+    ],
+)
+def test_what_cannot_be_loaded_says_so_in_one_line(start, parameters, words):
+    process, _ = start(wait=False, **parameters)
+    process.wait_for_log("not started: mend")
+    (line,) = [text for text in process.log.splitlines() if "cannot load the model" in text]
+    assert words in line
+
+
+def test_a_value_of_a_wrong_type_at_start_is_one_line_and_status_2(logs):
+    log = logs / "wrong_type.log"
+    process = NodeProcess("depth_node", {"cloud.stride": "many"}, log=log)
+    assert process.process.wait(timeout=60) == 2
+    assert "cloud.stride" in process.log and "Traceback" not in process.log
+
+
+def test_a_misspelt_parameter_is_named_with_its_neighbour(start):
+    process, _ = start(cloud__strid=2)
+    assert "unknown parameter cloud.strid is ignored; did you mean cloud.stride?" in process.log
+
+
+def test_a_model_changed_while_inactive_is_loaded_at_activation(start):
+    _, camera = start()
+    node = f"{camera.node.get_namespace()}{NODE}"
+    assert camera.change_state(node, Transition.TRANSITION_DEACTIVATE)
+    assert camera.set_parameters(node, model="test_relative") == []
+    assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
+    assert camera.ask(picture(), camera_info(), output="disparity/image_rect")
+    camera.wait_for_status(lambda s: "test_relative" in values(s)["model"])
+
+
+def test_simulated_time_that_is_reset_is_counted_and_goes_on(start):
+    process, camera = start(wait=False, use_sim_time=True)
+    qos = QoSProfile(depth=1, durability=DurabilityPolicy.VOLATILE)
+    clock = camera.node.create_publisher(Clock, "/clock", qos)
+    process.wait_for_log("waiting for pictures")
+    camera.connected()
+
+    def tick(seconds):
+        message = Clock()
+        message.clock.sec = seconds
+        clock.publish(message)
+
+    now = [100]
+
+    def running():
+        now[0] += 1
+        tick(now[0])
+        time.sleep(0.05)
+        return camera.diagnostics
+
+    wait_until(running, 20, "diagnostics in simulated time")
+    key = camera.ask(picture(), camera_info(), stamp_ns=now[0] * 10**9)
+    assert camera.answer("points", key)
+    now[0] = 5
+
+    def counted(status):
+        now[0] += 1
+        tick(now[0])
+        time.sleep(0.05)
+        return int(values(status)["clock jumps"]) >= 1
+
+    status = camera.wait_for_status(counted)
+    assert status is not None
+    key = camera.ask(picture(), camera_info(), stamp_ns=now[0] * 10**9)
+    assert camera.answer("points", key)
+    assert process.log.count("jumped backwards") == 1
+
+
+def test_fifty_cycles_under_30_hz_leave_nothing_behind(start):
+    process, camera = start()
+    node = f"{camera.node.get_namespace()}{NODE}"
+    camera.ask(picture(), camera_info())
+    running = [True]
+
+    def flood():
+        info = camera_info()
+        while running[0]:
+            camera.show(picture(seed=1), info)  # with its pause of 50 ms: two of these make 30 Hz
+
+    import threading
+
+    floods = [threading.Thread(target=flood) for _ in range(2)]
+    for thread in floods:
+        thread.start()
+    try:
+        counts = []
+        for cycle in range(50):
+            assert camera.change_state(node, Transition.TRANSITION_DEACTIVATE)
+            assert camera.change_state(node, Transition.TRANSITION_CLEANUP)
+            assert camera.change_state(node, Transition.TRANSITION_CONFIGURE)
+            assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
+            before = len(camera.order["depth/image_rect"])
+            wait_until(lambda b=before: len(camera.order["depth/image_rect"]) > b, 20, "depth")
+            if cycle in (9, 49):
+                counts.append((process.memory_kb(), process.threads()))
+    finally:
+        running[0] = False
+        for thread in floods:
+            thread.join()
+    (memory_early, threads_early), (memory_late, threads_late) = counts
+    assert threads_late <= threads_early
+    assert memory_late < 1.05 * memory_early
+    assert process.log.count("loaded test_metric") == 51
