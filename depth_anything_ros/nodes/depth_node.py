@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
@@ -19,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ModelError
 from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
@@ -164,6 +165,7 @@ class DepthNode(LifecycleNode):
         wanted = self._model_parameters()
         try:
             self._estimator = DepthEstimator(*wanted)
+            self._warm_up(self._estimator)
         except (DepthAnythingError, RuntimeError, OSError, MemoryError) as error:
             self.get_logger().error(f"cannot load the model: {error}")
             return FAILURE
@@ -182,6 +184,13 @@ class DepthNode(LifecycleNode):
                 "a relative model gives disparity without scale: no depth in metres and no cloud"
             )
         return SUCCESS
+
+    def _warm_up(self, estimator: DepthEstimator) -> None:
+        """Infer once, so that no picture waits for what a first inference sets up."""
+        try:
+            estimator.infer(np.zeros((480, 640, 3), np.uint8))
+        except ModelError as error:  # weights that answer NaN: pictures may fare better
+            self.get_logger().warning(f"the first inference, of a black picture: {error}")
 
     def _unload(self) -> None:
         for publisher in self._outputs.values():

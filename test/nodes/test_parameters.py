@@ -1,0 +1,70 @@
+"""Parameters: one dataclass, one YAML, one table in the README."""
+
+import re
+from dataclasses import FrozenInstanceError
+
+import pytest
+import yaml
+
+from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.parameters import build, specs
+from depth_anything_ros.nodes.player_parameters import PlayerParameters
+
+TABLES = {"depth_node": DepthParameters, "player_node": PlayerParameters}
+
+
+def flattened(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def test_the_yaml_holds_every_parameter_at_its_default(repository):
+    text = (repository / "config" / "depth.yaml").read_text()
+    given = dict(flattened(yaml.safe_load(text)["/**"]["ros__parameters"]))
+    expected = {spec.name: spec.default for spec in specs(DepthParameters)}
+    assert given == expected
+    # ROS is strict: an integer is no double.
+    assert {k: type(v) for k, v in given.items()} == {k: type(v) for k, v in expected.items()}
+
+
+@pytest.mark.parametrize("node", TABLES)
+def test_the_readme_table_holds_every_parameter_with_its_default(repository, node):
+    readme = (repository / "README.md").read_text()
+    (section,) = re.findall(rf"^### {node}$(.*?)(?=^##|\Z)", readme, re.M | re.S)
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| `([^`]*)` \|", section, re.M))
+    expected = {}
+    for spec in specs(TABLES[node]):
+        value = spec.default
+        expected[spec.name] = str(value).lower() if isinstance(value, bool) else str(value)
+    expected = {name: value or '""' for name, value in expected.items()}
+    assert rows == expected
+
+
+@pytest.mark.parametrize("cls", TABLES.values())
+def test_every_parameter_is_described(cls):
+    for spec in specs(cls):
+        assert spec.description.endswith("."), spec.name
+        assert spec.type in (bool, int, float, str)
+        assert isinstance(spec.default, spec.type), spec.name
+        assert (spec.low is None) == (spec.high is None)
+        if spec.type in (int, float):
+            assert spec.low <= spec.default <= spec.high, spec.name
+        spec.check(spec.default)
+
+
+def test_values_become_the_nested_dataclass_and_wrong_ones_are_refused():
+    values = {spec.name: spec.default for spec in specs(DepthParameters)}
+    parameters = build(DepthParameters, {**values, "cloud.stride": 4, "rectify": "never"})
+    assert (parameters.cloud.stride, parameters.rectify) == (4, "never")
+    with pytest.raises(FrozenInstanceError):
+        parameters.rectify = "auto"
+    with pytest.raises(ParameterError, match=r"depth\.encoding is '8UC1'; it must be one of"):
+        build(DepthParameters, {**values, "depth.encoding": "8UC1"})
+    with pytest.raises(
+        ParameterError, match=r"range\.min_m \(5\) must be below range\.max_m \(5\)"
+    ):
+        build(DepthParameters, {**values, "range.min_m": 5.0, "range.max_m": 5.0})

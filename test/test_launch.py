@@ -1,0 +1,226 @@
+"""Launch files and the RViz configuration against the package that they start and show."""
+
+import ast
+import importlib.util
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import yaml
+
+from depth_anything_ros.nodes.depth_node import COMMON_OUTPUTS, OUTPUTS
+from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.parameters import specs
+from depth_anything_ros.nodes.player_parameters import PlayerParameters
+
+NAME = "depth_anything_ros"
+LAUNCH_FILES = ("demo.launch.py", "depth.launch.py")
+# rclpy declares it on every node.
+OF_EVERY_NODE = {"use_sim_time"}
+
+
+def parse(repository, name):
+    return ast.parse((repository / "launch" / name).read_text())
+
+
+def constant(tree, name):
+    """Return the keys of a module-level dict: its values may be calls."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == name:
+            return [ast.literal_eval(key) for key in node.value.keys]
+    raise AssertionError(f"no {name} at module level")
+
+
+def calls(tree, function):
+    """Return the literal keyword arguments of each call of a function."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == function:
+            literal = (k for k in node.keywords if isinstance(k.value, ast.Constant))
+            found.append({k.arg: k.value.value for k in literal})
+    return found
+
+
+def share_paths(tree):
+    """Return each path written as SHARE / "folder" / "file"."""
+    inner = {id(node.left) for node in ast.walk(tree) if isinstance(node, ast.BinOp)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and id(node) not in inner:
+            parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+            if any(isinstance(n, ast.Name) and n.id == "SHARE" for n in ast.walk(node)):
+                found.append("/".join(reversed(parts)))
+    return found
+
+
+def accepted(repository, name):
+    """Return the arguments that a launch file takes, with those of the file that it includes."""
+    own = set(constant(parse(repository, name), "ARGUMENTS"))
+    return own | (accepted(repository, "depth.launch.py") if name == "demo.launch.py" else set())
+
+
+class TestWithoutLaunch:
+    """What holds for the text of the launch files, on any machine."""
+
+    def test_all_launch_files_are_looked_at(self, repository):
+        assert sorted(
+            path.name for path in (repository / "launch").iterdir() if path.is_file()
+        ) == [*LAUNCH_FILES]
+
+    @pytest.mark.parametrize("name", LAUNCH_FILES)
+    def test_documented_commands_are_accepted(self, repository, name):
+        documents = [ast.get_docstring(parse(repository, name), clean=False)]
+        documents += [(repository / "README.md").read_text()]
+        documents += [path.read_text() for path in (repository / "doc").rglob("*.md")]
+        # A command may go on over lines that end in a backslash.
+        pattern = rf"ros2 launch {NAME} {re.escape(name)}((?:[^\n]|\\\n)*)"
+        commands = [found for text in documents for found in re.findall(pattern, text)]
+        given = {argument for line in commands for argument in re.findall(r"(\w+):=", line)}
+        assert given
+        assert given <= accepted(repository, name)
+
+    @pytest.mark.parametrize("name", LAUNCH_FILES)
+    def test_executables_and_packages_exist(self, repository, name):
+        setup = (repository / "setup.py").read_text()
+        manifest = ET.parse(repository / "package.xml").getroot()
+        keys = {element.text for element in manifest.findall("exec_depend")}
+        nodes = calls(parse(repository, name), "Node")
+        assert nodes
+        for node in nodes:
+            if node["package"] == NAME:
+                assert f'f"{node["executable"]} = {{NAME}}' in setup
+            else:
+                assert node["package"] in keys
+
+    @pytest.mark.parametrize("name", LAUNCH_FILES)
+    def test_files_exist(self, repository, name):
+        paths = share_paths(parse(repository, name))
+        assert paths
+        assert [path for path in paths if not (repository / path).is_file()] == []
+
+    def test_parameters_exist(self, repository):
+        depth = {spec.name for spec in specs(DepthParameters)} | OF_EVERY_NODE
+        player = {spec.name for spec in specs(PlayerParameters)}
+        assert set(constant(parse(repository, "depth.launch.py"), "PARAMETERS")) <= depth
+        assert set(constant(parse(repository, "demo.launch.py"), "PLAYER_PARAMETERS")) <= player
+
+
+@pytest.fixture
+def launch_file(repository, tmp_path, monkeypatch):
+    """Load a launch file as a module, with the repository's folders as the package's share."""
+    reason = "launch and launch_ros are not on PyPI; they come with a ROS 2 distribution"
+    # Not `launch`: the repository's own folder of that name would answer.
+    pytest.importorskip("launch.actions", reason=reason)
+    pytest.importorskip("launch_ros.actions", reason=reason)
+    index = tmp_path / "share/ament_index/resource_index/packages"
+    index.mkdir(parents=True)
+    (index / NAME).touch()
+    (tmp_path / "share" / NAME).mkdir()
+    for folder in ("launch", "config"):
+        (tmp_path / "share" / NAME / folder).symlink_to(repository / folder)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+
+    def load(name):
+        path = tmp_path / "share" / NAME / "launch" / name
+        spec = importlib.util.spec_from_file_location(name.replace(".", "_"), path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+class TestWithLaunch:
+    """What launch itself makes of them, where there is one."""
+
+    @pytest.mark.parametrize("name", LAUNCH_FILES)
+    def test_arguments(self, repository, launch_file, name):
+        description = launch_file(name).generate_launch_description()
+        arguments = {argument.name: argument for argument in description.get_launch_arguments()}
+        assert set(arguments) == accepted(repository, name)
+        required = [n for n, argument in arguments.items() if argument.default_value is None]
+        assert required == (["source"] if name == "demo.launch.py" else [])
+        assert all(argument.description for argument in arguments.values())
+
+    def test_demo_nodes(self, launch_file):
+        from launch_ros.actions import Node
+
+        entities = launch_file("demo.launch.py").generate_launch_description().entities
+        nodes = [entity for entity in entities if isinstance(entity, Node)]
+        # rviz2 first, so that nothing runs yet where it is missing.
+        assert [(node.node_package, node.node_executable) for node in nodes] == [
+            ("rviz2", "rviz2"),
+            (NAME, "player_node"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({}, {}),
+            ({"model": "123", "device": "0"}, {"model": "123", "device": "0"}),
+            ({"use_sim_time": "True"}, {"use_sim_time": True}),
+            ({"autostart": "false", "weights": "a.pth"}, {"autostart": False, "weights": "a.pth"}),
+        ],
+    )
+    def test_depth_parameters(self, launch_file, given, expected, monkeypatch):
+        """Only what is given overrides the params_file, and text stays text."""
+        from launch import LaunchContext
+
+        module, made = launch_file("depth.launch.py"), []
+        monkeypatch.setattr(module, "Node", lambda **arguments: made.append(arguments))
+        context = LaunchContext()
+        *declared, function = module.generate_launch_description().entities
+        for name, value in given.items():
+            context.launch_configurations[name] = value
+        for argument in declared:
+            argument.visit(context)
+        function.visit(context)
+        ((_, overrides),) = [arguments["parameters"] for arguments in made]
+        assert {name: value.evaluate(context) for name, value in overrides.items()} == expected
+
+
+class TestRviz:
+    @pytest.fixture
+    def config(self, repository):
+        text = (repository / "config" / "depth.rviz").read_text()
+        return yaml.safe_load(text)["Visualization Manager"]
+
+    def test_topics_are_those_of_the_node(self, config):
+        topics = {d["Topic"]["Value"]: d["Class"] for d in config["Displays"] if "Topic" in d}
+        types = {"image": "Image", "camera_info": "CameraInfo"}
+        for outputs in (*OUTPUTS.values(), COMMON_OUTPUTS):
+            types |= {name: kind.__name__ for name, kind in outputs.items()}
+        assert {"/image", "/depth/image_color", "/points"} <= set(topics)
+        for topic, shown_as in topics.items():
+            # The names are relative; without a namespace they are resolved at the root.
+            assert shown_as == f"rviz_default_plugins/{types[topic.removeprefix('/')]}"
+
+    def test_the_cloud_is_shown_in_its_colours(self, config):
+        (cloud,) = (d for d in config["Displays"] if d["Class"].endswith("/PointCloud2"))
+        assert cloud["Color Transformer"] == "RGB8"
+        assert cloud["Topic"]["Reliability Policy"] == "Reliable"
+
+    def test_the_frame_is_the_demos(self, repository, config):
+        frame = config["Global Options"]["Fixed Frame"]
+        assert f'"frame_id": "{frame}"' in (repository / "launch" / "demo.launch.py").read_text()
+
+    def test_the_view_is_upright_along_the_optical_axis(self, config):
+        """Check the eye of OrbitViewController::updateCamera of rviz_default_plugins."""
+        view = config["Views"]["Current"]
+        assert view["Class"] == "rviz_default_plugins/Orbit"
+        yaw, pitch = view["Yaw"], view["Pitch"]
+        offset = view["Distance"] * np.array(
+            [math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), math.sin(pitch)]
+        )
+        eye = np.array([view["Focal Point"][axis] for axis in "XYZ"]) + offset
+        forward = -offset / np.linalg.norm(offset)
+        right = np.cross(forward, [0.0, 0.0, 1.0])  # Orbit keeps z up
+        right /= np.linalg.norm(right)
+        down = np.cross(forward, right)
+        assert eye[2] < 0 and eye[1] < 0, "the eye is behind the camera and above it"
+        # REP 103, optical frames: x right, y down, z forward.
+        np.testing.assert_allclose(right, [1, 0, 0], atol=1e-5)
+        assert down[1] > 0.9
+        assert forward[2] > 0.9
