@@ -25,6 +25,8 @@ ARGUMENTS = {
     "device": ("", "auto, cpu, cuda, cuda:N or mps."),
     "rviz": ("true", "Start RViz with config/depth.rviz."),
 }
+# Typed, because launch would otherwise read a folder "2024" or a rate "5" as an integer.
+PLAYER_PARAMETERS = {"source": str, "calibration": str, "rate_hz": float}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -33,16 +35,15 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description) in ARGUMENTS.items()
     ]
-    texts = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=str)
-        for name in ("source", "calibration")
+    parameters = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, kind in PLAYER_PARAMETERS.items()
     }
-    rate = ParameterValue(LaunchConfiguration("rate_hz"), value_type=float)
     player = Node(
         package="depth_anything_ros",
         executable="player_node",
         name="player_node",
-        parameters=[{**texts, "rate_hz": rate, "frame_id": "camera_optical_frame"}],
+        parameters=[{**parameters, "frame_id": "camera_optical_frame"}],
         output="screen",
     )
     depth = IncludeLaunchDescription(
@@ -57,4 +58,5 @@ def generate_launch_description() -> LaunchDescription:
         arguments=["-d", str(SHARE / "config" / "depth.rviz")],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*declared, player, depth, rviz])
+    # RViz first: where it is not installed, launch stops here and leaves no node running.
+    return LaunchDescription([*declared, rviz, player, depth])

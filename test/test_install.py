@@ -40,7 +40,9 @@ def run(command, **options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
     if done.returncode != 0:
         said = (done.stdout + done.stderr)[-3000:]
-        pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}:\n{said}")
+        pytest.fail(
+            f"{' '.join(map(str, command))} exited {done.returncode}:\n{said}", pytrace=False
+        )
     return done.stdout
 
 
@@ -71,7 +73,8 @@ def colcon(repository):
         pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", *COLCON_REQUIREMENTS]
         done = subprocess.run(pip, capture_output=True, text=True, env=colcon_environment())
         if done.returncode != 0:
-            pytest.fail(f"pip could not install colcon (network?): {done.stderr[-2000:]}")
+            said = done.stderr[-2000:]
+            pytest.fail(f"pip could not install colcon (network?): {said}", pytrace=False)
         stamp.write_text(wanted)
     return venv / "bin" / "colcon"
 

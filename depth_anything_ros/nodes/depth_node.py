@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
@@ -21,7 +21,6 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ModelError
-from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
@@ -47,6 +46,9 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.running import forward_logs, run_node
+
+if TYPE_CHECKING:
+    from depth_anything_ros.models import DepthEstimator
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 NEWEST = QoSProfile(
@@ -161,6 +163,10 @@ class DepthNode(LifecycleNode):
         return (p.model, p.weights, p.device, p.precision, p.input_size, p.download)
 
     def _load(self) -> TransitionCallbackReturn:
+        self.get_logger().info(f"loading {self.parameters.model}")
+        # Not at the top: torch takes seconds, in which the node should be there and stoppable.
+        from depth_anything_ros.models import DepthEstimator
+
         self._unload()
         wanted = self._model_parameters()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +12,10 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector, Cloud
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.rectification import Rectifier
-from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
+
+if TYPE_CHECKING:
+    from depth_anything_ros.models import DepthEstimator
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,20 +66,24 @@ def run_node(
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        node = make()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        try:
-            while rclpy.ok() and not until(node):
-                executor.spin_once()
-        except (KeyboardInterrupt, ExternalShutdownException):
-            pass
-        finally:
-            executor.shutdown()
-            node.destroy_node()
+        _spin(make, until)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
     except (DepthAnythingError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(make: Callable[[], NodeType], until: Callable[[NodeType], bool]) -> None:
+    node = make()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while rclpy.ok() and not until(node):
+            executor.spin_once()
+    finally:
+        executor.shutdown()
+        node.destroy_node()
