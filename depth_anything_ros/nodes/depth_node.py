@@ -35,6 +35,7 @@ from depth_anything_ros.nodes.health import (
     diagnostic_status,
     health_values,
 )
+from depth_anything_ros.nodes.image_subscription import ImageSubscription
 from depth_anything_ros.nodes.mailbox import Mailbox
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
@@ -89,11 +90,12 @@ class DepthNode(LifecycleNode):
         self._estimator: DepthEstimator | None = None
         self._loaded: tuple[Any, ...] = ()
         self._outputs: dict[str, Any] = {}
-        self._subscriptions_made: list[Any] = []
+        self._image_subscription: ImageSubscription | None = None
+        self._info_subscription: Any = None
         self._mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._timer = self.create_timer(1.0, self._look_around)
         backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
         self._jump_handle = self.get_clock().create_jump_callback(
             backwards, post_callback=lambda _: self._restart_time("the clock")
@@ -212,25 +214,22 @@ class DepthNode(LifecycleNode):
 
     def _subscribe(self, topic: str) -> None:
         compressed = self.parameters.image_transport == "compressed"
-        for message_type, name, callback in (
-            (CameraInfo, "camera_info", self._lookup.update),
-            (CompressedImage if compressed else Image, topic, self._on_image),
-        ):
-            self._subscriptions_made.append(
-                self.create_subscription(
-                    message_type,
-                    name,
-                    callback,
-                    NEWEST,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                )
-            )
+        message_type = CompressedImage if compressed else Image
+        self._info_subscription = self.create_subscription(
+            CameraInfo,
+            "camera_info",
+            self._lookup.update,
+            NEWEST,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._image_subscription = ImageSubscription(self, message_type, topic, self._on_image)
 
     def _stop(self) -> None:
         self._active = False
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
+        if self._image_subscription is not None:
+            self._image_subscription.destroy()
+            self.destroy_subscription(self._info_subscription)
+            self._image_subscription = None
         self._mailbox.close()
         if self._worker is not None:
             self._worker.join()
@@ -342,6 +341,11 @@ class DepthNode(LifecycleNode):
         if cause not in self._said:
             self._said.add(cause)
             self.get_logger().warning(text)
+
+    def _look_around(self) -> None:
+        if self._image_subscription is not None:
+            self._image_subscription.adapt()
+        self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
         health = self._health.look()

@@ -144,16 +144,7 @@ def _scene(folder: Path, topics: dict[str, Recorded]) -> Scene:
 
 def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
     try:
-        return Camera(
-            info.width,
-            info.height,
-            tuple(info.k),
-            tuple(info.d),
-            info.distortion_model,
-            tuple(info.r),
-            tuple(info.p),
-            info.header.frame_id,
-        )
+        return Camera.from_info(info)
     except CameraError as error:
         if error.reason == "uncalibrated":
             return None

@@ -17,7 +17,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -114,14 +114,20 @@ class NodeProcess:
 class Camera:
     """A camera driver and everybody who listens to depth_node, in the test's process."""
 
-    def __init__(self, namespace="/", image_topic="image", outputs=tuple(OUTPUT_TYPES)):
+    def __init__(
+        self,
+        namespace="/",
+        image_topic="image",
+        outputs=tuple(OUTPUT_TYPES),
+        qos=RELIABLE,
+    ):
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("camera", namespace=namespace, context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         image_type = CompressedImage if image_topic.endswith("/compressed") else Image
-        self.image = self.node.create_publisher(image_type, image_topic, RELIABLE)
+        self.image = self.node.create_publisher(image_type, image_topic, qos)
         info_topic = "camera_info"
         self.info = self.node.create_publisher(CameraInfo, info_topic, RELIABLE)
         self.received = defaultdict(dict)
@@ -134,18 +140,16 @@ class Camera:
             DiagnosticArray, "/diagnostics", self.diagnostics.append, RELIABLE
         )
         self._tasks = deque()
+        self._closing = False
         self._stamp = 1_000
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self):
-        while self.context.ok():
-            try:
-                while self._tasks:
-                    self._tasks.popleft()()
-                self.executor.spin_once(timeout_sec=0.05)
-            except ExternalShutdownException:
-                return
+        while not self._closing:
+            while self._tasks:
+                self._tasks.popleft()()
+            self.executor.spin_once(timeout_sec=0.05)
 
     def on_executor(self, task):
         """Run a task on the executor's thread: entities must not go while it waits on them."""
@@ -154,8 +158,11 @@ class Camera:
         assert done.wait(10)
 
     def close(self):
-        self.context.try_shutdown()
+        self._closing = True
         self._thread.join()
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
 
     def listen(self, name, qos=RELIABLE):
         def keep(message):

@@ -8,8 +8,9 @@ import pytest
 import torch
 from lifecycle_msgs.msg import Transition
 from official_layout import official_shapes, random_state
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_harness import (
+    BEST_EFFORT,
     FRAME_ID,
     Camera,
     NodeProcess,
@@ -161,6 +162,51 @@ def test_the_first_picture_waits_for_its_camera_info(start):
     info.header = camera.header(stamp_ns=message_key)
     camera.info.publish(info)
     assert camera.answer("points", message_key)
+
+
+def test_the_subscription_is_as_reliable_as_the_driver(start, logs):
+    process, camera = start()
+    topic = f"{camera.node.get_namespace()}/image"
+
+    def reliability():
+        infos = camera.node.get_subscriptions_info_by_topic(topic)
+        return [info.qos_profile.reliability for info in infos]
+
+    assert reliability() == [ReliabilityPolicy.RELIABLE]
+    assert camera.ask(picture(), camera_info())
+    hasty = Camera(camera.node.get_namespace(), qos=BEST_EFFORT)
+    try:
+        wait_until(lambda: reliability() == [ReliabilityPolicy.BEST_EFFORT], 10, "best effort")
+        # Both are heard now.
+        assert hasty.connected().ask(picture(), camera_info(), stamp_ns=10**12)
+        assert camera.ask(picture(), camera_info(), stamp_ns=2 * 10**12)
+    finally:
+        hasty.close()
+    wait_until(lambda: reliability() == [ReliabilityPolicy.RELIABLE], 30, "reliable again")
+    assert camera.ask(picture(), camera_info(), stamp_ns=3 * 10**12)
+    assert process.log.count("subscribed to") == 2
+
+
+def test_an_override_of_the_reliability_is_final(start):
+    namespace_topic = "/test_an_override_of_the_reliability_is_final/image"
+    override = f"qos_overrides.{namespace_topic}.subscription.reliability:=best_effort"
+    _, camera = start(arguments=("-p", override))
+    assert camera.ask(picture(), camera_info())
+    time.sleep(1.5)
+    (info,) = camera.node.get_subscriptions_info_by_topic(namespace_topic)
+    assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+
+
+def test_pictures_survive_the_default_transport(start, monkeypatch):
+    """Larger than Fast DDS's default shared memory, in fragments."""
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE")
+    _, camera = start()
+    big, info = picture(640, 480), camera_info(640, 480, 500.0)
+    camera.ask(big, info)
+    for _ in range(5):
+        key = camera.show(big, info)
+        assert camera.answer("points", key)
 
 
 def test_a_camera_faster_than_the_model_gets_the_newest_answered(start):
