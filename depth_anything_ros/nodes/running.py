@@ -68,7 +68,9 @@ def run_node(
     try:
         _spin(make, until)
     except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        # Where Ctrl-C crossed an exec(), as in many an import, CPython ends with SIGINT's status
+        # although it was caught. The next exec() makes it forget that.
+        exec("")
     except (DepthAnythingError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
