@@ -34,7 +34,7 @@ $(STAMP): setup.py pip_ros/setup.py Makefile
 	@[ -z "$$ROS_DISTRO" ] || \
 	  { echo "A ROS 2 environment ($$ROS_DISTRO) is sourced here: use colcon (README), or unset it by a new shell." >&2; exit 1; }
 	@echo "installing into $(VENV) (a few minutes the first time)"
-	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "cannot make $(VENV): install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install --progress-bar on "$(TORCH)" -e ./pip_ros -e ".[demo,test]" || \
 	  { echo "pip could not install: see its last lines above (network? disk? PIP_* settings?)" >&2; exit 1; }

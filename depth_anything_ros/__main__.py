@@ -2,4 +2,5 @@
 
 from depth_anything_ros.tools.command import main
 
-raise SystemExit(main())
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -23,6 +23,8 @@ DISTORTION_MODELS = {
     "rational_polynomial": (0, 4, 5, 8, 12, 14),
     "equidistant": (0, 4),
 }
+# Far beyond any lens; larger ones overflow.
+_MAX_COEFFICIENT = 1e6
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -35,8 +37,8 @@ class Camera:
         height: of the picture, in pixels.
         K: 9 numbers, row-major: intrinsics of the distorted picture, in pixels.
         D: distortion coefficients; none, or all zero, means an ideal pinhole.
-        distortion_model: ``plumb_bob``, ``rational_polynomial`` or ``equidistant``; ``""`` is
-            taken as ``plumb_bob`` where there are no coefficients.
+        distortion_model: ``plumb_bob``, ``rational_polynomial`` or ``equidistant``; any other
+            name becomes ``plumb_bob`` where no coefficient says anything.
         R: 9 numbers: rotation from the camera to its rectified frame. All zero means identity.
         P: 12 numbers: projection of the rectified picture, in pixels. All zero means K.
         frame_id: of the optical frame (REP 103: x right, y down, z forward).
@@ -87,7 +89,7 @@ class Camera:
 
     def _check_distortion(self) -> None:
         model = self.distortion_model
-        if not model and not any(self.D):
+        if model not in DISTORTION_MODELS and not any(self.D):
             object.__setattr__(self, "distortion_model", "plumb_bob")
             return
         if model not in DISTORTION_MODELS:
@@ -100,14 +102,16 @@ class Camera:
                 f"{model} takes {DISTORTION_MODELS[model]} coefficients, got {len(self.D)}",
                 reason="distortion_model",
             )
-        if not all(map(math.isfinite, self.D)):
-            raise CameraError(f"camera D has values that are not numbers: {self.D}")
+        if not all(abs(value) <= _MAX_COEFFICIENT for value in self.D):
+            raise CameraError(
+                f"camera D must be numbers of at most {_MAX_COEFFICIENT:g}, got {self.D}",
+                reason="distortion_model",
+            )
 
     def _check_rotation(self) -> None:
-        rotation = np.array(self.R)
-        if len(self.R) != 9 or not np.allclose(
-            rotation.reshape(3, 3) @ rotation.reshape(3, 3).T, np.eye(3), atol=1e-2
-        ):
+        rotation = np.array(self.R).reshape(3, 3) if len(self.R) == 9 else np.zeros((3, 3))
+        is_orthogonal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2)
+        if not is_orthogonal or np.linalg.det(rotation) < 0:
             raise CameraError(f"camera R must be a rotation of 9 numbers, got {self.R}")
 
     @classmethod
@@ -133,10 +137,7 @@ class Camera:
         roi = info.roi
         if roi.width and roi.height:
             camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
-        bin_x, bin_y = max(info.binning_x, 1), max(info.binning_y, 1)
-        if bin_x > 1 or bin_y > 1:
-            camera = camera.scaled(max(camera.width // bin_x, 1), max(camera.height // bin_y, 1))
-        return camera
+        return camera.binned(max(info.binning_x, 1), max(info.binning_y, 1))
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float, frame_id: str = "") -> Camera:
@@ -149,7 +150,10 @@ class Camera:
 
     @property
     def is_distorted(self) -> bool:
-        """Say whether straight lines are bent: a coefficient, or the equidistant model itself."""
+        """Say whether any coefficient bends straight lines.
+
+        All zero means an ideal pinhole, for ``equidistant`` too, as in image_geometry.
+        """
         return any(self.D)
 
     @property
@@ -172,8 +176,23 @@ class Camera:
             return self
         if width < 1 or height < 1:
             raise CameraError(f"cannot scale a camera to {width}x{height}", reason="camera_size")
-        sx, sy = width / self.width, height / self.height
+        return self._resized(width, height, width / self.width, height / self.height)
 
+    def binned(self, x: int, y: int) -> Camera:
+        """Return the camera of a picture whose pixels are blocks of x × y of this one's.
+
+        Columns and rows that fill no block are cut off, so the scale is 1 / x and 1 / y exactly.
+        """
+        if (x, y) == (1, 1):
+            return self
+        if not (1 <= x <= self.width and 1 <= y <= self.height):
+            raise CameraError(
+                f"cannot bin a picture of {self.width}x{self.height} by {x}x{y}",
+                reason="camera_size",
+            )
+        return self._resized(self.width // x, self.height // y, 1 / x, 1 / y)
+
+    def _resized(self, width: int, height: int, sx: float, sy: float) -> Camera:
         def scale(row_x: Sequence[float], row_y: Sequence[float]) -> tuple[list[float], ...]:
             x, y = [v * sx for v in row_x], [v * sy for v in row_y]
             x[2] += 0.5 * sx - 0.5

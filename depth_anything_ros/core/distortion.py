@@ -193,7 +193,7 @@ def _homography(matrix: Array, xy: Array) -> Array:
 def _equidistant_limit(coefficients: tuple[float, ...]) -> float:
     """Return the angle (radians) up to which theta_d(theta) grows, at most 90 degrees."""
     slope = np.array([1.0, *(c * (2 * i + 3) for i, c in enumerate(coefficients))])
-    return float(min(*(np.sqrt(s) for s in _positive_roots(slope)), np.pi / 2, np.pi / 2))
+    return float(np.sqrt(min([*_positive_roots(slope), (np.pi / 2) ** 2])))
 
 
 def _theta_distorted(theta: Array, coefficients: tuple[float, ...]) -> tuple[Array, Array]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.errors import CameraError
 
 
 class Rectifier:
@@ -19,6 +20,9 @@ class Rectifier:
         source: the camera of the pictures that come in.
         camera: ``source.rectified()``, the camera of the pictures that go out.
         valid: bool (height, width), False where a rectified pixel saw nothing.
+
+    Raises:
+        CameraError: (``rectification``) where no rectified pixel sees the picture.
     """
 
     def __init__(self, source: Camera) -> None:
@@ -26,6 +30,12 @@ class Rectifier:
         self.camera = source.rectified()
         self._map_x, self._map_y, self.valid = source.rectification_maps()
         self._unseen = ~self.valid
+        if not self.valid.any():
+            raise CameraError(
+                f"rectification sees nothing of the picture: R and P of {source.frame_id!r} point "
+                "elsewhere; calibrate again, or set rectify to never",
+                reason="rectification",
+            )
 
     def rectify(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the rectified picture, uint8 (height, width, 3), black where nothing was seen."""

@@ -43,7 +43,7 @@ def check_claims(path: Path, card: ModelCard) -> None:
     """Refuse a checkpoint that says it belongs to another model than the card's.
 
     Raises:
-        CheckpointError: (``other_model``).
+        CheckpointError: (``other_model``); ``damaged`` on a malformed config.json beside it.
     """
     for claim in (_claim_of_name(path), _claim_of_config(path)):
         if claim is not None:
@@ -75,9 +75,16 @@ def _claim_of_config(path: Path) -> Claim | None:
         return None
     # Both fields have defaults in transformers' DepthAnythingConfig.
     kind = str(config.get("depth_estimation_type") or "relative")
-    max_depth_m = float(config.get("max_depth") or 1) if kind == "metric" else None
-    indices = (config.get("backbone_config") or {}).get("out_indices")
-    tapped = tuple(int(i) - 1 for i in indices) if indices else None  # 0 is the patch embedding
+    try:
+        max_depth_m = float(config.get("max_depth") or 1) if kind == "metric" else None
+        indices = (config.get("backbone_config") or {}).get("out_indices")
+        tapped = tuple(int(i) - 1 for i in indices) if indices else None  # 0: patch embedding
+    except (TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{config_path} says that it describes depth_anything, and it is malformed: {error}; "
+            f"mend it, or remove it",
+            reason="damaged",
+        ) from error
     return Claim(str(config_path), kind, max_depth_m, tapped)
 
 

@@ -185,7 +185,13 @@ def sha256_of(path: Path) -> str:
 
 def _log_licence(source: str, official: bool, card: ModelCard) -> None:
     if not official:
-        _log.info("weights %s: their licence is not known here", source)
+        _log.info(
+            "weights %s: their licence is not known here (%s is that of the official weights of "
+            "%s)",
+            source,
+            card.licence,
+            card.name,
+        )
     elif card.commercial:
         _log.info("weights %s: licence %s", source, card.licence)
     else:

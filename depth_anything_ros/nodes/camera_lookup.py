@@ -29,7 +29,7 @@ class CameraLookup:
             found = Camera.from_info(info)
             key = (found.frame_id, found.width, found.height)
         except CameraError as error:
-            found, key = error, (info.header.frame_id, info.width, info.height)
+            found, key = error, (info.header.frame_id, *_picture_size(info))
         with self._lock:
             self._known[key] = found
             self._known.move_to_end(key)
@@ -77,3 +77,9 @@ class CameraLookup:
         with self._lock:
             self._known.clear()
         self._any_came.clear()
+
+
+def _picture_size(info: CameraInfo) -> tuple[int, int]:
+    """Return the size of the pictures of a CameraInfo that makes no camera."""
+    width, height = info.roi.width or info.width, info.roi.height or info.height
+    return width // max(info.binning_x, 1), height // max(info.binning_y, 1)

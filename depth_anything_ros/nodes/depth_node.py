@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gc
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import JumpThreshold
+from numpy.typing import NDArray
+from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_anything_ros.core.camera import Camera
@@ -65,9 +66,11 @@ OUTPUTS: dict[str, dict[str, type]] = {
 }
 COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
 # Drops that are the design at work, not a fault.
-EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber"})
+EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
 # A driver publishes CameraInfo just after its Image: let the first picture wait that long.
 FIRST_CAMERA_INFO_S = 0.25
+# How often the reliability of the pictures' publishers is looked at.
+ADAPT_S = 0.5
 
 
 class DepthNode(LifecycleNode):
@@ -87,6 +90,7 @@ class DepthNode(LifecycleNode):
         self._clock_jumps = 0
         self._last_stamp_ns = 0
         self._camera_problem = ""
+        self._load_problem = ""
         self._estimator: DepthEstimator | None = None
         self._loaded: tuple[Any, ...] = ()
         self._outputs: dict[str, Any] = {}
@@ -95,8 +99,14 @@ class DepthNode(LifecycleNode):
         self._mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._timer = self.create_timer(1.0, self._look_around)
-        backwards = JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1))
+        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        # Not of the node's clock: simulated time may stand still.
+        self._adapt_timer = self.create_timer(
+            ADAPT_S, self._adapt, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        backwards = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
+        )
         self._jump_handle = self.get_clock().create_jump_callback(
             backwards, post_callback=lambda _: self._restart_time("the clock")
         )
@@ -165,18 +175,25 @@ class DepthNode(LifecycleNode):
         return (p.model, p.weights, p.device, p.precision, p.input_size, p.download)
 
     def _load(self) -> TransitionCallbackReturn:
-        self.get_logger().info(f"loading {self.parameters.model}")
-        # Not at the top: torch takes seconds, in which the node should be there and stoppable.
-        from depth_anything_ros.models import DepthEstimator
-
         self._unload()
         wanted = self._model_parameters()
+        self.get_logger().info(f"loading {self.parameters.model}")
         try:
+            # Not at the top: torch takes seconds, in which the node should be there and stoppable.
+            from depth_anything_ros.models import DepthEstimator
+
             self._estimator = DepthEstimator(*wanted)
             self._warm_up(self._estimator)
-        except (DepthAnythingError, RuntimeError, OSError, MemoryError) as error:
-            self.get_logger().error(f"cannot load the model: {error}")
+        except Exception as error:  # rclpy would swallow it: say it, whatever it is
+            self._unload()
+            missing = isinstance(error, ImportError)
+            remedy = "; install what the README names beside rosdep's packages" if missing else ""
+            self._load_problem = f"cannot load the model: {error}{remedy}"
+            expected = isinstance(error, (DepthAnythingError, ImportError, OSError))
+            trace = "" if expected else f"\n{traceback.format_exc()}"
+            self.get_logger().error(f"{self._load_problem}{trace}")
             return FAILURE
+        self._load_problem = ""
         self._loaded = wanted
         kind = self._estimator.card.kind
         for name, message_type in {**OUTPUTS[kind], **COMMON_OUTPUTS}.items():
@@ -230,16 +247,20 @@ class DepthNode(LifecycleNode):
             self._image_subscription.destroy()
             self.destroy_subscription(self._info_subscription)
             self._image_subscription = None
+        if self._mailbox.discard():
+            self._health.dropped("deactivated")
         self._mailbox.close()
         if self._worker is not None:
             self._worker.join()
             self._worker = None
         self._lookup.clear()
+        self._camera_problem = ""
 
     # Input ----------------------------------------------------------------------------------
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
+        stamp = message.header.stamp  # not by rclpy's Time, which refuses a negative one
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         if stamp_ns < self._last_stamp_ns:
             self._restart_time("the pictures' stamps")
         since = self._health.received()
@@ -277,39 +298,43 @@ class DepthNode(LifecycleNode):
             except DepthAnythingError as error:
                 self._health.dropped(error.reason)
                 self._say_once(error.reason, f"{self._image_topic()}: picture dropped: {error}")
-            except (RuntimeError, MemoryError) as error:  # torch: out of memory, a lost device
+            except Exception as error:  # out of memory, a lost device, or a bug: go on
+                if not self.context.ok():
+                    return  # shut down while publishing
                 self._health.dropped("inference")
-                self._say_once("inference", f"inference failed, picture dropped: {error}")
+                self._say_once("inference", f"picture dropped: {traceback.format_exc()}{error}")
             item = mailbox.take()
 
     def _answer(self, message: Image | CompressedImage, pipeline: DepthPipeline) -> None:
         parameters, wanted, header = self.parameters, self._wanted(), message.header
         decode = decode_image if isinstance(message, Image) else decode_compressed
         rgb = decode(message)
-        height, width = rgb.shape[:2]
-        camera = self._camera(header.frame_id, width, height)
-        view = pipeline.view(rgb, camera, parameters.rectify)
+        view = self._view(pipeline, rgb, header.frame_id, parameters.rectify)
         if wanted - {"depth/camera_info"}:
             result = pipeline.infer(view, parameters)
             self._publish_result(header, result, view, pipeline, wanted)
         if "depth/camera_info" in wanted:
-            info = camera_info_message(header, view.camera, (width, height))
+            size = (rgb.shape[1], rgb.shape[0])
+            info = camera_info_message(header, view.camera, size)
             self._outputs["depth/camera_info"].publish(info)
 
-    def _camera(self, frame_id: str, width: int, height: int) -> Camera | None:
+    def _view(
+        self, pipeline: DepthPipeline, rgb: NDArray[np.uint8], frame_id: str, rectify: str
+    ) -> View:
+        """Return the picture on the grid to publish; on its own, without a cloud, if need be."""
+        height, width = rgb.shape[:2]
         try:
-            camera: Camera | None = self._lookup.find(frame_id, width, height)
+            view = pipeline.view(rgb, self._lookup.find(frame_id, width, height), rectify)
         except CameraError as error:
             hfov = self.parameters.camera.fallback_hfov_deg
             camera = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
             instead = f"a pinhole of {hfov:g} deg is assumed" if camera else "no cloud goes out"
             self._camera_problem = f"{error}; {instead}"
-            self._say_once(
-                error.reason, f"{self.resolve_topic_name('camera_info')}: {self._camera_problem}"
-            )
-        else:
-            self._camera_problem = ""
-        return camera
+            topic = self.resolve_topic_name("camera_info")
+            self._say_once(error.reason, f"{topic}: {self._camera_problem}")
+            return View(rgb, camera)
+        self._camera_problem = ""
+        return view
 
     def _publish_result(
         self,
@@ -342,10 +367,9 @@ class DepthNode(LifecycleNode):
             self._said.add(cause)
             self.get_logger().warning(text)
 
-    def _look_around(self) -> None:
+    def _adapt(self) -> None:
         if self._image_subscription is not None:
             self._image_subscription.adapt()
-        self._publish_diagnostics()
 
     def _publish_diagnostics(self) -> None:
         health = self._health.look()
@@ -364,6 +388,8 @@ class DepthNode(LifecycleNode):
 
     def _judge(self, health: Health) -> tuple[bytes, str]:
         """Return the level and the sentence that say how the node does."""
+        if self._load_problem:
+            return ERROR, self._load_problem
         if not self._active:
             return OK, "inactive" if self._estimator else "not configured"
         if self._worker is None or not self._worker.is_alive():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector, Cloud
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
 
@@ -41,27 +42,39 @@ class DepthPipeline:
     Args:
         estimator: the loaded model.
         input_is_rectified: the pictures come rectified already (a topic named image_rect*), so
-            that P, not K and D, is their camera.
+            that P, not K and D, is their camera where the policy is auto.
     """
 
     def __init__(self, estimator: DepthEstimator, input_is_rectified: bool) -> None:
         self._estimator = estimator
         self._input_is_rectified = input_is_rectified
         self._rectifier: Rectifier | None = None
+        self._refused: tuple[Camera, CameraError] | None = None
         self._projector: BackProjector | None = None
 
-    def view(self, rgb: NDArray[np.uint8], camera: Camera | None, rectify: str) -> View:
-        """Rectify a picture where the policy (auto, always, never) asks for it."""
-        if camera is None:
-            return View(rgb, None)
-        if self._input_is_rectified:
+    def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:
+        """Rectify a picture where the policy (auto, always, never) asks for it.
+
+        Raises:
+            CameraError: where the camera cannot be rectified.
+        """
+        if rectify == "auto" and self._input_is_rectified:
             return View(rgb, camera.rectified())
         if rectify == "never" or (rectify == "auto" and not camera.is_distorted):
             return View(rgb, camera)
-        if self._rectifier is None or self._rectifier.source != camera:
-            self._rectifier = Rectifier(camera)
-        rectifier = self._rectifier
+        rectifier = self._rectifier_of(camera)
         return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid)
+
+    def _rectifier_of(self, camera: Camera) -> Rectifier:
+        if self._refused is not None and self._refused[0] == camera:
+            raise self._refused[1]
+        if self._rectifier is None or self._rectifier.source != camera:
+            try:
+                self._rectifier = Rectifier(camera)
+            except CameraError as error:  # the maps take long: not again for each picture
+                self._refused = (camera, error)
+                raise
+        return self._rectifier
 
     def infer(self, view: View, parameters: DepthParameters) -> DepthMap | DisparityMap:
         """Run the model; what rectification did not see is NaN, and the range limits hold."""

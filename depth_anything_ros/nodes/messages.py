@@ -35,7 +35,7 @@ PICTURE_ENCODINGS = {
     "bayer_grbg8": 1,
 }
 _BRIDGE = CvBridge()
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 
@@ -100,10 +100,12 @@ def decode_compressed(message: CompressedImage) -> NDArray[np.uint8]:
     data = bytes(message.data)
     if not data:
         raise ImageError("a compressed picture without data", reason="empty")
-    if "compresseddepth" in message.format.lower():
+    encoding = message.format.lower()
+    if "compresseddepth" in encoding or encoding.startswith(("16uc1", "32fc1")):
         raise ImageError(f"format {message.format!r} is no picture", reason="encoding")
-    jpeg_cut = data.startswith(_JPEG_START) and not data.rstrip(b"\0").endswith(_JPEG_END)
-    png_cut = data.startswith(_PNG_START) and _PNG_END not in data[-16:]
+    # Neither marker occurs within the scan itself; a thumbnail's stand before the last scan.
+    jpeg_cut = data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
+    png_cut = data.startswith(_PNG_START) and _PNG_END not in data
     if jpeg_cut or png_cut:
         raise ImageError(
             f"a compressed picture ({message.format}) of {len(data)} bytes lacks its end",

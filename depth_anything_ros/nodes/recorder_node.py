@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
@@ -80,10 +80,14 @@ class RecorderNode(Node):
         super().destroy_node()
 
     def _look_around(self) -> None:
+        present = self.get_node_names_and_namespaces()
         for name in self.parameters.nodes.split(","):
-            if name not in self.get_node_names():
+            if (name, self.get_namespace()) not in present:
                 continue
-            topics = self.get_publisher_names_and_types_by_node(name, self.get_namespace())
+            try:
+                topics = self.get_publisher_names_and_types_by_node(name, self.get_namespace())
+            except NodeNameNonExistentError:  # it has left in between
+                continue
             for topic, (type_name, *_) in topics:
                 if not topic.endswith(LEFT_OUT) and topic not in self._recorded:
                     self._record(topic, type_name)

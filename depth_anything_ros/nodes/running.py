@@ -71,6 +71,9 @@ def run_node(
         # Where Ctrl-C crossed an exec(), as in many an import, CPython ends with SIGINT's status
         # although it was caught. The next exec() makes it forget that.
         exec("")
+    except RuntimeError:
+        if rclpy.ok():
+            raise  # otherwise rcl says that SIGTERM has shut down what it was called for
     except (DepthAnythingError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -35,7 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="checkpoint: path, zoo name or hub id; 'random' (the default) shows only that "
         "everything runs",
     )
-    demo.add_argument("--input-size", type=int, default=182, help="of the network [px]")
+    demo.add_argument("--download", action="store_true", help="fetch weights from the hub")
+    demo.add_argument(
+        "--input-size",
+        type=int,
+        help="of the network [px]; the model's own, but small with random weights",
+    )
     demo.add_argument("--rate", type=float, default=5.0, help="of the camera [Hz]")
     demo.add_argument("--frames", type=int, default=25, help="pictures to play")
     demo.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")

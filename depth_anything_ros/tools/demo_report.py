@@ -16,13 +16,13 @@ from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.alignment import depth_from_disparity, fit_scale_shift
-from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.cloud import BackProjector, Cloud, write_ply
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError
 from depth_anything_ros.core.metrics import abs_rel
-from depth_anything_ros.core.recording import load_calibration, load_depth
+from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.tools.demo import NAMESPACE
 
@@ -75,7 +75,7 @@ def write_report(output: Path, model: str, weights: str) -> dict[str, Any]:
         )
     scene = _scene(output / "input", topics)
     aligned, scores = _scores(scene)
-    counts = _counts(topics)
+    counts, answered = _counts(topics), topics["depth/camera_info"]
     report = {
         "version": __version__,
         "model": model,
@@ -84,14 +84,17 @@ def write_report(output: Path, model: str, weights: str) -> dict[str, Any]:
         **counts,
         "topics": {name: len(topic.stamps) for name, topic in sorted(topics.items())},
         "checks": _checks(topics, scene, counts["drops"]),
-        "ground_truth": "depth.png" if scene.truth is not None else None,
+        "encoding": topics[_answer_name(topics)].last.encoding,
+        "frame_id": topics["depth/camera_info"].last.header.frame_id,
+        "stamps_intact": sum(stamp in topics["image"].stamps for stamp in answered.stamps),
+        "ground_truth": scene.truth is not None,
         **scores,
     }
     if weights == "random":
         report["warning"] = "random weights: depth, cloud and AbsRel show only that it runs"
     report["cloud"] = _write_cloud(output / "cloud.ply", topics, scene, aligned)
     report["passed"] = all(report["checks"].values())
-    cv2.imwrite(str(output / "panel.png"), _panel(scene, aligned, report)[..., ::-1])
+    cv2.imwrite(str(output / "panel.png"), _panel(scene, report)[..., ::-1])
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 
@@ -125,21 +128,35 @@ class Scene:
 
 def _scene(folder: Path, topics: dict[str, Recorded]) -> Scene:
     image, info = topics["image"].last, topics["depth/camera_info"].last
-    rgb = image.data.reshape(image.height, image.width, 3)[..., ::-1]
+    rgb = np.ascontiguousarray(image.data.reshape(image.height, image.width, 3)[..., ::-1])
     camera = _camera(info)
     result = _result(topics, camera)
-    rectifier, truth = None, None
     file = next(iter(sorted(folder.glob("calib*"))), None)
-    calibration = load_calibration(file) if file else None
-    source = calibration.camera if calibration else None
-    if source is not None and camera is not None and not camera.is_distorted:
-        rectifier = Rectifier(source) if source.is_distorted else None
-    if calibration is not None and calibration.depth_scale_m is not None:
-        truth = load_depth(folder / "depth.png", calibration.depth_scale_m, source)
-    if rectifier is not None:
-        rgb = rectifier.rectify(np.ascontiguousarray(rgb))
+    if file is None:
+        return Scene(rgb, result, camera, None)
+    calibration = load_calibration(file)
+    source = calibration.camera
+    if source is not None and source.fits(image.width, image.height):
+        source = source.scaled(image.width, image.height)
+    truth = _truth(folder, calibration, image.width, image.height)
+    if source is not None and source.is_distorted and camera is not None:
+        rectifier = Rectifier(source)
+        rgb = rectifier.rectify(rgb)
         truth = rectifier.rectify_depth(truth) if truth is not None else None
-    return Scene(np.ascontiguousarray(rgb), result, camera, truth)
+    return Scene(rgb, result, camera, truth)
+
+
+def _truth(folder: Path, calibration: Calibration, width: int, height: int) -> DepthMap | None:
+    """Read the depth picture at the picture's size; None where there is none of its aspect."""
+    path = folder / (calibration.depth_file or "")
+    if calibration.depth_scale_m is None or not path.is_file():
+        return None
+    depth = load_depth(path, calibration.depth_scale_m).depth_m
+    if not same_aspect((depth.shape[1], depth.shape[0]), (width, height)):
+        return None
+    # Nearest neighbour: depth is not to be mixed across edges.
+    resized = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
+    return DepthMap(np.asarray(resized, np.float32))
 
 
 def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
@@ -152,25 +169,30 @@ def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
 
 
 def _result(topics: dict[str, Recorded], camera: Camera | None) -> DepthMap | DisparityMap:
-    metric = "depth/image_rect" in topics
-    message = topics["depth/image_rect" if metric else "disparity/image_rect"].last
-    shape = (message.height, message.width)
-    values = message.data.view(np.float32).reshape(shape).copy()
-    return DepthMap(values, camera) if metric else DisparityMap(values, camera)
+    name = _answer_name(topics)
+    message = topics[name].last
+    values = message.data.view(np.float32).reshape(message.height, message.width).copy()
+    return DepthMap(values, camera) if name.startswith("depth") else DisparityMap(values, camera)
+
+
+def _answer_name(topics: dict[str, Recorded]) -> str:
+    return "depth/image_rect" if "depth/image_rect" in topics else "disparity/image_rect"
 
 
 def _counts(topics: dict[str, Recorded]) -> dict[str, Any]:
     """Count frames and measure from a picture's stamp to the reception of its answer."""
     answers = topics["depth/camera_info"]
     latency_ms = (np.array(answers.times) - np.array(answers.stamps)) / 1e6
-    drops: dict[str, int] = {}
+    said = {}
     for status in topics["/diagnostics"].last.status if "/diagnostics" in topics else ():
-        drops |= {v.key: int(v.value) for v in status.values if v.key.startswith("dropped: ")}
+        said = {v.key: v.value for v in status.values}
+    drops = {key.removeprefix("dropped: "): int(n) for key, n in said.items() if "dropped" in key}
     p50, p95 = np.percentile(latency_ms, (50, 95))
     return {
+        "estimator": said.get("model", "unknown"),
         "frames_in": len(topics["image"].stamps),
         "frames_out": len(answers.stamps),
-        "drops": {key.removeprefix("dropped: "): n for key, n in drops.items()},
+        "drops": drops,
         "latency_ms": {"p50": round(float(p50), 1), "p95": round(float(p95), 1)},
     }
 
@@ -183,8 +205,7 @@ def _checks(topics: dict[str, Recorded], scene: Scene, drops: dict[str, int]) ->
         for name, topic in topics.items()
         if name.startswith(("depth/", "disparity/")) or name == "points"
     }
-    depth_name = "depth/image_rect" if "depth/image_rect" in topics else "disparity/image_rect"
-    message, info = topics[depth_name].last, topics["depth/camera_info"].last
+    message, info = topics[_answer_name(topics)].last, topics["depth/camera_info"].last
     answer = scene.result
     values = answer.depth_m if isinstance(answer, DepthMap) else answer.disparity
     positive = (values[~np.isnan(values)] > 0).all() if isinstance(answer, DepthMap) else True
@@ -212,8 +233,11 @@ def _scores(scene: Scene) -> tuple[DepthMap | None, dict[str, Any]]:
     truth, result = scene.truth.depth_m, scene.result
     disparity = DisparityMap(nearness(result), scene.camera)
     mask = np.isfinite(truth) & (truth > 0) & np.isfinite(disparity.disparity)
-    with np.errstate(divide="ignore"):
-        fit = fit_scale_shift(disparity.disparity, 1.0 / truth, mask)
+    try:
+        with np.errstate(divide="ignore"):
+            fit = fit_scale_shift(disparity.disparity, 1.0 / truth, mask)
+    except DepthAnythingError as error:
+        return None, {**scores, "alignment": str(error)}
     aligned = depth_from_disparity(disparity, fit, MAX_ALIGNED_M)
     scores["abs_rel_aligned"] = round(abs_rel(aligned.depth_m, truth, mask), 4)
     scores["alignment"] = {
@@ -241,29 +265,24 @@ def _write_cloud(
         source = "disparity aligned to the ground truth (a relative model publishes no cloud)"
         cloud = BackProjector(scene.camera).project(aligned, scene.rgb, edge_jump=EDGE_JUMP)
     else:
-        return {"source": "none: a relative model gives no metres, and there is no ground truth"}
+        why = "no metres without ground truth" if scene.camera else "the camera is not known"
+        return {"source": f"none: {why}"}
     return {"source": source, "points": write_ply(path, cloud, f"depth_anything_ros: {source}")}
 
 
-def _panel(scene: Scene, aligned: DepthMap | None, report: dict[str, Any]) -> NDArray[np.uint8]:
+def _panel(scene: Scene, report: dict[str, Any]) -> NDArray[np.uint8]:
     """Set picture, answer and ground truth side by side, each with its caption."""
     what = "depth" if isinstance(scene.result, DepthMap) else "disparity (relative)"
     random = " - RANDOM WEIGHTS" if report["weights"] == "random" else ""
     score = report["abs_rel_aligned"]
+    note = report["model"] if score is None else f"{report['model']}, AbsRel aligned {score:.3f}"
     tiles = [
         _tile(scene.rgb, "picture", f"{scene.rgb.shape[1]} x {scene.rgb.shape[0]}"),
-        _tile(colorize(nearness(scene.result)), f"{what}{random}", report["model"]),
+        _tile(colorize(nearness(scene.result)), f"{what}{random}", note),
     ]
     if scene.truth is not None:
         painted = colorize(nearness(scene.truth))
-        note = "near is bright, black is unknown"
-        tiles.append(_tile(painted, "ground truth", note))
-    if aligned is not None:
-        tiles[1] = _tile(
-            colorize(nearness(scene.result)),
-            f"{what}{random}",
-            f"{report['model']}, AbsRel aligned {score:.3f}",
-        )
+        tiles.append(_tile(painted, "ground truth", "near is bright, black is unknown"))
     return np.asarray(cv2.hconcat(tiles), np.uint8)
 
 

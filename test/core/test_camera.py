@@ -149,6 +149,13 @@ def test_camera_info_with_roi_and_binning_is_the_camera_of_the_picture():
     np.testing.assert_allclose(camera.unproject(np.array([[0.0, 0.0]])), expected, atol=1e-12)
 
 
+def test_binning_an_odd_size_keeps_the_scale_exact():
+    camera = Camera(641, 481, K).binned(2, 2)
+    assert (camera.width, camera.height) == (320, 240)
+    assert (camera.K[0], camera.K[4]) == (250.0, 255.0)
+    assert camera.K[2] == (319.5 + 0.5) / 2 - 0.5
+
+
 def test_a_rectified_camera_is_a_pinhole_with_the_matrix_of_p():
     P = (450, 0, 300, -45, 0, 450, 220, 0, 0, 0, 1, 0)
     camera = Camera(640, 480, K, (-0.2, 0.1, 0, 0), P=P).rectified()
@@ -198,8 +205,12 @@ def test_aspect_allows_for_the_rounding_of_a_resize_only():
         ({"width": 0}, "camera_size", "0x480"),
         ({"d": (0.1,) * 6}, "distortion_model", "coefficients, got 6"),
         ({"d": (0.1,), "distortion_model": "thin_prism"}, "distortion_model", "'thin_prism'"),
-        ({"d": (float("inf"), 0, 0, 0)}, "camera", "not numbers"),
+        ({"d": (float("inf"), 0, 0, 0)}, "distortion_model", "must be numbers"),
+        ({"d": (float("nan"), 0, 0, 0)}, "distortion_model", "must be numbers"),
+        ({"d": (0, 0, 0, 0, 0, 1e308, 1e308, 1e308)}, "distortion_model", "at most 1e\\+06"),
         ({"r": (1.0,) * 9}, "camera", "rotation"),
+        ({"r": (1, 0, 0, 0, 1, 0, 0, 0, -1)}, "camera", "rotation"),
+        ({"binning_x": 2**32 - 1}, "camera_size", "cannot bin"),
     ],
 )
 def test_what_is_no_camera_says_why(changes, reason, words):
@@ -209,8 +220,8 @@ def test_what_is_no_camera_says_why(changes, reason, words):
 
 
 def test_zero_coefficients_of_any_count_mean_no_distortion():
-    for count in (0, 1, 4, 5):
-        camera = Camera.from_info(info(d=(0.0,) * count, distortion_model=""))
+    for count, name in ((0, ""), (1, "none"), (4, "equidistant"), (5, "plumb_bob")):
+        camera = Camera.from_info(info(d=(0.0,) * count, distortion_model=name))
         assert not camera.is_distorted
         np.testing.assert_allclose(camera.rays()[0, 0], [-319.5 / 500, -239.5 / 510, 1])
 

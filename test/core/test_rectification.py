@@ -1,8 +1,10 @@
 import cv2
 import numpy as np
+import pytest
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 
 D = (-0.3, 0.1, 1e-3, -1e-3)
@@ -48,3 +50,10 @@ def test_depth_turns_with_the_rectified_axis():
     # Nearest neighbour moves a sample by up to half a pixel: 4 m · 0.5 / 300 · slope of the axis.
     np.testing.assert_allclose(back[:, 2], 4.0, atol=2e-3)
     assert np.isnan(turned.depth_m[~rectifier.valid]).all()
+
+
+def test_a_rectification_that_sees_nothing_is_refused():
+    R, _ = cv2.Rodrigues(np.array([0.0, np.pi, 0.0]))  # looks backwards
+    with pytest.raises(CameraError, match="sees nothing") as error:
+        Rectifier(Camera(320, 240, K, D, R=tuple(R.ravel())))
+    assert error.value.reason == "rectification"

@@ -207,7 +207,13 @@ def test_weights_of_ones_own_have_a_licence_that_is_not_known(cache, tmp_path, c
     with caplog.at_level(logging.INFO):
         resolve_weights(str(tmp_path / "mine.pth"), BASE)
 
-    assert _licences(caplog) == [("INFO", "weights mine.pth: their licence is not known here")]
+    assert _licences(caplog) == [
+        (
+            "INFO",
+            "weights mine.pth: their licence is not known here (CC-BY-NC-4.0 is that of the "
+            "official weights of depth_anything_v2_base)",
+        )
+    ]
 
 
 # Downloads, in a process of their own since huggingface_hub reads its environment at import

@@ -81,10 +81,10 @@ class NodeProcess:
         wait_until(found, timeout_s, f"'{text}' in the log of {self.name}: {self.log[-2000:]}")
         return self
 
-    def stop(self):
-        """Stop it as Ctrl-C does and return its exit status."""
+    def stop(self, by=signal.SIGINT):
+        """Stop it, as Ctrl-C does, and return its exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(by)
         try:
             return self.process.wait(timeout=30)
         except subprocess.TimeoutExpired:

@@ -198,6 +198,11 @@ UNUSABLE = {
     "camera_frame_id": (camera_info(), "elsewhere", "frame_id is 'elsewhere'"),
     "camera_size": (camera_info(160, 90), FRAME_ID, "of another aspect"),
     "uncalibrated": (camera_info(k=[0.0] * 9), FRAME_ID, "not calibrated"),
+    "rectification": (
+        camera_info(d=[-0.1, 0.0, 0.0, 0.0, 0.0], r=[-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0]),
+        FRAME_ID,
+        "rectification sees nothing",
+    ),
     "distortion_model": (
         camera_info(distortion_model="fov", d=[0.9]),
         FRAME_ID,
@@ -366,6 +371,15 @@ def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
     key = camera.show(picture(), camera_info(), stamp_ns=8)
     assert camera.answer("depth/image_rect", key)
     assert int(values(camera.status())["clock jumps"]) == jumps + 1
+
+
+def test_a_stamp_before_the_epoch_is_a_stamp(camera):
+    message = picture_message(picture())
+    for _ in range(2):
+        message.header.frame_id, message.header.stamp.sec = FRAME_ID, -5
+        camera.image.publish(message)
+    assert camera.answer("depth/image_rect", -5 * 10**9).header.stamp.sec == -5
+    assert camera.show(picture(), camera_info(), stamp_ns=9)
 
 
 def test_without_subscribers_nothing_is_inferred(camera):

@@ -1,5 +1,7 @@
 """depth_node from start to stop: states, weights, transports, clocks, leaks."""
 
+import re
+import signal
 import time
 
 import cv2
@@ -31,7 +33,7 @@ TINY = {"model": "test_metric", "weights": "random", "input_size": 56, "device":
 def start(logs, request):
     """Start a depth_node of its own, with the namespace of the test."""
     started = []
-    name = request.node.name.replace("[", "_").replace("]", "").replace("-", "_")
+    name = re.sub(r"\W+", "_", request.node.name).rstrip("_")
     namespace = f"/{name}"
 
     def start_one(image_topic="image", outputs=None, arguments=(), wait=True, **parameters):
@@ -124,6 +126,8 @@ def test_compressed_pictures_and_broken_ones(start):
         cloud = np.frombuffer(camera.answer("points", key).data, np.uint8)
         colours = cloud.reshape(120, 160, 16)[..., 14:11:-1]
         assert np.abs(colours.astype(int) - rgb).mean() <= tolerance
+    with_trailer = CompressedImage(format="jpeg", data=bytes(jpeg(rgb).data) + b"maker's notes")
+    assert camera.answer("points", camera.ask(with_trailer, camera_info()))
     gray = CompressedImage(format="jpeg")
     gray.data = cv2.imencode(".jpg", rgb[..., 0])[1].tobytes()
     assert camera.answer("points", camera.ask(gray, camera_info()))
@@ -131,11 +135,13 @@ def test_compressed_pictures_and_broken_ones(start):
     bad = {
         "truncated": [whole[: len(whole) // 2], bytes(jpeg(rgb, ".png").data)[:-40]],
         "undecodable": [b"no picture at all"],
+        "encoding": [("16UC1; png compressed", bytes(jpeg(rgb, ".png").data))],
         "empty": [b""],
     }
     for reason, datas in bad.items():
         for data in datas:
-            key = camera.show(CompressedImage(format="jpeg", data=data), camera_info())
+            form, data = data if isinstance(data, tuple) else ("jpeg", data)
+            key = camera.show(CompressedImage(format=form, data=data), camera_info())
             camera.wait_for_status(lambda s, r=reason: f"dropped: {r}" in values(s))
             assert not any(key in of_topic for of_topic in camera.received.values())
     camera.wait_for_status(lambda s: values(s)["dropped: truncated"] == "2")
@@ -235,6 +241,7 @@ def test_weights_that_cannot_be_had_fail_to_configure_and_can_be_mended(start, t
     process.wait_for_log("not started: mend")
     (line,) = [text for text in process.log.splitlines() if "cannot load the model" in text]
     assert "damaged.pth" in line
+    camera.wait_for_status(lambda s: s.level == b"\x02" and "damaged.pth" in s.message)
     node = f"{camera.node.get_namespace()}{NODE}"
     assert camera.state(node) == "unconfigured"
     assert not camera.change_state(node, Transition.TRANSITION_CONFIGURE)
@@ -273,12 +280,13 @@ def test_a_misspelt_parameter_is_named_with_its_neighbour(start):
     assert "unknown parameter cloud.strid is ignored; did you mean cloud.stride?" in process.log
 
 
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after_ms", [0, 900, 2500])
-def test_ctrl_c_while_the_model_loads_leaves_no_traceback(start, after_ms):
+def test_a_signal_while_the_model_loads_leaves_no_traceback(start, after_ms, by):
     process, _ = start(wait=False, model="depth_anything_v2_large")
     process.wait_for_log("loading depth_anything_v2_large")
     time.sleep(after_ms / 1000)
-    assert process.stop() == 0  # the fixture looks for a traceback
+    assert process.stop(by) == 0  # the fixture looks for a traceback
 
 
 def test_a_model_changed_while_inactive_is_loaded_at_activation(start):
