@@ -417,23 +417,22 @@ def _is_rectified_topic(topic: str) -> bool:
     return base.startswith("image_rect")
 
 
-def make_node() -> DepthNode:
-    """Make the node and, unless autostart is off, configure and activate it."""
-    node = DepthNode()
-    if node.parameters.autostart:
-        if node.trigger_configure() == SUCCESS:
-            node.trigger_activate()
-        else:
-            node.get_logger().error(
-                "not started: mend what the line above says and configure the node again "
-                "(ros2 lifecycle set), or stop it with Ctrl-C"
-            )
-    return node
+def autostart(node: DepthNode) -> None:
+    """Configure and activate a node, unless its parameter autostart is off."""
+    if not node.parameters.autostart:
+        return
+    if node.trigger_configure() == SUCCESS:
+        node.trigger_activate()
+    else:
+        node.get_logger().error(
+            "not started: mend what the line above says and configure the node again "
+            "(ros2 lifecycle set), or stop it with Ctrl-C"
+        )
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
-    return run_node(make_node, args)
+    return run_node(DepthNode, args, start=autostart)
 
 
 if __name__ == "__main__":

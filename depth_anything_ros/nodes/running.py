@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -49,6 +50,7 @@ def forward_logs(node: Node) -> None:
 def run_node(
     make: Callable[[], NodeType],
     args: Sequence[str] | None = None,
+    start: Callable[[NodeType], None] = lambda _: None,
     until: Callable[[NodeType], bool] = lambda _: False,
 ) -> int:
     """Make a node and spin it until it is shut down; return the exit status.
@@ -58,6 +60,7 @@ def run_node(
     Args:
         make: makes the node, rclpy being initialised.
         args: command line with ``--ros-args``; sys.argv where None.
+        start: called with the node before it spins; the node is destroyed whatever happens here.
         until: asked after each callback; True ends the spinning.
     """
     try:
@@ -66,7 +69,7 @@ def run_node(
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        _spin(make, until)
+        _spin(make(), start, until)
     except (KeyboardInterrupt, ExternalShutdownException):
         # Where Ctrl-C crossed an exec(), as in many an import, CPython ends with SIGINT's status
         # although it was caught. The next exec() makes it forget that.
@@ -82,13 +85,18 @@ def run_node(
     return 0
 
 
-def _spin(make: Callable[[], NodeType], until: Callable[[NodeType], bool]) -> None:
-    node = make()
+def _spin(
+    node: NodeType, start: Callable[[NodeType], None], until: Callable[[NodeType], bool]
+) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
+        start(node)
         while rclpy.ok() and not until(node):
             executor.spin_once()
     finally:
+        # rclpy and Python both answer Ctrl-C; the later answer must not tear the clean-up, which
+        # would leave a worker running into the interpreter's end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         executor.shutdown()
         node.destroy_node()

@@ -280,8 +280,9 @@ def test_a_misspelt_parameter_is_named_with_its_neighbour(start):
     assert "unknown parameter cloud.strid is ignored; did you mean cloud.stride?" in process.log
 
 
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("after_ms", [0, 900, 2500])
+@pytest.mark.parametrize(
+    ("after_ms", "by"), [(0, signal.SIGINT), (900, signal.SIGTERM), (2500, signal.SIGINT)]
+)
 def test_a_signal_while_the_model_loads_leaves_no_traceback(start, after_ms, by):
     process, _ = start(wait=False, model="depth_anything_v2_large")
     process.wait_for_log("loading depth_anything_v2_large")
