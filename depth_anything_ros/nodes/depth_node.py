@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,8 +70,27 @@ COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image
 EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
 # A driver publishes CameraInfo just after its Image: let the first picture wait that long.
 FIRST_CAMERA_INFO_S = 0.25
+# No stamp is earlier.
+BEFORE_ALL_NS = -(1 << 63)
 # How often the reliability of the pictures' publishers is looked at.
 ADAPT_S = 0.5
+
+
+Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Transition) -> Transition:
+    """Log what a transition raises: rclpy turns it into ERROR without a word."""
+
+    @functools.wraps(transition)
+    def run(node: DepthNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.get_logger().error(f"{transition.__name__} failed: {error}")
+            raise
+
+    return run
 
 
 class DepthNode(LifecycleNode):
@@ -88,7 +108,7 @@ class DepthNode(LifecycleNode):
         self._lookup = CameraLookup()
         self._said: set[str] = set()
         self._clock_jumps = 0
-        self._last_stamp_ns = 0
+        self._last_stamp_ns = BEFORE_ALL_NS
         self._camera_problem = ""
         self._load_problem = ""
         self._estimator: DepthEstimator | None = None
@@ -118,10 +138,12 @@ class DepthNode(LifecycleNode):
 
     # Lifecycle ------------------------------------------------------------------------------
 
+    @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and make the publishers that it can serve."""
         return self._load()
 
+    @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe and start the worker; reload a model that was changed while inactive."""
         if self._loaded != self._model_parameters() and self._load() != SUCCESS:
@@ -130,7 +152,7 @@ class DepthNode(LifecycleNode):
         super().on_activate(state)
         self._said.clear()
         self._health.restart()
-        self._last_stamp_ns = 0
+        self._last_stamp_ns = BEFORE_ALL_NS
         self._mailbox = Mailbox()
         topic = self._image_topic()
         pipeline = DepthPipeline(self._estimator, _is_rectified_topic(topic))
@@ -273,7 +295,7 @@ class DepthNode(LifecycleNode):
     def _restart_time(self, what: str) -> None:
         """Start anew after a backward jump (a bag that loops, a simulation that is reset)."""
         self._clock_jumps += 1
-        self._last_stamp_ns = 0
+        self._last_stamp_ns = BEFORE_ALL_NS
         if self._mailbox.discard():
             self._health.dropped("clock_jump")
         self._health.restart()
