@@ -12,7 +12,7 @@ OUT ?= out/demo
 .PHONY: demo test lint install clean
 
 demo: $(STAMP)
-	@$(BIN)/depth_anything demo --output "$(OUT)" \
+	@$(BIN)/python -m depth_anything_ros demo --output "$(OUT)" \
 	  $(if $(IMAGE),--image "$(IMAGE)") $(if $(MODEL),--model "$(MODEL)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
@@ -36,7 +36,7 @@ $(STAMP): setup.py pip_ros/setup.py Makefile
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "cannot make $(VENV): install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
-	@$(BIN)/python -m pip install --progress-bar on "$(TORCH)" -e ./pip_ros -e ".[demo,test]" || \
+	@$(BIN)/python -m pip install --use-pep517 --progress-bar on "$(TORCH)" -e ./pip_ros -e ".[demo,test]" || \
 	  { echo "pip could not install: see its last lines above (network? disk? PIP_* settings?)" >&2; exit 1; }
 	@touch $@
 
