@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
@@ -48,19 +47,13 @@ from depth_anything_ros.nodes.messages import (
     image_message,
 )
 from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
 from depth_anything_ros.nodes.running import forward_logs, run_node
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-NEWEST = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-# Reliable, because a reliable subscriber (RViz) gets nothing from a best-effort publisher.
-OUTPUT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
-)
 OUTPUTS: dict[str, dict[str, type]] = {
     "metric": {"depth/image_rect": Image, "points": PointCloud2},
     "relative": {"disparity/image_rect": Image},
@@ -320,11 +313,11 @@ class DepthNode(LifecycleNode):
             except DepthAnythingError as error:
                 self._health.dropped(error.reason)
                 self._say_once(error.reason, f"{self._image_topic()}: picture dropped: {error}")
-            except Exception as error:  # out of memory, a lost device, or a bug: go on
+            except Exception:  # out of memory, a lost device, or a bug: go on
                 if not self.context.ok():
                     return  # shut down while publishing
                 self._health.dropped("inference")
-                self._say_once("inference", f"picture dropped: {traceback.format_exc()}{error}")
+                self._say_once("inference", f"picture dropped: {traceback.format_exc()}")
             item = mailbox.take()
 
     def _answer(self, message: Image | CompressedImage, pipeline: DepthPipeline) -> None:

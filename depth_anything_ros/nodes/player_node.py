@@ -13,7 +13,6 @@ from cv_bridge import CvBridge
 from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
@@ -30,13 +29,11 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
+from depth_anything_ros.nodes.qos import OUTPUT
 from depth_anything_ros.nodes.running import forward_logs, run_node
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
 DEFAULT_FRAME_ID = "camera_optical_frame"
-OUTPUT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
-)
 
 
 class PlayerNode(Node):

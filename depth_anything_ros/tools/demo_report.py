@@ -85,7 +85,7 @@ def write_report(output: Path, model: str, weights: str) -> dict[str, Any]:
         "topics": {name: len(topic.stamps) for name, topic in sorted(topics.items())},
         "checks": _checks(topics, scene, counts["drops"]),
         "encoding": topics[_answer_name(topics)].last.encoding,
-        "frame_id": topics["depth/camera_info"].last.header.frame_id,
+        "frame_id": answered.last.header.frame_id,
         "stamps_intact": sum(stamp in topics["image"].stamps for stamp in answered.stamps),
         "ground_truth": scene.truth is not None,
         **scores,
@@ -247,7 +247,9 @@ def _scores(scene: Scene) -> tuple[DepthMap | None, dict[str, Any]]:
         "pixels": fit.count,
     }
     if isinstance(result, DepthMap):
-        scores["abs_rel"] = round(abs_rel(result.depth_m, truth, mask), 4)
+        in_range = mask & np.isfinite(result.depth_m)  # +Inf is an answer without metres
+        if in_range.any():
+            scores["abs_rel"] = round(abs_rel(result.depth_m, truth, in_range), 4)
     return aligned, scores
 
 
