@@ -23,10 +23,10 @@ setup(
     description="Metric depth and point clouds from one camera, for ROS 2",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed"]},
+    package_data={NAME: ["py.typed", "weights/*.safetensors", "recipes/*.yaml"]},
     data_files=data_files(),
     python_requires=">=3.10",
-    zip_safe=True,
+    zip_safe=False,  # the weights are read by their path
     # What rosdep gives (rclpy, messages, cv_bridge, numpy, OpenCV, YAML) stands in package.xml;
     # without a ROS distribution, pip_ros/ brings the same from PyPI.
     install_requires=[

@@ -52,3 +52,15 @@ class ParameterError(DepthAnythingError):
     """A parameter with a value that is out of range or unknown."""
 
     reason = "parameter"
+
+
+class RecipeError(DepthAnythingError):
+    """A training recipe with an unknown key, a wrong value, or that does not fit its run."""
+
+    reason = "recipe"
+
+
+class TrainingError(DepthAnythingError):
+    """A training run that cannot go on, or whose folder cannot be continued."""
+
+    reason = "training"

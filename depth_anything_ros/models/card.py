@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["relative", "metric"]
-Output = Literal["relu", "sigmoid"]
+Output = Literal["relu", "sigmoid", "exp"]
 Four = tuple[int, int, int, int]
 Channels = tuple[float, float, float]
 
@@ -30,15 +30,22 @@ class ModelCard:
         tapped_layers: the four blocks (from 0) whose tokens the decoder takes.
         features: channels of the decoder's fusion blocks.
         out_channels: channels of the four reassembled feature maps.
-        output: what follows the last convolution: ``relu``, or ``sigmoid`` times max_depth_m.
+        trained_size: side in pixels of the square whose grid of patches the position embedding
+            has.
+        output: what follows the last convolution: ``relu``, ``sigmoid`` times max_depth_m, or
+            ``exp``.
         max_depth_m: the depth that a sigmoid of 1 means. It belongs to the checkpoint: another
-            value rescales every answer. None for a relative model.
+            value rescales every answer. None where the model has no such bound.
+        canonical_focal_px: the focal length at which the answer is metres; at any other it is to
+            be multiplied by focal length / canonical_focal_px. None where it needs no camera.
         licence: SPDX identifier of the licence of the weights, not of this package.
         hub_repo: the official weights on the Hugging Face hub; "" where none were released.
         hub_file: the file in hub_repo.
         sha256: hash of hub_file; "" where no trusted source for it is known.
+        bundled: file of weights in this package's ``weights`` folder; "" where there is none.
         input_size: length in pixels that the shorter side of the picture is resized to.
         multiple: both sides of the network's input are multiples of it (the patch size).
+        antialias: whether a picture is filtered before it is shrunk, as the weights were trained.
         mean, std: of RGB in 0-1, subtracted and divided by.
     """
 
@@ -57,9 +64,13 @@ class ModelCard:
     hub_repo: str = ""
     hub_file: str = ""
     sha256: str = ""
+    bundled: str = ""
+    canonical_focal_px: float | None = None
     timm_overrides: tuple[tuple[str, Any], ...] = ()
+    trained_size: int = 518
     input_size: int = 518
     multiple: int = 14
+    antialias: bool = False
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
 
@@ -67,6 +78,11 @@ class ModelCard:
     def commercial(self) -> bool:
         """Whether the licence of the weights allows commercial use."""
         return "-NC" not in self.licence
+
+    @property
+    def focal_scaled(self) -> bool:
+        """Whether the answer becomes metres by the camera's focal length only."""
+        return self.canonical_focal_px is not None
 
     @property
     def is_test(self) -> bool:

@@ -52,10 +52,10 @@ def checkpoint_file(path: Path, card: ModelCard) -> Path:
     if not path.is_dir():
         raise CheckpointError(
             f"there is no file {path}; give the path of a checkpoint, or leave weights empty to "
-            f"take {card.hub_file or 'the official file'} from the hub cache",
+            f"take {_own_file(card)}",
             reason="not_found",
         )
-    wanted = [name for name in (card.hub_file, *_FOLDER_FILES) if name]
+    wanted = [name for name in (card.hub_file, card.bundled, *_FOLDER_FILES) if name]
     for name in wanted:
         if (path / name).is_file():
             return path / name
@@ -63,6 +63,12 @@ def checkpoint_file(path: Path, card: ModelCard) -> Path:
         f"folder {path} has none of {', '.join(wanted)}; give the path of the file of weights",
         reason="not_found",
     )
+
+
+def _own_file(card: ModelCard) -> str:
+    if card.bundled:
+        return f"{card.bundled} of this package"
+    return f"{card.hub_file or 'the official file'} from the hub cache"
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -196,7 +202,7 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
         raise CheckpointError(
             f"{file} is not a checkpoint of {card.family}: its {len(found)} names begin with "
             f"{_few(list(found))}; expected pretrained.* and depth_head.*, or "
-            f"backbone.* and neck.*",
+            f"backbone.* and neck.*, or encoder.vit.* and decoder.*",
             reason="unknown_layout",
         )
     expected = network.state_dict()

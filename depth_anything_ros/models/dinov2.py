@@ -15,8 +15,6 @@ from depth_anything_ros.models.card import ModelCard
 
 import timm  # isort: skip
 
-# DINOv2 was trained at 518 x 518, a grid of 37 x 37 patches: the shape of its position embedding.
-TRAINED_SIZE = 518
 # Added to the grid before dividing, so that rounding never loses a patch
 # (facebookresearch/dino#8). It shifts every sample a little, and the weights were tuned with it.
 _GRID_OFFSET = 0.1
@@ -82,7 +80,7 @@ class DinoV2(nn.Module):
             card.timm_id,
             pretrained=False,
             num_classes=0,
-            img_size=TRAINED_SIZE,
+            img_size=card.trained_size,
             dynamic_img_size=True,
             **dict(card.timm_overrides),
         )

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from depth_anything_ros.models.card import Four, Output
 
-_HEAD_CHANNELS = 32
+HEAD_CHANNELS = 32  # of the map that the last convolution reads
 
 
 def resize(maps: Tensor, height: int, width: int) -> Tensor:
@@ -82,20 +82,17 @@ class Fusion(nn.Module):
         return resize(self.project(self.refine(maps)), height, width)
 
 
-class DptDecoder(nn.Module):
-    """Four feature maps to one value a pixel.
+class DptFeatures(nn.Module):
+    """Four feature maps to one map of HEAD_CHANNELS a pixel: all of the decoder but its answer.
 
     Args:
         width: channels of the maps that come in.
         features: channels of the fusion blocks.
         out_channels: channels of the four levels of the pyramid.
-        output: ``relu``, or ``sigmoid`` for a share of the maximum depth.
         patch_size: pixels a side of what one token stands for.
     """
 
-    def __init__(
-        self, width: int, features: int, out_channels: Four, output: Output, patch_size: int
-    ) -> None:
+    def __init__(self, width: int, features: int, out_channels: Four, patch_size: int) -> None:
         super().__init__()
         self.reassemble = Reassemble(width, out_channels)
         self.level = nn.ModuleList(
@@ -103,10 +100,43 @@ class DptDecoder(nn.Module):
         )
         self.fusion = nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
         self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
-        self.head2 = nn.Conv2d(features // 2, _HEAD_CHANNELS, 3, padding=1)
-        self.head3 = nn.Conv2d(_HEAD_CHANNELS, 1, 1)
-        self.output = output
+        self.head2 = nn.Conv2d(features // 2, HEAD_CHANNELS, 3, padding=1)
         self.patch_size = patch_size
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Decode.
+
+        Args:
+            maps: four of (batch, width, rows, columns).
+
+        Returns:
+            (batch, HEAD_CHANNELS, rows * patch_size, columns * patch_size), 0 or more.
+        """
+        rows, columns = maps[0].shape[-2:]
+        pyramid = [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
+        sizes = [(2 * pyramid[0].shape[-2], 2 * pyramid[0].shape[-1])]
+        sizes += [(level.shape[-2], level.shape[-1]) for level in pyramid[:3]]
+        fused = pyramid[3]
+        for index in (3, 2, 1, 0):
+            fused = self.fusion[index](fused, pyramid[index], *sizes[index])
+        fused = resize(self.head1(fused), rows * self.patch_size, columns * self.patch_size)
+        return functional.relu(self.head2(fused))
+
+
+class DptDecoder(DptFeatures):
+    """Four feature maps to one value a pixel.
+
+    Args:
+        width, features, out_channels, patch_size: as of DptFeatures.
+        output: ``relu``, or ``sigmoid`` for a share of the maximum depth.
+    """
+
+    def __init__(
+        self, width: int, features: int, out_channels: Four, output: Output, patch_size: int
+    ) -> None:
+        super().__init__(width, features, out_channels, patch_size)
+        self.head3 = nn.Conv2d(HEAD_CHANNELS, 1, 1)
+        self.output = output
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Decode.
@@ -117,22 +147,16 @@ class DptDecoder(nn.Module):
         Returns:
             float32 (batch, rows * patch_size, columns * patch_size), 0 or more.
         """
-        rows, columns = maps[0].shape[-2:]
-        pyramid = [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
-        sizes = [(2 * pyramid[0].shape[-2], 2 * pyramid[0].shape[-1])]
-        sizes += [(level.shape[-2], level.shape[-1]) for level in pyramid[:3]]
-        fused = pyramid[3]
-        for index in (3, 2, 1, 0):
-            fused = self.fusion[index](fused, pyramid[index], *sizes[index])
-        fused = resize(self.head1(fused), rows * self.patch_size, columns * self.patch_size)
-        return self._answer(functional.relu(self.head2(fused)))
+        values = convolve_in_float32(self.head3, super().forward(maps))[:, 0]
+        return values.relu() if self.output == "relu" else values.sigmoid()
 
-    def _answer(self, hidden: Tensor) -> Tensor:
-        """Apply the last convolution and the output rule, in float32 whatever came before.
 
-        A 16-bit value near 10 m has steps of 6 cm (bfloat16) or 8 mm (float16): they would be
-        seen as terraces in the cloud.
-        """
-        with torch.autocast(hidden.device.type, enabled=False):
-            values: Tensor = self.head3(hidden.float())[:, 0]
-            return values.relu() if self.output == "relu" else values.sigmoid()
+def convolve_in_float32(last: nn.Conv2d, hidden: Tensor) -> Tensor:
+    """Apply a last convolution in float32 whatever came before.
+
+    A 16-bit value near 10 m has steps of 6 cm (bfloat16) or 8 mm (float16): they would be seen as
+    terraces in the cloud. Whatever turns the result into depth must stay in float32 too.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        values: Tensor = last(hidden.float())
+    return values

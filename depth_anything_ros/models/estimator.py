@@ -14,6 +14,7 @@ from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, ModelError
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import load_weights
+from depth_anything_ros.models.depth_and_sky import Prediction, metres_of
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.dpt import resize
 from depth_anything_ros.models.networks import empty_network, random_network
@@ -26,6 +27,10 @@ _log = logging.getLogger(__name__)
 MIN_INPUT_SIZE = 28  # two patches a side: the decoder halves the grid once
 # A sigmoid this close to 1 says "as far as I can tell, or farther", as the sky does.
 SATURATION = 0.98
+HOW_TO_CALIBRATE = (
+    "calibrate the camera, or set camera.fallback_hfov_deg to assume a pinhole, or choose the "
+    "model tiny_relative, which needs no camera"
+)
 
 
 class DepthEstimator:
@@ -84,37 +89,55 @@ class DepthEstimator:
 
         Args:
             rgb: uint8 (height, width, 3).
-            camera: of exactly this picture; it is handed through to the map.
+            camera: of exactly this picture; it is handed through to the map. A model whose depth
+                is scaled by the focal length (``card.focal_scaled``) cannot do without.
 
         Returns:
-            A DepthMap from a metric model, where 0.98 of the maximum depth and more is +Inf; a
-            DisparityMap from a relative one.
+            A DepthMap from a metric model, where 0.98 of the maximum depth and more, and the sky
+            where the model knows it, are +Inf; a DisparityMap from a relative one.
 
         Raises:
             ImageError: on a picture of another shape or type, or one that is too narrow.
-            CameraError: (``camera_size``) where the camera has another size than the picture.
+            CameraError: ``camera_size`` where the camera has another size than the picture,
+                ``uncalibrated`` where the model needs one and there is none.
             ModelError: (``non_finite``) where the network answers NaN or Inf.
         """
+        self._check_camera(rgb, camera)
+        values = self._predict(rgb, camera)
+        if self.card.kind == "metric":
+            return DepthMap(values, camera)
+        return DisparityMap(values, camera)
+
+    def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
+        if camera is None and self.card.focal_scaled:
+            raise CameraError(
+                f"{self.card.name} gives no depth in metres without the camera's focal length; "
+                f"{HOW_TO_CALIBRATE}",
+                reason="uncalibrated",
+            )
         if camera is not None and rgb.shape[:2] != (camera.height, camera.width):
             raise CameraError(
                 f"picture has shape {rgb.shape} and its camera is "
                 f"{camera.width}x{camera.height}; scale the camera with Camera.scaled() first",
                 reason="camera_size",
             )
-        values = self._predict(rgb)
-        if self.card.kind == "metric":
-            return DepthMap(values, camera)
-        return DisparityMap(values, camera)
 
     @torch.inference_mode()
-    def _predict(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _predict(self, rgb: NDArray[np.uint8], camera: Camera | None) -> NDArray[np.float32]:
         image = preprocess(rgb, self.card, self.input_size, self.device)
         image = image.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            values = self.network(image)
-        self._check_finite(values)
-        values = resize(values[:, None], *rgb.shape[:2])[0, 0]
+            answer = self.network(image)
+        if isinstance(answer, Prediction):
+            self._check_finite(torch.stack(answer))
+            if self.card.focal_scaled and camera is not None:
+                ratio = _focal_ratio(camera, image, self.card)
+                return metres_of(answer, ratio, *rgb.shape[:2])[0].cpu().numpy()
+            answer = answer.disparity
+        else:
+            self._check_finite(answer)
+        values = resize(answer[:, None], *rgb.shape[:2])[0, 0]
         return _beyond_range(values, self.card).cpu().numpy()
 
     def _check_finite(self, values: Tensor) -> None:
@@ -125,6 +148,17 @@ class DepthEstimator:
                 f"{self.precision}; try precision fp32, and check the weights",
                 reason="non_finite",
             )
+
+
+def _focal_ratio(camera: Camera, image: Tensor, card: ModelCard) -> float:
+    """Return mean(fx, fy) of the picture as the network sees it, over the canonical focal length.
+
+    ``apply_metric_scaling`` in src/depth_anything_3/utils/alignment.py of
+    ByteDance-Seed/Depth-Anything-3.
+    """
+    assert card.canonical_focal_px is not None  # focal_scaled
+    processed = camera.scaled(image.shape[-1], image.shape[-2])
+    return (processed.K[0] + processed.K[4]) / 2 / card.canonical_focal_px
 
 
 def _check_input_size(input_size: int, card: ModelCard) -> int:

@@ -6,9 +6,13 @@ import torch
 from torch import nn
 
 from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.depth_and_sky import DepthAndSky
 from depth_anything_ros.models.depth_anything_v2 import DepthAnythingV2
 
-_FAMILIES: dict[str, type[nn.Module]] = {"depth_anything_v2": DepthAnythingV2}
+_FAMILIES: dict[str, type[nn.Module]] = {
+    "depth_anything_v2": DepthAnythingV2,
+    "depth_and_sky": DepthAndSky,
+}
 
 
 def empty_network(card: ModelCard) -> nn.Module:
@@ -21,10 +25,22 @@ def empty_network(card: ModelCard) -> nn.Module:
     return network.to_empty(device="cpu")
 
 
+def untrained_network(card: ModelCard, seed: int = 0) -> nn.Module:
+    """Build a card's network on the CPU with the initial values that training starts from.
+
+    The same for the same seed; torch's own generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _FAMILIES[card.family](card)
+
+
 def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
     """Build a card's network with random weights, the same for the same seed."""
     network = empty_network(card)
     randomise(network, torch.Generator().manual_seed(seed))
+    if isinstance(network, DepthAndSky):
+        network.reset_first_answer()  # with biases of 0, the sky would be everywhere
     return network
 
 

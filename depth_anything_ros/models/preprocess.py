@@ -68,7 +68,8 @@ def preprocess(
     """Resize a picture and normalise it.
 
     The resize is bicubic (a = -0.75) with no antialiasing and no clipping: OpenCV's INTER_CUBIC,
-    which the weights were trained with. Bytes go to the device before they become floats.
+    which Depth Anything's weights were trained with; or antialiased (a = -0.5), where the card
+    says so. Bytes go to the device before they become floats.
 
     Args:
         rgb: uint8 (height, width, 3).
@@ -93,7 +94,11 @@ def preprocess(
     picture = torch.from_numpy(_writable(rgb)).to(device).permute(2, 0, 1)[None].float()
     if (new_width, new_height) != (width, height):
         picture = functional.interpolate(
-            picture, (new_height, new_width), mode="bicubic", align_corners=False
+            picture,
+            (new_height, new_width),
+            mode="bicubic",
+            align_corners=False,
+            antialias=card.antialias,
         )
     scale, shift = _normalisation(card.mean, card.std, device)
     return torch.addcmul(shift, picture, scale)

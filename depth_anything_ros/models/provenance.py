@@ -1,4 +1,4 @@
-"""What a checkpoint's file name, or the config.json beside it, says about it.
+"""What a checkpoint's file name, its metadata, or the config.json beside it, says about it.
 
 Relative, indoor and outdoor checkpoints of one size, and those of Depth Anything V1, hold the
 same names and shapes: loading one as another cannot be seen from the weights, and answers wrong
@@ -13,9 +13,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.zoo import CARDS
+from depth_anything_ros.models.zoo import FAMILY as _V2_FAMILY
 
+# Of the metadata of a safetensors file: the zoo name of its model, or the family of its network.
+MODEL_KEY = "model"
 # The names under which the official files are published.
 _V2 = re.compile(r"depth_anything_v2_(?:metric_(hypersim|vkitti)_)?vit[sblg]\b")
 _V1 = re.compile(r"depth_anything_(?:vit[sbl]14|metric_depth_(?:in|out)door)\b")
@@ -28,12 +34,14 @@ class Claim:
 
     Attributes:
         source: where that is said, for the message.
+        family: the network.
         kind: ``relative``, or ``metric``.
         max_depth_m: of a metric checkpoint.
         tapped_layers: blocks (from 0) whose tokens the decoder was trained on.
     """
 
     source: str
+    family: str | None = None
     kind: str | None = None
     max_depth_m: float | None = None
     tapped_layers: tuple[int, ...] | None = None
@@ -45,7 +53,7 @@ def check_claims(path: Path, card: ModelCard) -> None:
     Raises:
         CheckpointError: (``other_model``); ``damaged`` on a malformed config.json beside it.
     """
-    for claim in (_claim_of_name(path), _claim_of_config(path)):
+    for claim in (_claim_of_name(path), _claim_of_metadata(path), _claim_of_config(path)):
         if claim is not None:
             _check(claim, path, card)
 
@@ -62,7 +70,23 @@ def _claim_of_name(path: Path) -> Claim | None:
     if match is None:
         return None
     max_depth_m = _MAX_DEPTH_M[match[1]]
-    return Claim(source, "relative" if max_depth_m is None else "metric", max_depth_m)
+    return Claim(source, _V2_FAMILY, "relative" if max_depth_m is None else "metric", max_depth_m)
+
+
+def _claim_of_metadata(path: Path) -> Claim | None:
+    """Read the model that this package's trainer writes into its own safetensors files."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError):
+        return None  # another format; or not readable, which is said where the tensors are read
+    model, source = metadata.get(MODEL_KEY, ""), "its metadata"
+    if model in {card.family for card in CARDS.values()}:
+        return Claim(source, model)
+    card = CARDS.get(model)
+    if card is None or card.family != _V2_FAMILY:  # one file of the others answers either kind
+        return None if card is None else Claim(source, card.family)
+    return Claim(source, card.family, card.kind, card.max_depth_m, card.tapped_layers)
 
 
 def _claim_of_config(path: Path) -> Claim | None:
@@ -85,10 +109,16 @@ def _claim_of_config(path: Path) -> Claim | None:
             f"mend it, or remove it",
             reason="damaged",
         ) from error
-    return Claim(str(config_path), kind, max_depth_m, tapped)
+    return Claim(str(config_path), _V2_FAMILY, kind, max_depth_m, tapped)
 
 
 def _check(claim: Claim, path: Path, card: ModelCard) -> None:
+    if claim.family not in (None, card.family):
+        raise CheckpointError(
+            f"{path} is of {claim.family} by {claim.source}, and {card.name} is of {card.family}; "
+            f"choose the model that it belongs to",
+            reason="other_model",
+        )
     what, wanted = _words(claim.kind, claim.max_depth_m), _words(card.kind, card.max_depth_m)
     if claim.kind is not None and what != wanted:
         raise CheckpointError(

@@ -1,4 +1,7 @@
-"""Find the file of weights that ``weights:`` names: in a path, in the hub's cache, on the hub."""
+"""Find the file of weights that ``weights:`` names.
+
+In this package, in a path, in the hub's cache, or on the hub.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ from depth_anything_ros.models.zoo import CARDS
 _log = logging.getLogger(__name__)
 
 RANDOM = "random"
+# The weights that come with this package.
+BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 _HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<file>[\w.-][\w./-]*))?")
 _FILE_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 _HF_FILE = "model.safetensors"
@@ -47,10 +52,10 @@ def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Pa
 
     Args:
         weights: one of
-            ``""``: the card's own file, from the hub;
+            ``""``: the card's own file, from this package or from the hub;
             ``random``: none;
             a path: of a file, or of a folder in the hub's layout;
-            a zoo name: the file of that card, from the hub;
+            a zoo name: the file of that card, from there as well;
             a hub id: ``org/name`` or ``org/name:file``.
         card: of the model that they are for.
         download: whether the hub may be asked where its cache on this machine lacks the file.
@@ -65,7 +70,10 @@ def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Pa
     """
     if weights == RANDOM:
         return None
-    wanted = _hub_file(weights, card)
+    named = card if not weights else CARDS.get(weights)
+    if named is not None and named.bundled:
+        return _bundled_file(named)
+    wanted = _card_file(named) if named is not None else _hub_file(weights)
     if wanted is None:
         path = checkpoint_file(Path(weights).expanduser(), card)
         _log_licence(path.name, path.name in {c.hub_file for c in CARDS.values()}, card)
@@ -76,11 +84,20 @@ def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Pa
     return path
 
 
-def _hub_file(weights: str, card: ModelCard) -> _HubFile | None:
+def _bundled_file(card: ModelCard) -> Path:
+    path = BUNDLED / card.bundled
+    if not path.is_file():
+        raise CheckpointError(
+            f"the weights of {card.name} are missing from this installation: there is no {path}; "
+            f"install the package again, or set weights to the path of a copy",
+            reason="not_found",
+        )
+    _log_licence(f"{card.bundled} of this package", True, card)
+    return path
+
+
+def _hub_file(weights: str) -> _HubFile | None:
     """Return the file on the hub that weights names; None where it names a path."""
-    named = card if not weights else CARDS.get(weights)
-    if named is not None:
-        return _card_file(named)
     hub_id = _HUB_ID.fullmatch(weights)
     is_path = Path(weights).expanduser().exists() or weights.endswith(_FILE_SUFFIXES)
     if hub_id is None or (is_path and hub_id["file"] is None):

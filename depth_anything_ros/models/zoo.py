@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from depth_anything_ros.core.errors import ModelError
@@ -83,8 +83,8 @@ _SMALL, _BASE, _LARGE, _GIANT = _RELEASED = (
         "CC-BY-NC-4.0",
     ),
 )
-_TINY = _Encoder(
-    "Tiny",
+_TEST = _Encoder(
+    "Test",
     "",
     48,
     "vit_small_patch14_dinov2",
@@ -155,7 +155,7 @@ def _card(encoder: _Encoder, output: _Output, name: str) -> ModelCard:
 
 
 def _hub_repo(encoder: _Encoder, output: _Output) -> str:
-    if encoder in (_GIANT, _TINY):
+    if encoder in (_GIANT, _TEST):
         return ""
     return f"depth-anything/Depth-Anything-V2-{output.repo}{encoder.label}"
 
@@ -166,13 +166,44 @@ def _hub_file(encoder: _Encoder, output: _Output) -> str:
     return f"{FAMILY}_{output.repo.lower().replace('-', '_')}{encoder.code}.pth"
 
 
+# This package's own network. Its encoder has the width, depth and heads of DeiT-Tiny (Touvron et
+# al. 2021, arXiv:2012.12877) and the patches of DINOv2. Layer scales begin at 1: DINOv2's 1e-5 is
+# for deeper encoders that train for longer.
+_OWN = ModelCard(
+    name="tiny",
+    family="depth_and_sky",
+    kind="metric",
+    encoder="Tiny",
+    width=192,
+    timm_id="vit_small_patch14_dinov2",
+    timm_overrides=(("embed_dim", 192), ("depth", 12), ("num_heads", 3), ("init_values", 1.0)),
+    tapped_layers=(2, 5, 8, 11),
+    features=32,
+    out_channels=(24, 48, 96, 128),
+    trained_size=224,
+    output="exp",
+    max_depth_m=None,
+    canonical_focal_px=300.0,
+    licence="Apache-2.0",
+    bundled="tiny.safetensors",
+    input_size=168,
+    antialias=True,
+)
+
+
 def _rows() -> list[ModelCard]:
-    rows = [_card(e, _RELATIVE, f"{FAMILY}_{e.label.lower()}") for e in _RELEASED]
+    rows = [
+        _OWN,
+        replace(
+            _OWN, name="tiny_relative", kind="relative", output="relu", canonical_focal_px=None
+        ),
+    ]
+    rows += [_card(e, _RELATIVE, f"{FAMILY}_{e.label.lower()}") for e in _RELEASED]
     for output in (_INDOOR, _OUTDOOR):
         for e in (_SMALL, _BASE, _LARGE):
             rows.append(_card(e, output, f"{FAMILY}_{output.name}{e.label.lower()}"))
-    rows.append(_card(_TINY, _RELATIVE, "test_relative"))
-    rows.append(_card(_TINY, _INDOOR, "test_metric"))
+    rows.append(_card(_TEST, _RELATIVE, "test_relative"))
+    rows.append(_card(_TEST, _INDOOR, "test_metric"))
     return rows
 
 

@@ -228,7 +228,8 @@ class DepthNode(LifecycleNode):
     def _warm_up(self, estimator: DepthEstimator) -> None:
         """Infer once, so that no picture waits for what a first inference sets up."""
         try:
-            estimator.infer(np.zeros((480, 640, 3), np.uint8))
+            camera = Camera.from_hfov(640, 480, 90.0)  # any: some models cannot do without
+            estimator.infer(np.zeros((480, 640, 3), np.uint8), camera)
         except ModelError as error:  # weights that answer NaN: pictures may fare better
             self.get_logger().warning(f"the first inference, of a black picture: {error}")
 
@@ -336,20 +337,34 @@ class DepthNode(LifecycleNode):
     def _view(
         self, pipeline: DepthPipeline, rgb: NDArray[np.uint8], frame_id: str, rectify: str
     ) -> View:
-        """Return the picture on the grid to publish; on its own, without a cloud, if need be."""
+        """Return the picture on the grid to publish; on its own, without a cloud, if need be.
+
+        Raises:
+            CameraError: where the camera cannot be used and the model needs it.
+        """
         height, width = rgb.shape[:2]
         try:
             view = pipeline.view(rgb, self._lookup.find(frame_id, width, height), rectify)
         except CameraError as error:
             hfov = self.parameters.camera.fallback_hfov_deg
             camera = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
+            dropped = camera is None and pipeline.needs_camera
             instead = f"a pinhole of {hfov:g} deg is assumed" if camera else "no cloud goes out"
+            instead = self._why_no_metres() if dropped else instead
             self._camera_problem = f"{error}; {instead}"
-            topic = self.resolve_topic_name("camera_info")
-            self._say_once(error.reason, f"{topic}: {self._camera_problem}")
+            problem = f"{self.resolve_topic_name('camera_info')}: {self._camera_problem}"
+            if dropped:
+                raise CameraError(problem, error.reason) from error
+            self._say_once(error.reason, problem)
             return View(rgb, camera)
         self._camera_problem = ""
         return view
+
+    def _why_no_metres(self) -> str:
+        return (
+            f"{self.parameters.model} needs the focal length, so no depth goes out: mend that, "
+            f"set camera.fallback_hfov_deg, or choose the model tiny_relative"
+        )
 
     def _publish_result(
         self,
@@ -418,7 +433,8 @@ class DepthNode(LifecycleNode):
         if faults:
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
             serious = faults.keys() & {"non_finite", "inference"}
-            return ERROR if serious else WARN, f"pictures dropped: {listed}"
+            problem = f"; {self._camera_problem}" if self._camera_problem else ""
+            return ERROR if serious else WARN, f"pictures dropped: {listed}{problem}"
         if not self._wanted():
             return OK, "idle: nobody subscribes to an output"
         if self._camera_problem:

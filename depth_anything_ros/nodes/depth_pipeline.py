@@ -52,6 +52,11 @@ class DepthPipeline:
         self._refused: tuple[Camera, CameraError] | None = None
         self._projector: BackProjector | None = None
 
+    @property
+    def needs_camera(self) -> bool:
+        """Whether there is no answer for a picture without a camera."""
+        return self._estimator.card.focal_scaled
+
     def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:
         """Rectify a picture where the policy (auto, always, never) asks for it.
 

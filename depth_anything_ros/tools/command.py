@@ -9,6 +9,7 @@ from pathlib import Path
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.tools import pseudo_label, render_world, train
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--rate", type=float, default=5.0, help="of the camera [Hz]")
     demo.add_argument("--frames", type=int, default=25, help="pictures to play")
     demo.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
+    for verb in (train, pseudo_label, render_world):
+        verb.add_parser(verbs)
     return parser
 
 
@@ -51,14 +54,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; an error that the user can mend costs one line and status 2."""
     options = build_parser().parse_args(arguments)
     try:
-        from depth_anything_ros.tools import demo
-
-        return demo.run(options)
+        return _run(options)
     except DepthAnythingError as error:
         print(f"depth_anything {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(options: argparse.Namespace) -> int:
+    verbs = {
+        "train": train.run,
+        "pseudo-label": pseudo_label.run,
+        "render-world": render_world.run,
+    }
+    if options.verb in verbs:
+        return verbs[options.verb](options)
+    from depth_anything_ros.tools import demo
+
+    return demo.run(options)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,12 @@ def test_a_missing_file(tmp_path):
     assert f"there is no file {tmp_path / 'no.pth'}" in message
 
 
+def test_a_missing_file_of_a_model_whose_weights_come_with_the_package(tmp_path):
+    message = _refusal("not_found", checkpoint_file, tmp_path / "no.pth", find_card("tiny"))
+
+    assert "or leave weights empty to take tiny.safetensors of this package" in message
+
+
 def test_a_folder_without_a_known_file(tmp_path):
     (tmp_path / "other.txt").touch()
     card = find_card("depth_anything_v2_base")
@@ -299,6 +305,7 @@ def test_wrong_shapes(network, tmp_path):
     [
         (768, "is a Base checkpoint (768 wide)"),
         (1024, "is a Large checkpoint (1024 wide)"),
+        (192, "is a Tiny checkpoint (192 wide)"),
         (96, "is a checkpoint of no known size (96 wide)"),
     ],
 )
@@ -311,7 +318,7 @@ def test_weights_of_another_size(width, words, network, tmp_path):
     message = _unchanged(network, "other_size", _saved(state, tmp_path / "weights.pth"))
 
     assert words in message
-    assert "the model asked for, test_relative, is Tiny (48)" in message
+    assert "the model asked for, test_relative, is Test (48)" in message
 
 
 def test_weights_of_another_family(network, tmp_path):

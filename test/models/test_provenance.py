@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.provenance import check_claims
@@ -11,6 +13,7 @@ RELATIVE = find_card("depth_anything_v2_small")
 INDOOR = find_card("depth_anything_v2_metric_indoor_small")
 OUTDOOR = find_card("depth_anything_v2_metric_outdoor_small")
 LARGE = find_card("depth_anything_v2_large")
+TINY = find_card("tiny")
 
 
 def _config(folder, **fields):
@@ -92,6 +95,51 @@ def test_a_config_with_the_layers_of_v1_is_refused(tmp_path):
 
 def test_a_config_of_large_fits_large(tmp_path):
     check_claims(_config(tmp_path, out_indices=[5, 12, 18, 24]), LARGE)
+
+
+def _stored(path, **metadata):
+    save_file({"weight": torch.zeros(1)}, path, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny_relative", "depth_and_sky"])
+def test_metadata_of_the_own_network_fit_its_cards_only(model, tmp_path):
+    path = _stored(tmp_path / "mine.safetensors", model=model)
+
+    check_claims(path, TINY)
+    check_claims(path, find_card("tiny_relative"))
+
+    message = _refusal(path, RELATIVE)
+    assert "is of depth_and_sky by its metadata, and depth_anything_v2_small is of" in message
+
+
+def test_metadata_that_name_a_card_say_its_kind_as_well(tmp_path):
+    path = _stored(tmp_path / "mine.safetensors", model=INDOOR.name)
+
+    check_claims(path, INDOOR)
+
+    assert "is metric up to 20 m by its metadata" in _refusal(path, OUTDOOR)
+    assert "is of depth_anything_v2 by its metadata" in _refusal(path, TINY)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"format": "pt"}, {"model": "bert", "format": "pt"}])
+def test_metadata_of_others_claim_nothing(metadata, tmp_path):
+    for card in (RELATIVE, TINY):
+        check_claims(_stored(tmp_path / "mine.safetensors", **metadata), card)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02", b"\xff" * 100])
+def test_a_file_without_readable_metadata_claims_nothing(content, tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(content)
+
+    check_claims(path, TINY)
+
+
+def test_official_names_are_of_no_own_network():
+    message = _refusal(Path("/weights") / RELATIVE.hub_file, find_card("tiny_relative"))
+
+    assert "is of depth_anything_v2 by its name" in message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "bert"}', "\xff"])

@@ -15,6 +15,7 @@ from official_layout import hf_from_official, official_shapes, random_state
 from safetensors.torch import save as to_safetensors
 
 from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.models import weights as weights_module
 from depth_anything_ros.models.weights import resolve_weights, sha256_of
 from depth_anything_ros.models.zoo import find_card
 
@@ -96,6 +97,58 @@ def test_a_name_that_no_hub_can_have(cache):
     message = _refusal("not_found", "org/na--me", SMALL)
 
     assert "'org/na--me' is no path here and no hub id" in message
+
+
+# The weights that come with this package
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """A stand-in for the package's folder of weights, with the file of tiny in it."""
+    folder = tmp_path / "package" / "weights"
+    folder.mkdir(parents=True)
+    (folder / "tiny.safetensors").touch()
+    monkeypatch.setattr(weights_module, "BUNDLED", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("weights", "card"),
+    [
+        ("", find_card("tiny")),
+        ("", find_card("tiny_relative")),
+        ("tiny", find_card("tiny_relative")),
+        ("tiny_relative", find_card("tiny")),
+        ("tiny", SMALL),  # for load_weights to refuse
+    ],
+)
+def test_bundled_weights_need_no_cache_and_no_network(weights, card, bundled, cache, caplog):
+    with caplog.at_level(logging.INFO):
+        assert resolve_weights(weights, card) == bundled / "tiny.safetensors"
+
+    assert not cache.exists()
+    assert _licences(caplog) == [
+        ("INFO", "weights tiny.safetensors of this package: licence Apache-2.0")
+    ]
+
+
+def test_bundled_weights_lie_in_the_package(repository):
+    assert weights_module.BUNDLED.relative_to(repository) == Path("depth_anything_ros/weights")
+
+
+def test_bundled_weights_that_are_missing_are_a_broken_installation(bundled, cache):
+    (bundled / "tiny.safetensors").unlink()
+
+    message = _refusal("not_found", "", find_card("tiny"), download=True)
+
+    assert "the weights of tiny are missing from this installation" in message
+    assert f"there is no {bundled / 'tiny.safetensors'}; install the package again" in message
+
+
+def test_a_folder_with_the_own_file_is_taken(bundled, cache):
+    tiny = find_card("tiny")
+
+    assert resolve_weights(str(bundled), tiny) == bundled / "tiny.safetensors"
 
 
 # The cache

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -8,8 +9,10 @@ from depth_anything_ros.models.zoo import CARDS, card_names, find_card
 METRIC = [name for name in CARDS if "metric" in name]
 
 
-def test_the_zoo_has_every_released_checkpoint_and_giant():
+def test_the_zoo_has_its_own_models_every_released_checkpoint_and_giant():
     assert card_names() == [
+        "tiny",
+        "tiny_relative",
         "depth_anything_v2_small",
         "depth_anything_v2_base",
         "depth_anything_v2_large",
@@ -31,8 +34,23 @@ def test_test_models_are_listed_only_if_asked_for():
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
-def test_a_metric_card_and_only_it_has_a_maximum_depth(card):
-    assert (card.kind == "metric") == (card.output == "sigmoid") == (card.max_depth_m is not None)
+def test_a_metric_card_and_only_it_has_a_maximum_depth_or_a_canonical_focal_length(card):
+    assert (card.output == "sigmoid") == (card.max_depth_m is not None)
+    assert (card.output == "exp") == (card.canonical_focal_px is not None) == card.focal_scaled
+    assert (card.kind == "metric") == (card.output in ("sigmoid", "exp"))
+
+
+def test_the_own_models_differ_in_their_answer_only_and_share_one_file():
+    tiny, relative = find_card("tiny"), find_card("tiny_relative")
+
+    assert relative == dataclasses.replace(
+        tiny, name="tiny_relative", kind="relative", output="relu", canonical_focal_px=None
+    )
+    assert (tiny.bundled, tiny.licence, tiny.canonical_focal_px) == (
+        "tiny.safetensors",
+        "Apache-2.0",
+        300,
+    )
 
 
 def test_maximum_depths_belong_to_their_training_sets():
@@ -42,8 +60,8 @@ def test_maximum_depths_belong_to_their_training_sets():
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
-def test_only_small_may_be_used_commercially(card):
-    assert card.commercial == (card.encoder in ("Small", "Tiny"))
+def test_only_small_and_smaller_may_be_used_commercially(card):
+    assert card.commercial == (card.encoder in ("Small", "Tiny", "Test"))
     assert card.licence == ("Apache-2.0" if card.commercial else "CC-BY-NC-4.0")
 
 
@@ -85,5 +103,7 @@ def test_an_unknown_name_gets_the_nearest_ones():
 
 
 def test_a_name_near_to_none_gets_the_list():
-    with pytest.raises(ModelError, match=r"known: depth_anything_v2_small, .*outdoor_large"):
+    with pytest.raises(
+        ModelError, match=r"known: tiny, tiny_relative, depth_anything_v2_small, .*outdoor_large"
+    ):
         find_card("yolo")

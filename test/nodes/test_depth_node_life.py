@@ -23,7 +23,11 @@ from ros_harness import (
     wait_until,
 )
 from rosgraph_msgs.msg import Clock
+from safetensors.torch import save_file
 from sensor_msgs.msg import CompressedImage
+
+from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.zoo import find_card
 
 NODE = "/depth_node"
 TINY = {"model": "test_metric", "weights": "random", "input_size": 56, "device": "cpu"}
@@ -110,6 +114,50 @@ def test_a_network_that_answers_nan_never_becomes_depth(start, tmp_path):
     assert "non_finite" in status.message
     assert not any(camera.received.values())
     assert process.log.count("picture dropped") == 1
+
+
+def focal_scaled_checkpoint(path):
+    """Write weights of tiny that answer e^1.5 at the canonical focal length, and no sky."""
+    state = random_network(find_card("tiny")).state_dict()
+    state["answer.weight"].zero_()
+    state["answer.bias"].copy_(torch.tensor([1.5, -3.0, 1.0]))
+    save_file(state, path)
+    return path
+
+
+def test_tiny_gives_no_metres_without_a_focal_length_and_says_so_once(start, tmp_path):
+    weights = focal_scaled_checkpoint(tmp_path / "tiny.safetensors")
+    process, camera = start(model="tiny", weights=weights)
+    node = f"{camera.node.get_namespace()}{NODE}"
+
+    def shown(reason, info):
+        def seen(status):
+            camera.show(picture(), info)
+            return int(values(status).get(f"dropped: {reason}", 0)) >= 3
+
+        return seen
+
+    camera.wait_for_status(shown("no_camera_info", None))
+    camera.wait_for_status(shown("uncalibrated", camera_info(k=[0.0] * 9)))
+    camera.show(picture())
+    status = camera.wait_for_status(lambda s: "uncalibrated" in s.message)
+    assert status.level == b"\x01"
+    assert "K[0] is 0" in status.message and "tiny needs the focal length" in status.message
+    assert not any(camera.received.values())
+    assert process.log.count("no CameraInfo has come yet") == 1
+    (line,) = [text for text in process.log.splitlines() if "K[0] is 0" in text]
+    assert "camera.fallback_hfov_deg" in line and "tiny_relative" in line
+
+    def expected(focal):  # 160x120 is processed at 70x56
+        return (focal * 70 / 160 + focal * 56 / 120) / 2 * np.exp(1.5) / 300
+
+    assert camera.set_parameters(node, camera__fallback_hfov_deg=90.0) == []
+    key = camera.ask(picture(), output="points")
+    depth = image_array(camera.answer("depth/image_rect", key))
+    np.testing.assert_allclose(depth, expected(80.0), rtol=1e-5)
+    key = camera.ask(picture(), camera_info(focal=150.0))
+    depth = image_array(camera.answer("depth/image_rect", key))
+    np.testing.assert_allclose(depth, expected(150.0), rtol=1e-5)
 
 
 def jpeg(rgb, suffix=".jpg"):

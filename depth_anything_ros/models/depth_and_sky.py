@@ -1,0 +1,105 @@
+"""Depth for a canonical focal length, sky and disparity, all from one DPT decoder.
+
+The layout of DA3METRIC (Depth Anything 3, arXiv:2511.10647): depth is answered as if the focal
+length were 300 px, so metres = mean(fx, fy) of the processed picture × depth / 300; and a sky
+below 0.3 means *not* sky (``compute_sky_mask`` in src/depth_anything_3/utils/alignment.py of
+ByteDance-Seed/Depth-Anything-3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.dinov2 import DinoV2
+from depth_anything_ros.models.dpt import (
+    HEAD_CHANNELS,
+    DptFeatures,
+    convolve_in_float32,
+    resize,
+)
+
+NOT_SKY_BELOW = 0.3
+# Natural logarithm of the least and the largest depth: 2.5 mm and 8 km at the canonical focal
+# length, far outside of what a camera is used for. Beyond, exp would under- or overflow.
+LOG_DEPTH_RANGE = (-6.0, 9.0)
+# What an untrained network answers: depth about a room's (300 px see 6 m as 160 px see 3.2 m),
+# hardly any sky, and a disparity whose ReLU is open.
+_FIRST_DEPTH = 6.0
+_FIRST_SKY_LOGIT = -3.0
+_FIRST_DISPARITY = 1.0
+
+
+class Prediction(NamedTuple):
+    """What the network answers, each float32 (batch, height, width).
+
+    Attributes:
+        depth: metres along Z at the canonical focal length, more than 0.
+        sky: 0 to 1; below 0.3 is not sky.
+        disparity: inverse depth up to scale and shift; 0 or more.
+        sky_logit: of which sky is the sigmoid; losses want it.
+    """
+
+    depth: Tensor
+    sky: Tensor
+    disparity: Tensor
+    sky_logit: Tensor
+
+
+class DepthAndSky(nn.Module):
+    """The network of one model card, with the initial values to train it from."""
+
+    def __init__(self, card: ModelCard) -> None:
+        super().__init__()
+        self.encoder = DinoV2(card)
+        self.decoder = DptFeatures(card.width, card.features, card.out_channels, card.multiple)
+        self.answer = nn.Conv2d(HEAD_CHANNELS, 3, 1)
+        nn.init.trunc_normal_(self.answer.weight, std=0.02)
+        self.reset_first_answer()
+
+    @torch.no_grad()
+    def reset_first_answer(self) -> None:
+        """Set the last biases to what an untrained network should answer."""
+        bias = self.answer.bias
+        assert bias is not None  # nn.Conv2d's default
+        bias[0] = math.log(_FIRST_DEPTH)
+        bias[1] = _FIRST_SKY_LOGIT
+        bias[2] = _FIRST_DISPARITY
+
+    def forward(self, image: Tensor) -> Prediction:
+        """Predict from normalised pictures.
+
+        Args:
+            image: (batch, 3, height, width), both sides multiples of the patch size.
+        """
+        hidden = self.decoder(self.encoder(image))
+        log_depth, sky_logit, disparity = convolve_in_float32(self.answer, hidden).unbind(1)
+        depth = log_depth.clamp(*LOG_DEPTH_RANGE).exp()
+        return Prediction(depth, sky_logit.sigmoid(), disparity.relu(), sky_logit)
+
+
+def metres_of(prediction: Prediction, focal_ratio: float, height: int, width: int) -> Tensor:
+    """Turn depth into metres at the size of the picture; the sky becomes +Inf.
+
+    Depth is resized without what the network answers in the sky, which means nothing and would
+    bend the edges of roofs and trees; the sky is resized apart, and then cut at 0.3.
+
+    Args:
+        prediction: of (batch, h, w).
+        focal_ratio: mean(fx, fy) of the camera scaled to w x h, over the canonical focal length.
+        height: of the answer.
+        width: of the answer.
+
+    Returns:
+        float32 (batch, height, width): metres along Z, +Inf where sky is 0.3 or more.
+    """
+    not_sky = (prediction.sky < NOT_SKY_BELOW).float()
+    parts = torch.stack((prediction.depth * not_sky, not_sky, prediction.sky), dim=1)
+    depth, weight, sky = resize(parts, height, width).unbind(1)
+    # A sky below 0.3 has a neighbour that is not sky, but for rounding.
+    is_sky = (sky >= NOT_SKY_BELOW) | (weight == 0)
+    return (focal_ratio * depth / weight).masked_fill(is_sky, torch.inf)

@@ -1,0 +1,1 @@
+"""A procedural world with exact depth: scenes, cameras, LiDAR. No renderer but torch."""

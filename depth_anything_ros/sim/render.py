@@ -1,0 +1,323 @@
+"""Pictures of scenes: rays of a camera to linear light, exact depth and instances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.sim.geometry import World
+from depth_anything_ros.sim.scene import Finish, Light, Scene, Sky, rotation_of
+from depth_anything_ros.sim.textures import albedo, sky_colour
+
+_TILE = 14
+_LIGHTS = 4
+_SHADOWS = 2  # lights whose shadows are traced
+_LIFT_M = 2e-3  # of a shadow's start above its surface: float32 is exact to 1e-5 m at 100 m
+_GLOSS_POWER = 40.0
+# Axes of the optical frame (x right, y down, z forward) in the frame of a camera that looks
+# along x (REP 103).
+OPTICAL = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What cameras see, before any lens, sensor or encoder.
+
+    Attributes:
+        light: float32 (views, height, width, 3), linear, 0 or more.
+        depth_m: float32 (views, height, width), metres along Z; +Inf is the sky, NaN where the
+            lens has no ray.
+        instance: int32 (views, height, width); 0 where there is none.
+    """
+
+    light: Tensor
+    depth_m: Tensor
+    instance: Tensor
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """Bundles of rays.
+
+    Attributes:
+        origins: (bundles, rays, 3), or (bundles, 1, 3) where the rays of a bundle share one.
+        directions: (bundles, rays, 3), unit vectors.
+        scene: int64 (bundles,).
+        pixel: (bundles,), width of a pixel at 1 m, in metres.
+    """
+
+    origins: Tensor
+    directions: Tensor
+    scene: Tensor
+    pixel: Tensor
+
+
+class Renderer:
+    """The surfaces, materials and lights of scenes on one device.
+
+    Args:
+        scenes: any number; those of one batch are rendered together.
+        device: where it runs.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], device: torch.device | str = "cpu") -> None:
+        self.world = world = World(scenes, device)
+        real, whole = world._real, world._whole
+        materials = [p.material for p in world.surfaces]
+        self.colour = real([m.colour for m in materials], 3)
+        self.second = real([m.second for m in materials], 3)
+        self.texture = whole([m.texture for m in materials])
+        self.finish = whole([m.finish for m in materials])
+        fields = ("scale_m", "roughness", "gloss", "glow")
+        numbers = real([[getattr(m, f) for f in fields] for m in materials], 4)
+        self.scale_m, self.roughness, self.gloss, self.glow = numbers.unbind(1)
+        lights = [_padded(scene.lights) for scene in scenes]
+        self.light_at = real([[x.position for x in row] for row in lights], 3).view(-1, _LIGHTS, 3)
+        self.light_of = real([[x.colour for x in row] for row in lights], 3).view(-1, _LIGHTS, 3)
+        self.is_sun = whole([x.directional for row in lights for x in row]).view(-1, _LIGHTS).bool()
+        self.ambient = real([scene.ambient for scene in scenes], 3)
+        self.haze = real([[scene.haze] for scene in scenes], 1)[:, 0]
+        skies = [scene.sky or Sky((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0) for scene in scenes]
+        self.zenith = real([s.zenith for s in skies], 3)
+        self.horizon = real([s.horizon for s in skies], 3)
+        self.cloud = real([[s.cloud] for s in skies], 1)[:, 0]
+        self.sky_seed = whole([s.seed for s in skies])
+
+    def view(self, cameras: Sequence[Camera], T_world_camera: NDArray[np.float64]) -> Rendering:
+        """Render one view of each scene.
+
+        Args:
+            cameras: as many as scenes, all of one size, any lens.
+            T_world_camera: (views, 4, 4), takes points of the optical frame to the world.
+
+        Raises:
+            CameraError: (``camera_size``) where the cameras differ in size.
+        """
+        sizes = {(c.width, c.height) for c in cameras}
+        if len(sizes) != 1 or len(cameras) != len(self.world.scenes):
+            raise CameraError(
+                f"{len(self.world.scenes)} scenes need as many cameras of one size, got "
+                f"{len(cameras)} of sizes {sorted(sizes)}",
+                reason="camera_size",
+            )
+        (width, height) = sizes.pop()
+        rays, forward, valid = self._camera_rays(cameras, T_world_camera)
+        hit = self.world.trace(rays.origins, rays.directions, rays.scene)
+        light = self._shade(rays, hit.distance, hit.primitive, depth=0)
+        depth = hit.distance * forward
+        instance = torch.where(
+            hit.primitive >= 0, self.world.instance[hit.primitive.clamp_min(0)], 0
+        )
+        maps = torch.cat((light, depth[..., None], instance[..., None].to(depth.dtype)), -1)
+        maps = _untiled(maps, len(cameras), height, width)
+        depth_m = maps[..., 3].masked_fill(~valid, torch.nan)
+        light = maps[..., :3] * valid[..., None]
+        return Rendering(light.float(), depth_m.float(), (maps[..., 4] * valid).int())
+
+    def _camera_rays(
+        self, cameras: Sequence[Camera], T_world_camera: NDArray[np.float64]
+    ) -> tuple[_Rays, Tensor, Tensor]:
+        """Return tiled rays, the length along Z of each, and where there is one."""
+        world = self.world
+        points = np.stack([camera.rays() for camera in cameras])
+        valid = torch.from_numpy(~np.isnan(points[..., 2])).to(world.device)
+        points = np.where(np.isnan(points), (0.0, 0.0, 1.0), points)
+        length = np.linalg.norm(points, axis=-1, keepdims=True)
+        turned = np.einsum("bhwj,bij->bhwi", points / length, T_world_camera[:, :3, :3])
+        packed = torch.from_numpy(np.concatenate((turned, 1 / length), -1))
+        tiles = _tiled(packed.to(world.device, world.dtype))
+        of_view = len(tiles) // len(cameras)
+        scene = torch.arange(len(cameras), device=world.device).repeat_interleave(of_view)
+        start = torch.from_numpy(T_world_camera[:, :3, 3]).to(world.device, world.dtype)
+        origins = start[scene][:, None]
+        pixel = world._real([[1 / c.K[0]] for c in cameras], 1)[:, 0]
+        return _Rays(origins, tiles[..., :3], scene, pixel[scene]), tiles[..., 3], valid
+
+    def _shade(self, rays: _Rays, distance: Tensor, primitive: Tensor, depth: int) -> Tensor:
+        """Return the linear light (bundles, rays, 3) that comes along rays."""
+        count = distance.shape[1]
+        scene = rays.scene[:, None].expand(-1, count)
+        light = torch.zeros_like(rays.directions)
+        lost = primitive < 0
+        s = scene[lost]
+        light[lost] = sky_colour(
+            rays.directions[lost], self.zenith[s], self.horizon[s], self.cloud[s], self.sky_seed[s]
+        ).to(light.dtype)
+        met = ~lost
+        surface, along = primitive[met], distance[met]
+        points = (
+            rays.origins.expand_as(rays.directions)[met] + along[:, None] * rays.directions[met]
+        )
+        own, own_normal = self.world.local(points, surface)
+        normal = self.world.to_world(own_normal, surface)
+        facing = (normal * rays.directions[met]).sum(-1).abs().clamp_min(0.05)
+        colour = albedo(
+            own,
+            own_normal,
+            self.texture[surface],
+            self.colour[surface],
+            self.second[surface],
+            self.scale_m[surface],
+            self.roughness[surface],
+            self.world.seed[surface],
+            footprint_m=along * rays.pixel[:, None].expand(-1, count)[met] / facing,
+        ).to(light.dtype)
+        grid = torch.zeros_like(rays.directions)
+        grid_normal = torch.zeros_like(rays.directions)
+        grid[met], grid_normal[met] = points, normal
+        diffuse, shine = self._lit(rays, grid, grid_normal, met, shadows=depth == 0)
+        glow = self.glow[surface][:, None]
+        light[met] = colour * (diffuse[met] + glow) + self.gloss[surface][:, None] * shine[met]
+        if depth == 0:
+            self._bounce(rays, grid, grid_normal, primitive, met, light)
+        left = torch.exp(-self.haze[scene] * distance.clamp_max(1e4))[..., None]
+        return torch.where(met[..., None], light * left + self.horizon[scene] * (1 - left), light)
+
+    def _lit(
+        self, rays: _Rays, points: Tensor, normals: Tensor, met: Tensor, shadows: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return what white matte surfaces at points give back, and the highlights."""
+        # More from above than from below: the sky and the ceiling are brighter than the floor.
+        above = 0.75 + 0.25 * normals[..., 2:]
+        diffuse = self.ambient[rays.scene][:, None] * above
+        shine = torch.zeros_like(diffuse)
+        for index in range(_LIGHTS):
+            at, of = self.light_at[rays.scene, index], self.light_of[rays.scene, index]
+            lit = (of.sum(-1) > 0).nonzero()[:, 0]
+            if not len(lit):
+                continue
+            p, n = points[lit], normals[lit]
+            sun = self.is_sun[rays.scene[lit], index][:, None, None]
+            to = torch.where(sun, at[lit][:, None].expand_as(p), at[lit][:, None] - p)
+            away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
+            to = to / away
+            strength = of[lit][:, None] * torch.where(sun, torch.ones_like(away), away**-2)
+            facing = (n * to).sum(-1, keepdim=True).clamp_min(0)
+            if shadows and index < _SHADOWS:
+                seen = self._unshadowed(p, n, to, sun, away, rays.scene[lit], met[lit])
+                strength = strength * seen[..., None]
+            diffuse[lit] += strength * facing
+            half = normalize(to - rays.directions[lit], dim=-1)
+            bright = (n * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
+            shine[lit] += strength * bright * (facing > 0)
+        return diffuse, shine
+
+    def _unshadowed(
+        self,
+        points: Tensor,
+        normals: Tensor,
+        to: Tensor,
+        sun: Tensor,
+        away: Tensor,
+        scene: Tensor,
+        met: Tensor,
+    ) -> Tensor:
+        """Return 1 where the light sees the point, 0 where something is between.
+
+        Rays go from the point to the sun, but from a lamp to the point: then those of a tile
+        share an origin, and their cone is narrow.
+        """
+        start = points + normals * _LIFT_M
+        lamp = start + to * (away - _LIFT_M)
+        origins = torch.where(sun, start, lamp)
+        directions = torch.where(sun, to, -to)
+        # A ray that met nothing must not widen the bundle: it takes the place of one that did.
+        some = met.int().argmax(1)[:, None, None].expand(-1, 1, 3)
+        origins = torch.where(met[..., None], origins, origins.gather(1, some))
+        directions = torch.where(met[..., None], directions, directions.gather(1, some))
+        limit = torch.where(sun, away.new_full((), 200.0), away - 2 * _LIFT_M)[..., 0]
+        hit = self.world.trace(origins, directions, scene, limit.clamp_min(0).contiguous())
+        # Glass lets light through, and a light inside its own shade is not hidden by it.
+        blocking = hit.primitive.clamp_min(0)
+        through = (self.finish[blocking] == Finish.GLASS) | (self.glow[blocking] > 0)
+        return ((hit.primitive < 0) | through).to(points.dtype)
+
+    def _bounce(
+        self,
+        rays: _Rays,
+        points: Tensor,
+        normals: Tensor,
+        primitive: Tensor,
+        met: Tensor,
+        light: Tensor,
+    ) -> None:
+        """Add in place what mirrors reflect and glass lets through, one bounce deep."""
+        finish = torch.where(met, self.finish[primitive.clamp_min(0)], 0)
+        for kind, share in ((Finish.MIRROR, 0.85), (Finish.GLASS, 0.25), (Finish.GLASS, 0.6)):
+            wanted = finish == kind
+            tiles = wanted.any(1).nonzero()[:, 0]
+            if not len(tiles):
+                continue
+            d, n, p = rays.directions[tiles], normals[tiles], points[tiles]
+            if share == 0.6:  # through the pane, which is a thin box or the body of a car
+                pane = self.world.size[primitive[tiles].clamp_min(0)].amin(-1, keepdim=True)
+                slant = (d * n).sum(-1, keepdim=True).abs().clamp_min(0.1)
+                origins, directions = p + d * (2 * pane / slant + _LIFT_M), d
+            else:
+                directions = d - 2 * (d * n).sum(-1, keepdim=True) * n
+                origins = p + n * _LIFT_M
+            some = wanted[tiles].int().argmax(1)[:, None, None].expand(-1, 1, 3)
+            keep = wanted[tiles][..., None]
+            origins = torch.where(keep, origins, origins.gather(1, some))
+            directions = torch.where(keep, directions, directions.gather(1, some))
+            second = _Rays(origins, directions, rays.scene[tiles], rays.pixel[tiles])
+            hit = self.world.trace(second.origins, second.directions, second.scene)
+            seen = self._shade(second, hit.distance, hit.primitive, depth=1)
+            old = light[tiles]
+            mixed = (
+                old * (1 - share) + share * seen
+                if kind == Finish.MIRROR
+                else (old * (0.4 if share == 0.25 else 1.0) + share * seen)
+            )
+            light[tiles] = torch.where(keep, mixed, old)
+
+
+def render(
+    scenes: Sequence[Scene],
+    cameras: Sequence[Camera],
+    T_world_camera: NDArray[np.float64],
+    device: torch.device | str = "cpu",
+) -> Rendering:
+    """Render one view of each scene; see ``Renderer.view``."""
+    return Renderer(scenes, device).view(cameras, T_world_camera)
+
+
+def camera_pose(
+    position: Sequence[float], yaw: float, pitch: float = 0.0, roll: float = 0.0
+) -> NDArray[np.float64]:
+    """Return T_world_camera (4, 4) of a camera that looks along yaw, and down by pitch [rad]."""
+    pose = np.eye(4)
+    pose[:3, :3] = np.array(rotation_of(yaw, pitch, roll)) @ OPTICAL
+    pose[:3, 3] = position
+    return pose
+
+
+def _padded(lights: tuple[Light, ...]) -> tuple[Light, ...]:
+    dark = Light((0.0, 0.0, 1.0), (0.0, 0.0, 0.0), True)
+    return (lights + (dark,) * _LIGHTS)[:_LIGHTS]
+
+
+def _tiled(maps: Tensor) -> Tensor:
+    """Cut (views, height, width, c) into (tiles, tile², c), the border repeated to whole tiles."""
+    _, height, width, channels = maps.shape
+    rows, columns = math.ceil(height / _TILE), math.ceil(width / _TILE)
+    row = torch.arange(rows * _TILE, device=maps.device).clamp_max(height - 1)
+    column = torch.arange(columns * _TILE, device=maps.device).clamp_max(width - 1)
+    maps = maps[:, row][:, :, column].view(-1, rows, _TILE, columns, _TILE, channels)
+    return maps.transpose(2, 3).reshape(-1, _TILE * _TILE, channels)
+
+
+def _untiled(tiles: Tensor, views: int, height: int, width: int) -> Tensor:
+    """Undo ``_tiled``."""
+    rows, columns = math.ceil(height / _TILE), math.ceil(width / _TILE)
+    maps = tiles.view(views, rows, columns, _TILE, _TILE, -1).transpose(2, 3)
+    return maps.reshape(views, rows * _TILE, columns * _TILE, -1)[:, :height, :width]

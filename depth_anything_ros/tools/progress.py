@@ -1,0 +1,46 @@
+"""A line that says how far a long task is."""
+
+from __future__ import annotations
+
+import time
+
+PROGRESS_S = 2.0
+
+
+class Progress:
+    """A line with count, rate and time left, at most every two seconds.
+
+    Args:
+        total: of what is to be done.
+        unit: its name, plural.
+    """
+
+    def __init__(self, total: int, unit: str) -> None:
+        self.total, self.unit, self.done = total, unit, 0
+        self._started = time.monotonic()
+        self._said = self._started
+
+    def add(self, count: int) -> None:
+        """Count what was done, and say so if it is time."""
+        self.done += count
+        if time.monotonic() - self._said >= PROGRESS_S:
+            self._said = time.monotonic()
+            print(self.line(), flush=True)
+
+    def end(self) -> None:
+        """Say how it ended."""
+        print(self.line(), flush=True)
+
+    def line(self) -> str:
+        """Return the line as it stands."""
+        rate = self.done / max(time.monotonic() - self._started, 1e-9)
+        left = (self.total - self.done) / rate if rate > 0 else 0.0
+        return (
+            f"{self.done} of {self.total} {self.unit}, {rate:.1f} a second, {duration(left)} left"
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return a time as hours:minutes:seconds."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,0 +1,1 @@
+"""Training: losses, data, pseudo-labels and the trainer."""

@@ -1,0 +1,94 @@
+"""From the sources of a recipe to the batches of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.training.augment import STRONG, AugmentOptions
+from depth_anything_ros.training.data import BatchStream
+from depth_anything_ros.training.processes import Processes
+from depth_anything_ros.training.recipe import Recipe, Source
+from depth_anything_ros.training.samples import Batch, FolderSource
+from depth_anything_ros.training.samples import Source as SampleSource
+from depth_anything_ros.training.world_pool import WorldPool
+
+_AUGMENTATIONS = {
+    "none": AugmentOptions(min_area=1.0, flip=0.0, jitter=0.0, grayscale=0.0, blur=0.0),
+    "weak": AugmentOptions(),
+    "strong": STRONG,
+}
+
+
+def open_source(source: Source, device: str) -> SampleSource:
+    """Open a source of a recipe; a world is rendered on the device."""
+    if source.kind != "world":
+        return FolderSource(Path(source.path))
+    cache = Path(source.cache).expanduser() if source.cache else None
+    return WorldPool(
+        source.first_seed,
+        source.count,
+        source.width,
+        source.height,
+        cache,
+        device=device,
+        reuse=source.reuse,
+        first_views=source.first_views,
+    )
+
+
+class _PinnedStream(BatchStream):
+    """Batches in page-locked memory, brought there by the threads that make them."""
+
+    def batch(self, step: int) -> Batch:
+        return super().batch(step).pinned()
+
+
+class Batches:
+    """The batches of this process: ``accumulate`` for each step.
+
+    The passes of a step are numbered over all processes, so that n processes and n times as many
+    passes in one process see the same pictures.
+    """
+
+    def __init__(self, recipe: Recipe, processes: Processes, multiple: int) -> None:
+        for width, height, *_ in recipe.sizes:
+            if width % multiple or height % multiple:
+                raise RecipeError(
+                    f"sizes has {width}x{height}; {recipe.model} needs multiples of {multiple}"
+                )
+        device = processes.device
+        sources = [open_source(source, str(device)) for source in recipe.sources]
+        options = [_AUGMENTATIONS[source.augment] for source in recipe.sources]
+        self.has_regions = any(option.cutmix for option in options)
+        kind = _PinnedStream if device.type == "cuda" else BatchStream
+        passes = recipe.accumulate * processes.count
+        first = processes.rank * recipe.accumulate
+        self._device = device
+        self._workers = max(1, recipe.workers // recipe.accumulate)
+        self._streams = [
+            kind(
+                sources,
+                [source.weight for source in recipe.sources],
+                recipe.sizes,
+                recipe.batch_size,
+                recipe.seed,
+                number,
+                passes,
+                options,
+                recipe.steps,
+            )
+            for number in range(first, first + recipe.accumulate)
+        ]
+
+    @contextmanager
+    def start(self, step: int) -> Iterator[Iterator[list[Batch]]]:
+        """Yield an iterator over the batches of each step from one on; threads end with it."""
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(closing(stream.prefetch(step, self._workers)))  # type: ignore[type-var]
+                for stream in self._streams
+            ]
+            yield ([b.to(self._device) for b in batches] for batches in zip(*streams, strict=True))

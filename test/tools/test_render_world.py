@@ -1,0 +1,40 @@
+import argparse
+
+import pytest
+
+from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.tools import render_world
+from depth_anything_ros.training.world_pool import WorldPool
+
+
+def render(output, *more):
+    parser = argparse.ArgumentParser()
+    render_world.add_parser(parser.add_subparsers())
+    words = ["render-world", "--output", str(output), "--size", "28x14", *more]
+    return render_world.run(parser.parse_args(words))
+
+
+def test_it_fills_a_cache_and_goes_on(tmp_path, capsys):
+    assert render(tmp_path, "--count", "66", "--first-seed", "7") == 0
+    assert "66 of 66 views" in capsys.readouterr().out
+    pool = WorldPool(7, 66, 28, 14, tmp_path)
+    assert pool.has_shard(0) and pool.has_shard(1)
+    assert pool.get(65).rgb.shape == (14, 28, 3)
+    render(tmp_path, "--count", "66", "--first-seed", "7")
+    assert "2 of 2 shards are there; 0 to render" in capsys.readouterr().out
+
+
+def test_processes_render_what_one_does(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    render(one, "--count", "66")
+    render(two, "--count", "66", "--workers", "2")
+    for number in (0, 1):
+        for name in ("rgb", "depth", "focal"):
+            file = f"shard_{number:06d}/{name}.npy"
+            assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+@pytest.mark.parametrize("words", [("--size", "308"), ("--count", "0"), ("--workers", "0")])
+def test_options_that_make_no_sense(tmp_path, words):
+    with pytest.raises(ParameterError):
+        render(tmp_path, "--count", "1", *words)

@@ -1,0 +1,147 @@
+import math
+import threading
+from contextlib import closing
+
+import numpy as np
+import pytest
+import torch
+
+from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.training.augment import STRONG, AugmentOptions
+from depth_anything_ros.training.data import BatchStream, collate
+from depth_anything_ros.training.samples import FolderSource, Sample, write_sample
+
+SIZES = [(56, 42, 1.0), (42, 56, 1.0)]
+STILL = AugmentOptions(flip=0, jitter=0, grayscale=0, blur=0, min_area=1)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders: three metric pictures, three pseudo-labelled ones."""
+    rng = np.random.default_rng(0)
+    metric, relative = tmp_path / "metric", tmp_path / "relative"
+    for folder in (metric, relative):
+        folder.mkdir()
+    for i in range(3):
+        rgb = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        label = rng.uniform(1, 9, (48, 64)).astype(np.float32)
+        write_sample(metric, f"p{i}", rgb, depth_m=label)
+        write_sample(relative, f"p{i}", rgb, disparity=label)
+    return FolderSource(metric), FolderSource(relative)
+
+
+def stream(folders, **changes):
+    settings = {"sizes": SIZES, "batch_size": 4, "seed": 5, "options": (AugmentOptions(), STRONG)}
+    return BatchStream(folders, (1, 1), **(settings | changes))
+
+
+def same(one, other):
+    names = ("image", "depth_m", "disparity", "focal_px", "region")
+    return all(
+        getattr(one, n).shape == getattr(other, n).shape
+        and torch.allclose(getattr(one, n), getattr(other, n), rtol=0, atol=0, equal_nan=True)
+        if n != "region"
+        else torch.equal(one.region, other.region)
+        for n in names
+    )
+
+
+def test_a_batch_is_a_function_of_its_step_alone(folders):
+    one, other = stream(folders), stream(folders)
+    for step in (3, 9, 1):
+        other.batch(step)
+    assert same(one.batch(7), one.batch(7)) and same(one.batch(7), other.batch(7))
+    assert not same(one.batch(7), one.batch(8))
+    assert not same(one.batch(7), stream(folders, seed=6).batch(7))
+
+
+def test_a_resumed_stream_goes_on_where_the_first_one_stopped(folders):
+    with closing(stream(folders).prefetch(0, 3)) as batches:
+        unbroken = [next(batches) for _ in range(9)]
+    with closing(stream(folders).prefetch(6, 1)) as batches:
+        resumed = [next(batches) for _ in range(3)]
+    assert all(same(a, b) for a, b in zip(unbroken[6:], resumed, strict=True))
+    assert same(unbroken[2], stream(folders).batch(2))
+
+
+def test_processes_make_what_threads_make(folders, tmp_path):
+    with closing(stream(folders).prefetch(3, 2, processes=True)) as batches:
+        made = [next(batches) for _ in range(6)]
+    assert all(same(batch, stream(folders).batch(3 + i)) for i, batch in enumerate(made))
+    (tmp_path / "metric" / "p1_depth.npy").write_bytes(b"damaged")
+    with (
+        pytest.raises(SourceError, match="p1_depth"),
+        closing(stream(folders).prefetch(0, 2, processes=True)) as batches,
+    ):
+        for _ in range(50):
+            next(batches)
+
+
+def test_ranks_draw_other_pictures_of_one_size(folders):
+    ranks = [stream(folders, rank=r, world_size=2) for r in range(2)]
+    for step in range(8):
+        one, other = (rank.batch(step) for rank in ranks)
+        assert one.image.shape == other.image.shape and not same(one, other)
+
+
+def test_sizes_and_sources_come_by_their_weights(folders):
+    made = stream(folders, sizes=[(56, 42, 3.0), (42, 56, 1.0)])
+    wide = np.mean([made.size(step) == (56, 42) for step in range(2000)])
+    assert wide == pytest.approx(0.75, abs=0.04)
+    made = BatchStream(folders, (3, 1), SIZES, 8, 0, options=STILL)
+    has_depth = [~made.batch(s).depth_m.isnan().flatten(1).all(1) for s in range(60)]
+    assert torch.cat(has_depth).float().mean() == pytest.approx(0.75, abs=0.07)
+
+
+def test_what_a_batch_holds(folders):
+    batch = stream(folders, batch_size=16, sizes=[(56, 42, 1.0)]).batch(0)
+    assert batch.image.shape == (16, 3, 42, 56) and batch.image.dtype == torch.float32
+    assert batch.image.min() >= 0 and 0.9 < batch.image.max() <= 1
+    assert batch.depth_m.shape == batch.disparity.shape == batch.region.shape == (16, 42, 56)
+    metric = ~batch.depth_m.isnan().flatten(1).all(1)
+    assert 0 < metric.sum() < 16
+    assert batch.disparity[metric].isnan().all() and batch.disparity[~metric].isfinite().all()
+    # Only pseudo-labelled pictures are mixed.
+    assert batch.region.any() and not batch.region[metric].any()
+    assert not stream(folders, options=STILL).batch(0).region.any()
+
+
+def test_channels_and_labels_are_in_place():
+    rgb = np.zeros((2, 3, 3), np.uint8)
+    rgb[1, 2] = (255, 51, 0)
+    depth = np.arange(6, dtype=np.float32).reshape(2, 3)
+    batch = collate([Sample(rgb, depth, None, 120.0), Sample(rgb)])
+    assert batch.image[0, :, 1, 2].tolist() == pytest.approx([1.0, 0.2, 0.0])
+    assert batch.depth_m[0].tolist() == depth.tolist() and batch.depth_m[1].isnan().all()
+    assert batch.focal_px[0] == 120 and math.isnan(batch.focal_px[1])
+    assert batch.disparity.isnan().all()
+
+
+def test_an_error_of_a_thread_is_raised_and_the_threads_end(folders, tmp_path):
+    (tmp_path / "metric" / "p1_depth.npy").write_bytes(b"damaged")
+    before = threading.active_count()
+    with (
+        pytest.raises(SourceError, match="p1_depth"),
+        closing(stream(folders).prefetch(0, 2)) as batches,
+    ):
+        for _ in range(50):
+            next(batches)
+    assert threading.active_count() == before
+
+
+def test_closing_early_ends_the_threads(folders):
+    before = threading.active_count()
+    batches = stream(folders).prefetch(0, 3)
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_wrong_arguments_are_refused(folders):
+    with pytest.raises(SourceError, match="2 sources, 1 weights"):
+        BatchStream(folders, (1,), SIZES, 4, 0)
+    with pytest.raises(SourceError, match="weights of sources"):
+        BatchStream(folders, (0, 0), SIZES, 4, 0)
+    with pytest.raises(SourceError, match="weights of sizes"):
+        BatchStream(folders, (1, 1), [], 4, 0)

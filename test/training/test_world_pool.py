@@ -1,0 +1,118 @@
+import json
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.sim.world import views
+from depth_anything_ros.training.data import BatchStream
+from depth_anything_ros.training.world_pool import METADATA, WorldPool
+
+SIZE = (42, 28)
+
+
+def pool(cache=None, count=6, first_seed=40, shard_views=4):
+    return WorldPool(first_seed, count, *SIZE, cache, shard_views=shard_views)
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.rgb, other.rgb)
+    np.testing.assert_array_equal(one.depth_m, other.depth_m)
+    assert one.focal_px == other.focal_px
+
+
+def test_a_view_is_that_of_its_seed(tmp_path):
+    made = views([40 + 5], *SIZE)
+    exact = made.depth_m[0].numpy()
+    for source in (pool(), pool(tmp_path)):
+        sample = source.get(5)
+        np.testing.assert_array_equal(sample.rgb, made.rgb[0].numpy())
+        np.testing.assert_array_equal(np.isinf(sample.depth_m), np.isinf(exact))
+        finite = np.isfinite(exact)
+        np.testing.assert_allclose(sample.depth_m[finite], exact[finite], rtol=5e-4)
+        assert sample.focal_px == pytest.approx(made.cameras[0].K[0])
+        assert sample.rgb.flags.writeable and sample.disparity is None
+
+
+def test_another_pool_reads_the_shards_of_the_first(tmp_path):
+    first = pool(tmp_path)
+    samples = [first.get(i) for i in range(6)]
+    times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
+    assert len(times) == 6 and len(list(tmp_path.iterdir())) == 3
+    second = pool(tmp_path)
+    for i in range(6):
+        same(second.get(i), samples[i])
+    assert times == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.npy")}
+    rgb = np.load(tmp_path / "shard_000001" / "rgb.npy")
+    assert rgb.shape == (2, 28, 42, 3) and rgb.dtype == np.uint8  # the last shard is short
+
+
+def test_rendering_ahead_leaves_what_is_there(tmp_path):
+    made = pool(tmp_path, count=12)
+    made.get(5)
+    assert list(made.render_ahead(0, 3)) == [4, 4]
+    assert list(made.render_ahead(0, 3)) == []
+    assert [made.has_shard(n) for n in range(4)] == [True, True, True, False]
+
+
+def test_threads_and_processes_render_a_shard_once(tmp_path):
+    made, samples = pool(tmp_path), []
+    threads = [threading.Thread(target=lambda: samples.append(made.get(2))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for sample in samples:
+        same(sample, samples[0])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["shard_000000", METADATA]
+
+
+def test_a_killed_renderer_leaves_no_half_shard(tmp_path):
+    code = (
+        "import os, sys, numpy\n"
+        "from pathlib import Path\n"
+        "from depth_anything_ros.training.world_pool import WorldPool\n"
+        "save = numpy.save\n"
+        "def dying(path, values):\n"
+        "    save(path, values)\n"
+        "    if path.name == 'depth.npy': os._exit(9)\n"
+        "numpy.save = dying\n"
+        "WorldPool(40, 6, 42, 28, Path(sys.argv[1]), shard_views=4).get(0)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)])
+    assert result.returncode == 9
+    made = pool(tmp_path)
+    assert not made.has_shard(0)
+    same(made.get(1), pool().get(1))
+
+
+def test_no_cache_and_no_end():
+    endless = pool(count=0)
+    assert endless.count == endless.shard_count == 0
+    same(endless.get(9), pool(count=12).get(9))
+    batch = BatchStream([endless], [1], [(28, 28, 1)], 3, 0).batch(1)
+    assert batch.image.shape == (3, 3, 28, 28) and (batch.depth_m > 0).any()
+    with pytest.raises(IndexError):
+        pool().get(6)
+
+
+def test_a_cache_of_other_views_is_refused(tmp_path):
+    pool(tmp_path)
+    for other in ({"first_seed": 41}, {"shard_views": 8}):
+        with pytest.raises(SourceError, match="choose another folder"):
+            pool(tmp_path, **other)
+    assert pool(tmp_path, count=99).count == 99  # more of the same
+    (tmp_path / METADATA).write_text("{")
+    with pytest.raises(SourceError, match=r"cannot read .*world\.json"):
+        pool(tmp_path)
+
+
+def test_a_cache_of_another_world_is_refused(tmp_path):
+    pool(tmp_path)
+    found = json.loads((tmp_path / METADATA).read_text())
+    (tmp_path / METADATA).write_text(json.dumps(found | {"world_version": 0}))
+    with pytest.raises(SourceError, match="'world_version': 0"):
+        pool(tmp_path)
