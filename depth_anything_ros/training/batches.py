@@ -13,7 +13,7 @@ from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.recipe import Recipe, Source
 from depth_anything_ros.training.samples import Batch, FolderSource
 from depth_anything_ros.training.samples import Source as SampleSource
-from depth_anything_ros.training.world_pool import WorldPool
+from depth_anything_ros.training.world_pool import VIEWS_IN_MEMORY, WorldPool
 
 _AUGMENTATIONS = {
     "none": AugmentOptions(min_area=1.0, flip=0.0, jitter=0.0, grayscale=0.0, blur=0.0),
@@ -23,10 +23,23 @@ _AUGMENTATIONS = {
 
 
 def open_source(source: Source, device: str) -> SampleSource:
-    """Open a source of a recipe; a world is rendered on the device."""
+    """Open a source of a recipe; a world is rendered on the device.
+
+    Raises:
+        RecipeError: where a world would be rendered again and again.
+        SourceError: where a folder or a cache cannot be read.
+    """
     if source.kind != "world":
         return FolderSource(Path(source.path))
     cache = Path(source.cache).expanduser() if source.cache else None
+    comes_back = source.count > VIEWS_IN_MEMORY or (
+        not source.count and (source.reuse > 1 or source.first_views > 0)
+    )
+    if cache is None and comes_back:
+        raise RecipeError(
+            f"a world of {source.count or 'endless'} views that come more than once needs a cache: "
+            f"only {VIEWS_IN_MEMORY} views are kept in memory; set sources.N.cache to a folder"
+        )
     return WorldPool(
         source.first_seed,
         source.count,
@@ -88,7 +101,7 @@ class Batches:
         """Yield an iterator over the batches of each step from one on; threads end with it."""
         with ExitStack() as stack:
             streams = [
-                stack.enter_context(closing(stream.prefetch(step, self._workers)))  # type: ignore[type-var]
+                stack.enter_context(closing(stream.prefetch(step, self._workers)))
                 for stream in self._streams
             ]
             yield ([b.to(self._device) for b in batches] for batches in zip(*streams, strict=True))

@@ -48,8 +48,9 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             for name in ("state.pt", "log.csv", "validation.csv"):
                 (self.path / name).unlink(missing_ok=True)
-            for events in (self.path / "tensorboard").glob("events.*"):
-                events.unlink()
+            for pattern in ("tensorboard/events.*", "panels/step_*.png"):
+                for old in self.path.glob(pattern):
+                    old.unlink()
             _replace(self.recipe_file, recipe.to_yaml().encode())
         except OSError as error:
             raise TrainingError(f"cannot write into {self.path}: {error.strerror}") from error
@@ -87,9 +88,9 @@ class RunFolder:
         try:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch lets many kinds through on a damaged file
+            why = (str(error) or type(error).__name__).splitlines()[0][:150]
             raise TrainingError(
-                f"cannot read {self.state_file} ({str(error).splitlines()[0][:150]}); begin anew "
-                f"with --restart",
+                f"cannot read {self.state_file} ({why}); begin anew with --restart",
                 reason="damaged",
             ) from error
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
@@ -125,12 +126,13 @@ class Table:
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
         kept = [row for row in _rows(path) if row.get("step", "").isdigit()]
         kept = [row for row in kept if int(row["step"]) <= step]
-        self._columns = columns
-        self._file = path.open("w", newline="")
+        partial = path.with_name(path.name + ".partial")
+        self._file = partial.open("w", newline="")
         self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
         self._writer.writeheader()
         self._writer.writerows(kept)
         self._file.flush()
+        partial.replace(path)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Append a row."""
@@ -146,8 +148,8 @@ class Table:
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    with path.open(newline="") as file:  # a kill may have left half of the last row
+        return list(csv.DictReader(line for line in file if line.endswith("\n")))
 
 
 class Board:

@@ -20,6 +20,7 @@ from torch import Tensor
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
+from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth, load_lidar
 
 _log = logging.getLogger(__name__)
@@ -279,32 +280,6 @@ def _on_grid(
     return np.asarray(
         cv2.resize(values, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.float32
     )
-
-
-def project_lidar(
-    points: NDArray[np.float32], T_camera_lidar: NDArray[np.float64], camera: Camera
-) -> NDArray[np.float32]:
-    """Project LiDAR points to a sparse depth map; the nearest point of each pixel is kept.
-
-    Args:
-        points: float32 (N, 3 or more): x, y, z in metres in the LiDAR's frame.
-        T_camera_lidar: float64 (4, 4), maps them to the optical frame.
-        camera: of the picture, its lens included.
-
-    Returns:
-        float32 (height, width), metres along Z, NaN where no point falls.
-    """
-    xyz = points[:, :3].astype(np.float64) @ T_camera_lidar[:3, :3].T + T_camera_lidar[:3, 3]
-    pixels = camera.project(xyz)
-    with np.errstate(invalid="ignore"):
-        inside = (pixels > -0.5).all(-1) & (pixels < (camera.width - 0.5, camera.height - 0.5)).all(
-            -1
-        )
-    xyz, (columns, rows) = xyz[inside], np.rint(pixels[inside]).astype(np.intp).T
-    far_first = np.argsort(-xyz[:, 2], kind="stable")
-    depth = np.full((camera.height, camera.width), np.nan, np.float32)
-    depth[rows[far_first], columns[far_first]] = xyz[far_first, 2]
-    return depth
 
 
 def write_sample(

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from depth_anything_ros.core.errors import TrainingError
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
+from depth_anything_ros.models.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
@@ -221,7 +222,7 @@ class Run:
                 self._after_step()
                 wanted = stop() or time.monotonic() > deadline
                 stopped = self.processes.any_of(wanted)
-        return self._end()
+            return self._end()  # saves before the threads are waited for, which may render
 
     def _train_step(self, batches: list[Batch]) -> None:
         """Do one step of the optimiser; nothing here waits for the device."""
@@ -380,6 +381,7 @@ class Run:
                 "seconds": self.seconds,
                 "skipped": self.skipped,
                 "first_loss": self.first_loss,
+                "last_loss": self.last_loss,
                 "passes": self.recipe.accumulate * self.processes.count,
                 "network": self.network.state_dict(),
                 "average": self.average.state_dict(),
@@ -391,7 +393,7 @@ class Run:
 
     def _facts(self) -> dict[str, str]:
         return {
-            "model": self.card.name,
+            MODEL_KEY: self.card.name,
             "steps": f"{self.step} of {self.recipe.steps}",
             "pictures": str(self.pictures),
             "hours": f"{self.seconds / 3600:.3f}",
@@ -414,6 +416,7 @@ class Run:
         self.step, self.pictures = state["step"], state["pictures"]
         self.seconds, self.skipped = state["seconds"], state["skipped"]
         self.first_loss, self.scores = state["first_loss"], state["scores"]
+        self.last_loss = state.get("last_loss", math.nan)  # older states lack it
 
 
 def _precision(name: str, device: torch.device) -> str:

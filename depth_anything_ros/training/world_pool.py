@@ -29,6 +29,8 @@ METADATA = "world.json"
 # float16 ends at 65504; nothing in the world is that far but the sky.
 _FARTHEST_M = 6e4
 _SHARDS_IN_MEMORY = 4
+# Without a cache, those that are kept; of more, most would be rendered each time they are drawn.
+VIEWS_IN_MEMORY = _SHARDS_IN_MEMORY * SHARD_VIEWS
 _SHARDS_MAPPED = 4096
 
 

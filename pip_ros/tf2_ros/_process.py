@@ -1,7 +1,7 @@
-"""Carry static transforms from the broadcasters to the listeners of this process.
+"""Carry transforms from the broadcasters to the listeners of this process.
 
-It behaves as /tf_static would: what a broadcaster sent last also reaches listeners that come
-later, as long as the broadcaster's node lives.
+Static ones go as by /tf_static: what a broadcaster sent last also reaches listeners that come
+later, as long as the broadcaster's node lives. Those that move go as by /tf, to who is there.
 """
 
 import threading
@@ -18,8 +18,11 @@ from rclpy.node import Node
 class Receiver(Protocol):
     """What takes transforms: a buffer."""
 
+    def set_transform(self, transform: TransformStamped, authority: str) -> None:
+        """Take one that moves."""
+
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
-        """Take one."""
+        """Take one that does not."""
 
 
 @dataclass(eq=False)
@@ -37,12 +40,13 @@ class Subscription:
     node: "weakref.ref[Node]"
     receiver: "weakref.ref[Receiver]"
 
-    def deliver(self, transforms: Sequence[TransformStamped]) -> None:
+    def deliver(self, transforms: Sequence[TransformStamped], moving: bool = False) -> None:
         """Give transforms to the buffer."""
         receiver = self.receiver()
         if receiver is not None:
+            take = receiver.set_transform if moving else receiver.set_transform_static
             for transform in transforms:
-                receiver.set_transform_static(transform, "default_authority")
+                take(transform, "default_authority")
 
 
 @dataclass
@@ -62,6 +66,13 @@ class StaticTopic:
                 self.publications.append(publication)
             for subscription in self.subscriptions:
                 subscription.deliver(transforms)
+
+    def pass_on(self, transforms: Sequence[TransformStamped]) -> None:
+        """Give transforms that move to all listeners; none is kept."""
+        with self.lock:
+            self._forget_the_dead()
+            for subscription in self.subscriptions:
+                subscription.deliver(transforms, moving=True)
 
     def subscribe(self, subscription: Subscription) -> None:
         """Give what was sent so far, and all that will be."""

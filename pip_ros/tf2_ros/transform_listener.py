@@ -10,7 +10,7 @@ from tf2_ros.buffer import Buffer
 
 
 class TransformListener:
-    """Give a buffer all transforms of the `StaticTransformBroadcaster`s of this process.
+    """Give a buffer all transforms of the broadcasters of this process.
 
     There is no topic, so `qos` and `static_qos` are taken and not used, and `spin_thread` starts
     no thread: transforms come without a node being spun. As in the real package it is the node

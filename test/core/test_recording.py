@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.errors import CameraError, SourceError
-from depth_anything_ros.core.recording import load_calibration, load_depth, load_lidar
+from depth_anything_ros.core.recording import (
+    frames_of,
+    load_calibration,
+    load_depth,
+    load_lidar,
+    recordings_under,
+)
 
 YAML = """
 image_width: 640
@@ -104,3 +110,98 @@ def test_real_lidar_lands_in_the_real_picture(shared_data):
     assert 15_000 < inside.sum() < 25_000
     assert np.median(pixels[inside, 1]) > 375 / 2
     assert np.percentile(seen[inside, 2], 1) > 2
+
+
+def recording(folder, depth_size=(16, 12), **fields):
+    """Write color.png of 16 × 12 and a camera; the depth picture is 2 m left, 3 m right."""
+    folder.mkdir(exist_ok=True)
+    cv2.imwrite(str(folder / "color.png"), np.full((12, 16, 3), (10, 20, 30), np.uint8))
+    depth = np.full(depth_size[::-1], 512, np.uint16)
+    depth[:, depth_size[0] // 2 :] = 768
+    cv2.imwrite(str(folder / "depth.png"), depth)
+    camera = {"width": 16, "height": 12, "K": [10, 0, 7.5, 0, 10, 5.5, 0, 0, 1], "D": []}
+    camera |= {"depth_file": "depth.png", "depth_scale_m": 1 / 256, **fields}
+    (folder / "calib.json").write_text(json.dumps(camera))
+    return folder
+
+
+def test_a_frame_of_rgb_and_depth(tmp_path):
+    (frame,) = frames_of(recording(tmp_path / "shelf"))
+    assert (frame.recording, frame.name, frame.has_truth) == ("shelf", "color", True)
+    assert frame.read_rgb()[0, 0].tolist() == [30, 20, 10]
+    assert frame.camera(32, 24).K[0] == 20
+    truth = frame.read_truth(16, 12)
+    assert (truth.depth_m[:, :8] == 2).all() and (truth.depth_m[:, 8:] == 3).all()
+
+
+def test_a_coarser_depth_picture_is_brought_to_the_grid_of_the_picture(tmp_path):
+    (frame,) = frames_of(recording(tmp_path, (4, 3), K=None))
+    truth = frame.read_truth(16, 12)
+    assert truth.camera is None and set(np.unique(truth.depth_m)) == {2.0, 3.0}
+    assert (truth.depth_m[:, :8] == 2).all()
+
+
+def test_a_frame_of_lidar(tmp_path):
+    T = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    fields = {"depth_file": None, "T_camera_lidar": T.ravel().tolist()}
+    (frame,) = frames_of(recording(tmp_path, **fields))
+    assert not frame.has_truth
+    with pytest.raises(SourceError, match="no ground truth"):
+        frame.read_truth(16, 12)
+    np.array([[4, 0.2, 0.2, 1], [-4, 0, 0, 1]], np.float32).tofile(tmp_path / "lidar.bin")
+    (frame,) = frames_of(tmp_path)
+    depth = frame.read_truth(16, 12).depth_m
+    assert np.argwhere(~np.isnan(depth)).tolist() == [[5, 7]] and depth[5, 7] == 4
+
+
+def test_sequences_and_rigs(tmp_path):
+    recording(tmp_path, depth_file=None)
+    (tmp_path / "color.png").rename(tmp_path / "color_000005.png")
+    (tmp_path / "depth.png").rename(tmp_path / "depth_000005.png")
+    cv2.imwrite(str(tmp_path / "color_000000.png"), np.zeros((12, 16, 3), np.uint8))
+    first, second = frames_of(tmp_path)
+    assert not first.has_truth and second.depth_file.name == "depth_000005.png"
+    for name in ("left", "right"):
+        (tmp_path / f"calib_{name}.json").write_text((tmp_path / "calib.json").read_text())
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((12, 16, 3), np.uint8))
+    names = [frame.name for frame in frames_of(tmp_path)]
+    assert names == ["color_000000", "color_000005", "left", "right"]
+
+
+def test_recordings_are_found_and_other_folders_named(tmp_path):
+    a = recording(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    assert recordings_under(tmp_path) == ([a], [tmp_path / "b"])
+    assert recordings_under(a) == ([a], [])
+    with pytest.raises(SourceError, match=r"no recording in .*calib\.json"):
+        recordings_under(tmp_path / "b")
+    with pytest.raises(SourceError, match="no folder"):
+        recordings_under(tmp_path / "c")
+
+
+def test_a_recording_that_does_not_fit_says_what_is_wrong(tmp_path):
+    with pytest.raises(SourceError, match="is 16x12 and its calibration is of 64x12"):
+        frames_of(recording(tmp_path, width=64))[0].read_rgb()
+    with pytest.raises(SourceError, match="register the depth"):
+        frames_of(recording(tmp_path, (12, 12)))[0].read_truth(16, 12)
+    with pytest.raises(SourceError, match="depth_scale_m"):
+        frames_of(recording(tmp_path, depth_scale_m=None))[0].read_truth(16, 12)
+    with pytest.raises(SourceError, match=r"names .*other\.png"):
+        frames_of(recording(tmp_path, depth_file="other.png"))
+    (recording(tmp_path) / "color.png").unlink()
+    with pytest.raises(SourceError, match="has no picture: expected color or image"):
+        frames_of(tmp_path)
+
+
+def test_the_real_recordings(shared_data):
+    folders, others = recordings_under(shared_data)
+    frames = [frame for folder in folders for frame in frames_of(folder)]
+    assert len(folders) == 14 and [path.name for path in others] == ["rgb"]
+    assert len(frames) == 25 and all(frame.has_truth for frame in frames)
+    assert sum(frame.lidar_file is not None for frame in frames) == 9
+    assert [frame.recording for frame in frames].count("nuscenes_front") == 3
+    fisheye = next(f for f in frames if f.recording == "lab_fisheye_vlp16_02")
+    depth = fisheye.read_truth(1920, 1208).depth_m
+    # 16 lines: few pixels. The checkerboard of 1 m stands 1-2 m away, left of the middle.
+    assert 6_000 < np.isfinite(depth).sum() < 9_000
+    assert 1 < np.nanmedian(depth[400:700, 750:1000]) < 2.5

@@ -10,8 +10,13 @@ from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.parameters import build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
+from depth_anything_ros.nodes.sim_parameters import SimParameters
 
-TABLES = {"depth_node": DepthParameters, "player_node": PlayerParameters}
+TABLES = {
+    "depth_node": DepthParameters,
+    "player_node": PlayerParameters,
+    "sim_node": SimParameters,
+}
 
 
 def flattened(tree, prefix=""):

@@ -26,6 +26,7 @@ from tf2_ros import (
     InvalidArgumentException,
     LookupException,
     StaticTransformBroadcaster,
+    TransformBroadcaster,
     TransformException,
     TransformListener,
 )
@@ -126,6 +127,8 @@ def test_signatures_are_those_of_jazzy():
         TransformListener.unregister: [("self", empty)],
         StaticTransformBroadcaster: [("node", empty), ("qos", None)],
         StaticTransformBroadcaster.sendTransform: [("self", empty), ("transform", empty)],
+        TransformBroadcaster: [("node", empty), ("qos", None)],
+        TransformBroadcaster.sendTransform: [("self", empty), ("transform", empty)],
     }
     for function, parameters in expected.items():
         found = inspect.signature(function).parameters.values()
@@ -430,6 +433,22 @@ def test_a_broadcaster_sends_the_first_of_a_child_frame(node):
     broadcaster.sendTransform(transform("a", "b", (2, 0, 0)))
     eventually(lambda: buffer.can_transform("a", "b", LATEST), node)
     assert values(buffer.lookup_transform("a", "b", LATEST))[0] == (1, 0, 0)
+
+
+def test_what_moves_reaches_who_is_there_and_is_interpolated(node, other_node):
+    early, late = Buffer(), Buffer()
+    TransformListener(early, node)
+    broadcaster = TransformBroadcaster(other_node)
+    broadcaster.sendTransform(transform("odom", "base", (1, 0, 0), seconds=1))
+    broadcaster.sendTransform([transform("odom", "base", (3, 0, 0), seconds=2)])
+    TransformListener(late, node)
+    eventually(lambda: early.can_transform("odom", "base", at(1.5)), node)
+    assert values(early.lookup_transform("odom", "base", at(1.5)))[0] == (2, 0, 0)
+    assert not early.can_transform("odom", "base", at(2.5))
+    assert not late.can_transform("odom", "base", LATEST)
+    other_node.destroy_node()
+    with pytest.raises(rclpy.exceptions.InvalidHandle):
+        broadcaster.sendTransform(transform("odom", "base"))
 
 
 def test_what_is_sent_does_not_change_afterwards(node):

@@ -145,3 +145,28 @@ def test_wrong_arguments_are_refused(folders):
         BatchStream(folders, (0, 0), SIZES, 4, 0)
     with pytest.raises(SourceError, match="weights of sizes"):
         BatchStream(folders, (1, 1), [], 4, 0)
+
+
+def test_shares_of_sizes_change_by_a_straight_line(folders):
+    """A fourth number is the share at the last step; before it, the two are mixed."""
+    sizes = [(56, 42, 3, 0), (42, 56, 1, 1), (28, 28, 0, 3)]
+    made = stream(folders, sizes=sizes, steps=8000)
+
+    def shares(first):
+        drawn = [made.size(step) for step in range(first, first + 1000)]
+        return [np.mean([size == known for size in drawn]) for known in made.sizes]
+
+    # Shares of 3/4, 1/4, 0 become 0, 1/4, 3/4: at step t of 8000, 3/4 (1 - t / 8000) and so on.
+    assert shares(0) == pytest.approx([0.75 * 15 / 16, 0.25, 0.75 / 16], abs=0.045)
+    assert shares(3500) == pytest.approx([0.375, 0.25, 0.375], abs=0.045)
+    assert shares(7000) == pytest.approx([0.75 / 16, 0.25, 0.75 * 15 / 16], abs=0.045)
+    assert made.size(0) != (28, 28)
+    assert all(made.size(step) != (56, 42) for step in range(8000, 8200))  # and no farther
+
+
+def test_a_share_without_a_fourth_number_stays(folders):
+    with_four = stream(folders, sizes=[(56, 42, 1, 1), (42, 56, 3, 3)], steps=50)
+    without = stream(folders, sizes=[(56, 42, 1), (42, 56, 3)])
+    assert [with_four.size(s) for s in range(99)] == [without.size(s) for s in range(99)]
+    with pytest.raises(SourceError, match="weights of sizes"):
+        stream(folders, sizes=[(56, 42, 1, 0)])

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.sim.world import views
@@ -116,3 +117,43 @@ def test_a_cache_of_another_world_is_refused(tmp_path):
     (tmp_path / METADATA).write_text(json.dumps(found | {"world_version": 0}))
     with pytest.raises(SourceError, match="'world_version': 0"):
         pool(tmp_path)
+
+
+def drawn(made, count, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.array([made.draw(rng, number) for number in range(count)])
+
+
+def test_an_endless_world_is_walked_through():
+    assert drawn(WorldPool(0, 0, *SIZE), 9).tolist() == list(range(9))
+
+
+def test_of_a_world_with_an_end_any_view_is_drawn():
+    indices = drawn(WorldPool(0, 5, *SIZE, reuse=3.0, first_views=2), 400)
+    assert set(indices) == set(range(5)) and (np.diff(indices) < 0).any()
+
+
+def test_an_endless_world_grows_while_views_come_again():
+    """Of 10 + drawn / 4 views, any comes: at the end each has come about four times."""
+    indices = drawn(WorldPool(0, 0, *SIZE, reuse=4.0, first_views=10), 4000)
+    there = 10 + np.arange(4000) // 4
+    assert (indices <= there).all() and set(indices[:40]) <= set(range(20))
+    assert (indices[-100:] < 900).any() and (indices[-400:] > 900).any()
+    times = 4000 / len(np.unique(indices))
+    assert times == pytest.approx(4.0, rel=0.25)
+    middle = indices[2000:2040] / there[2000:2040]
+    assert middle.mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_first_views_alone_are_drawn_at_random():
+    indices = drawn(WorldPool(0, 0, *SIZE, first_views=50), 60)
+    assert (indices <= 50 + np.arange(60)).all() and set(indices[:10]) != set(range(10))
+
+
+def test_what_a_growing_world_gives_is_a_function_of_the_step(tmp_path):
+    def batch(step):
+        made = WorldPool(40, 0, *SIZE, tmp_path, shard_views=4, reuse=2.0, first_views=4)
+        return BatchStream([made], [1], [(28, 28, 1)], 3, 0).batch(step)
+
+    one, other = batch(3), batch(3)
+    assert torch.equal(one.image, other.image) and not torch.equal(one.image, batch(2).image)

@@ -1,0 +1,143 @@
+"""sim_node: a robot that drives through a simulated place, with camera, LiDAR and the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
+
+from depth_anything_ros.nodes.messages import transform_message
+from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.qos import OUTPUT
+from depth_anything_ros.nodes.running import forward_logs, run_node
+from depth_anything_ros.nodes.sim_parameters import SimParameters
+
+if TYPE_CHECKING:
+    from depth_anything_ros.nodes.sim_drive import Moment
+
+# REP 105, and REP 103 for the optical frame.
+ODOM, BASE, CAMERA, LIDAR = "odom", "base_link", "camera_optical_frame", "lidar"
+TOPICS: dict[str, type] = {
+    "image": Image,
+    "camera_info": CameraInfo,
+    "ground_truth/depth": Image,
+    "lidar/points": PointCloud2,
+}
+PROGRESS_S = 5.0
+
+
+class SimNode(Node):
+    """Render a drive, then publish it; ``finished`` turns true after the last picture."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
+        super().__init__("sim_node", **kwargs)
+        forward_logs(self)
+        self.parameters = DeclaredParameters(self, SimParameters, lambda: True).values
+        p = self.parameters
+        self.finished = False
+        self._step = self._played = 0
+        self._outputs = {name: self._publisher(kind, name) for name, kind in TOPICS.items()}
+        self._mounts = StaticTransformBroadcaster(self)
+        self._poses = TransformBroadcaster(self)
+        # Not at the top: torch takes seconds, in which the node should be there and stoppable.
+        from depth_anything_ros.nodes.sim_drive import RenderedDrive
+
+        self._drive = RenderedDrive(p, CAMERA, LIDAR)
+        self._send_mounts()
+        self._asked_at = self._said_at = time.monotonic()
+        self.get_logger().info(
+            f"rendering {p.frames} pictures of the {p.place} {p.seed} ahead, on "
+            f"{self._drive.device}; it drives when all are there"
+        )
+        self._timer = self.create_timer(1.0 / self._drive.schedule.tick_hz, self._play_next)
+
+    def destroy_node(self) -> None:
+        """Stop rendering before the node goes."""
+        drive = getattr(self, "_drive", None)
+        if drive is not None:
+            drive.stop()
+        super().destroy_node()
+
+    def _publisher(self, message_type: type, topic: str) -> Any:  # noqa: ANN401
+        return self.create_publisher(
+            message_type,
+            topic,
+            OUTPUT,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _send_mounts(self) -> None:
+        stamp, drive = self.get_clock().now().to_msg(), self._drive.robot.drive
+        self._mounts.sendTransform(
+            [
+                transform_message(stamp, BASE, CAMERA, drive.T_base_camera),
+                transform_message(stamp, BASE, LIDAR, drive.T_base_lidar),
+            ]
+        )
+
+    def _play_next(self) -> None:
+        """Publish one moment; before all are rendered or subscribers are there, do nothing."""
+        if self.finished:
+            return
+        if not self._step and not self._may_start():
+            return
+        moment = self._drive.moment(self._step)
+        if moment.image is not None and self._played == (self.parameters.count or -1):
+            self._finish()
+            return
+        self._publish(moment)
+        self._step += 1
+
+    def _may_start(self) -> bool:
+        now, p = time.monotonic(), self.parameters
+        if not self._drive.is_ready:
+            if now - self._said_at > PROGRESS_S:
+                self._said_at = now
+                self.get_logger().info(f"rendered {self._drive.pictures_ready} of {p.frames}")
+            return False
+        if self._outputs["image"].get_subscription_count() < p.wait_for_subscribers:
+            return False
+        schedule, pattern = self._drive.schedule, self._drive.pattern
+        sweeps = f", {pattern.name} at {schedule.lidar_rate_hz:g} Hz" if pattern else ""
+        self.get_logger().info(
+            f"rendered in {now - self._asked_at:.0f} s; driving there and back: pictures at "
+            f"{p.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
+        )
+        return True
+
+    def _publish(self, moment: Moment) -> None:
+        stamp = self.get_clock().now().to_msg()
+        self._poses.sendTransform(transform_message(stamp, ODOM, BASE, moment.T_odom_base))
+        # camera_info first: a picture whose camera is not known yet may have to be dropped.
+        messages = {
+            "camera_info": moment.camera_info,
+            "image": moment.image,
+            "ground_truth/depth": moment.truth,
+            "lidar/points": moment.sweep,
+        }
+        for topic, message in messages.items():
+            if message is not None:
+                message.header.stamp = stamp
+                self._outputs[topic].publish(message)
+        self._played += moment.image is not None
+
+    def _finish(self) -> None:
+        self.finished = True
+        self.get_logger().info(f"drove for {self._played} pictures")
+        for output in self._outputs.values():
+            output.wait_for_all_acked(Duration(seconds=2))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until the last picture was published."""
+    return run_node(SimNode, args, until=lambda node: node.finished)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

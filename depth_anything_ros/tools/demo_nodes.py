@@ -1,0 +1,102 @@
+"""The nodes of the demo, each in a process of its own, apart from all other ROS 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import depth_anything_ros
+from depth_anything_ros.core.errors import DepthAnythingError
+
+NAMESPACE = "/demo"
+PROFILE = "fastdds_large_messages.xml"
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+
+def isolated_environment(log: Path) -> dict[str, str]:
+    """Return an environment in which the demo meets no other ROS 2 of the network.
+
+    Fast DDS gets shared memory that takes whole pictures: by default it loses fragments of them.
+    """
+    candidates = (
+        Path(depth_anything_ros.__file__).parents[1] / "config",
+        Path(sys.prefix) / "share" / "depth_anything_ros" / "config",
+    )
+    profiles = [str(p / PROFILE) for p in candidates if (p / PROFILE).is_file()]
+    transport = {name: profiles[0] for name in PROFILE_VARIABLES if profiles}
+    return {
+        **transport,
+        **os.environ,
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_LOG_DIR": str(log.resolve()),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class NodeProcess:
+    """A node of this package in a process of its own, its output in a log file.
+
+    Leaving the context stops it.
+    """
+
+    def __init__(
+        self, name: str, parameters: dict[str, object], environment: dict[str, str], log: Path
+    ) -> None:
+        self.name = name
+        self.log = log
+        command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
+        command += ["-r", f"__ns:={NAMESPACE}"]
+        for key, value in parameters.items():
+            text = json.dumps(value) if isinstance(value, (bool, int, float)) else f"'{value}'"
+            command += ["-p", f"{key}:={text}"]
+        with self.log.open("wb") as file:
+            self._process = subprocess.Popen(
+                command, stdout=file, stderr=subprocess.STDOUT, env=environment
+            )
+
+    def __enter__(self) -> NodeProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def wait_for(self, text: str, timeout_s: float) -> None:
+        """Wait until a text stands in the log; DepthAnythingError if it fails or never does."""
+        deadline = time.monotonic() + timeout_s
+        while text not in self._read():
+            failed = "cannot load the model" in self._read() or self._process.poll() is not None
+            if failed or time.monotonic() > deadline:
+                raise self._failure(f"did not get to '{text}'")
+            time.sleep(0.1)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the process ends by itself."""
+        try:
+            status = self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise self._failure(f"still runs after {timeout_s:.0f} s") from error
+        if status:
+            raise self._failure(f"ended with status {status}")
+
+    def _read(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def _failure(self, what: str) -> DepthAnythingError:
+        last = " / ".join(self._read().strip().splitlines()[-2:]) or "no output"
+        return DepthAnythingError(f"{self.name} {what}; its last words: {last} (all in {self.log})")

@@ -1,0 +1,203 @@
+"""What ``depth_anything evaluate`` does to each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.colormap import colorize, nearness
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.evaluation import Comparison, DepthRange, compare
+from depth_anything_ros.core.recording import RecordedFrame, frames_of, recordings_under
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.tools.panels import row, spread, tile
+
+# With fewer, an alignment of two numbers says nothing.
+LEAST_PIXELS = 10
+# Scales the depth of a model that needs a camera; the alignment takes the scale out again.
+ASSUMED_HFOV_DEG = 60.0
+_TILE_WIDTH = 480
+_LARGEST_ERROR = 0.5  # of the truth, in the panels
+_SPARSE = 0.3
+# Its dark end is not black, so that far points differ from unknown ones.
+_COLORS = "turbo"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture with its ground truth on the same grid.
+
+    Attributes:
+        name: of the picture.
+        group: what it is averaged with: the recording, or the kind of place.
+        rgb: uint8 (height, width, 3).
+        camera: None where it is not known.
+        truth: metres along Z, NaN unknown, +Inf sky.
+        knows_sky: whether the truth says where the sky is.
+    """
+
+    name: str
+    group: str
+    rgb: NDArray[np.uint8]
+    camera: Camera | None
+    truth: DepthMap
+    knows_sky: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one picture; the names of the values are the columns of the CSV."""
+
+    name: str
+    group: str
+    values: dict[str, float]
+
+
+def world(first_seed: int, count: int, width: int, height: int, device: str) -> Iterator[Picture]:
+    """Render views of the procedural world, one after the other."""
+    from depth_anything_ros.sim.world import views
+
+    for seed in range(first_seed, first_seed + count):
+        seen = views([seed], width, height, device)
+        truth = DepthMap(seen.depth_m[0].cpu().numpy(), seen.cameras[0])
+        rgb = seen.rgb[0].cpu().numpy()
+        yield Picture(f"seed {seed}", seen.kinds[0], rgb, seen.cameras[0], truth, knows_sky=True)
+
+
+def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
+    """List the frames with ground truth of all recordings under a folder.
+
+    Args:
+        folder: a recording, or a folder of recordings.
+        left_out: gets a line for each thing that cannot be used.
+
+    Raises:
+        SourceError: where nothing can be used, or a recording is broken.
+    """
+    recordings, others = recordings_under(folder.expanduser())
+    left_out += [f"{path.name}: no calibration" for path in others]
+    frames = [frame for path in recordings for frame in frames_of(path)]
+    left_out += [f"{_name(frame)}: no ground truth" for frame in frames if not frame.has_truth]
+    with_truth = [frame for frame in frames if frame.has_truth]
+    if not with_truth:
+        raise SourceError(f"no frame under {folder} has ground truth ({'; '.join(left_out)})")
+    return with_truth
+
+
+def recorded(frames: Iterable[RecordedFrame]) -> Iterator[Picture]:
+    """Read frames, one after the other. The pictures stay as their lens made them."""
+    for frame in frames:
+        rgb = frame.read_rgb()
+        height, width = rgb.shape[:2]
+        truth, camera = frame.read_truth(width, height), frame.camera(width, height)
+        yield Picture(_name(frame), frame.recording, rgb, camera, truth)
+
+
+def _name(frame: RecordedFrame) -> str:
+    only = frame.name in ("color", "image")
+    return frame.recording if only else f"{frame.recording}/{frame.name}"
+
+
+@dataclass
+class Evaluation:
+    """Scores of one model, picture by picture.
+
+    Attributes:
+        estimator: the model.
+        counted: true depths that count.
+        panels: folder of the pictures to look at; None draws none.
+        rows: the scores so far.
+        left_out: a line for each picture that could not be scored.
+    """
+
+    estimator: DepthEstimator
+    counted: DepthRange
+    panels: Path | None = None
+    rows: list[Row] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, picture: Picture) -> None:
+        """Infer and score a picture."""
+        if np.count_nonzero(self.counted.mask(picture.truth)) < LEAST_PIXELS:
+            self.left_out.append(
+                f"{picture.name}: fewer than {LEAST_PIXELS} pixels with ground truth from "
+                f"{self.counted.min_m:g} to {self.counted.max_m:g} m"
+            )
+            return
+        is_assumed = picture.camera is None and self.estimator.card.focal_scaled
+        answer = self.estimator.infer(picture.rgb, _camera_for(picture, is_assumed))
+        comparison = compare(answer, picture.truth, self.counted, is_metric=not is_assumed)
+        self.rows.append(Row(picture.name, picture.group, _values(comparison, answer, picture)))
+        if self.panels is not None:
+            self.panels.mkdir(exist_ok=True)
+            path = self.panels / f"{picture.name.replace('/', '_').replace(' ', '_')}.png"
+            cv2.imwrite(str(path), panel(picture, comparison, self.counted)[..., ::-1])
+
+
+def _camera_for(picture: Picture, is_assumed: bool) -> Camera | None:
+    height, width = picture.rgb.shape[:2]
+    return Camera.from_hfov(width, height, ASSUMED_HFOV_DEG) if is_assumed else picture.camera
+
+
+def _values(
+    comparison: Comparison, answer: DepthMap | DisparityMap, picture: Picture
+) -> dict[str, float]:
+    """Flatten scores into the columns of the CSV; NaN where a model has no such answer."""
+    values: dict[str, float] = {"pixels": comparison.aligned.pixels}
+    for prefix, scores in (("metric", comparison.metric), ("aligned", comparison.aligned)):
+        for name in ("abs_rel", "delta1", "rmse"):
+            values[f"{prefix}_{name}"] = np.nan if scores is None else getattr(scores, name)
+    for name in ("mean_depth", "best_constant", "best_plane"):
+        values[f"{name}_abs_rel"] = getattr(comparison, name).abs_rel
+    values["plane_ratio"] = comparison.plane_ratio
+    values["scale"], values["shift"] = comparison.fit.scale, comparison.fit.shift
+    values["sky_accuracy"] = _sky_accuracy(answer, picture)
+    return values
+
+
+def _sky_accuracy(answer: DepthMap | DisparityMap, picture: Picture) -> float:
+    """Return the share of pixels that are rightly called sky, or not sky; NaN if none is known."""
+    known = ~np.isnan(picture.truth.depth_m)
+    if not picture.knows_sky or isinstance(answer, DisparityMap) or not known.any():
+        return float("nan")
+    right = np.isposinf(answer.depth_m) == np.isposinf(picture.truth.depth_m)
+    return float(np.mean(right[known]))
+
+
+def panel(picture: Picture, comparison: Comparison, counted: DepthRange) -> NDArray[np.uint8]:
+    """Draw picture, aligned depth, ground truth and error, the depths in one range of colours."""
+    mask, truth_m = counted.mask(picture.truth), picture.truth.depth_m
+    inverse = nearness(picture.truth)
+    low, high = (float(v) for v in np.percentile(inverse[mask], (2, 98)))
+    error = np.full(truth_m.shape, np.nan, np.float32)
+    error[mask] = np.abs(comparison.aligned_depth.depth_m[mask] - truth_m[mask]) / truth_m[mask]
+    is_sparse = np.mean(np.isfinite(truth_m)) < _SPARSE
+    radius = truth_m.shape[1] // _TILE_WIDTH + 1 if is_sparse else 0
+    scores, metric = comparison.aligned, comparison.metric
+    as_is = "no metres" if metric is None else f"metric AbsRel {metric.abs_rel:.3f}"
+    drawn = (
+        (picture.rgb, picture.name, as_is),
+        (
+            colorize(nearness(comparison.aligned_depth), _COLORS, (low, high)),
+            "aligned depth",
+            f"AbsRel {scores.abs_rel:.3f}, best plane {comparison.best_plane.abs_rel:.3f}",
+        ),
+        (
+            colorize(spread(inverse, radius), _COLORS, (low, high)),
+            "ground truth",
+            f"{scores.pixels} pixels, near is red, black is unknown",
+        ),
+        (
+            colorize(spread(error, radius), "viridis", (0.0, _LARGEST_ERROR)),
+            "error, aligned",
+            f"0 to {_LARGEST_ERROR:.0%} of the true depth",
+        ),
+    )
+    return row([tile(rgb, title, note, _TILE_WIDTH) for rgb, title, note in drawn])

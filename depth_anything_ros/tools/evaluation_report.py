@@ -1,0 +1,166 @@
+"""The table, the CSV and the JSON of ``depth_anything evaluate``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.evaluation import ALIGNMENT
+from depth_anything_ros.tools.evaluation import Row
+
+CLAMPED = "predictions are clamped to the range; sky and beyond range count as its end"
+_WORST = "aligned_abs_rel"
+# Column of the table: heading, format.
+_TABLE = {
+    "metric_abs_rel": ("AbsRel", ".3f"),
+    "metric_delta1": ("δ1", ".3f"),
+    "metric_rmse": ("RMSE", ".2f"),
+    "aligned_abs_rel": ("AbsRel", ".3f"),
+    "aligned_delta1": ("δ1", ".3f"),
+    "aligned_rmse": ("RMSE", ".2f"),
+    "mean_depth_abs_rel": ("mean", ".3f"),
+    "best_constant_abs_rel": ("const", ".3f"),
+    "best_plane_abs_rel": ("plane", ".3f"),
+    "plane_ratio": ("ratio", ".2f"),
+    "sky_accuracy": ("sky", ".3f"),
+}
+_BLOCKS = (("metric", 3), ("aligned", 3), ("AbsRel of baselines", 3))
+_WIDTH = 7
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that was found.
+
+    Attributes:
+        settings: what was asked, for the JSON.
+        rows: one a picture.
+        left_out: a line for each thing that was not scored.
+        by_group: whether the table has a line a group rather than a line a picture.
+    """
+
+    settings: dict[str, Any]
+    rows: Sequence[Row]
+    left_out: Sequence[str]
+    by_group: bool
+
+
+def means(rows: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each column over the rows that have it; NaN of a column that none has.
+
+    ``plane_ratio`` is the ratio of the two means, not the mean of ratios, which easy pictures
+    would rule.
+    """
+    rows = list(rows)
+    found: dict[str, float] = {}
+    for name in rows[0] if rows else ():
+        known = [row[name] for row in rows if not math.isnan(row[name])]
+        found[name] = float(np.mean(known)) if known else math.nan
+    if found.get("best_plane_abs_rel"):
+        found["plane_ratio"] = found["aligned_abs_rel"] / found["best_plane_abs_rel"]
+    return found
+
+
+def group_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """Return the means of each group, worst first."""
+    groups: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row.values)
+    found = {group: means(values) for group, values in groups.items()}
+    return dict(sorted(found.items(), key=lambda item: -item[1][_WORST]))
+
+
+def lines(result: Result) -> list[str]:
+    """Return the table, worst first, the means below, and what was left out."""
+    groups = group_means(result.rows)
+    if result.by_group:
+        shown = [(f"{name} ({_count(result.rows, name)})", v) for name, v in groups.items()]
+    else:
+        shown = [(row.name, row.values) for row in worst_first(result.rows)]
+    ends = [(f"mean of {len(result.rows)} pictures", means(row.values for row in result.rows))]
+    if not result.by_group and len(groups) < len(result.rows):
+        ends.append((f"mean of {len(groups)} recordings", means(groups.values())))
+    width = max(len(name) for name, _ in (*shown, *ends))
+    heading = [" " * width + _blocks(), " " * width + _cells(h for h, _ in _TABLE.values())]
+    body = [name.ljust(width) + _numbers(values) for name, values in shown]
+    rule = "-" * len(heading[1])
+    end = [name.ljust(width) + _numbers(values) for name, values in ends]
+    notes = [f"left out: {line}" for line in result.left_out]
+    swapped = [row.name for row in result.rows if row.values["scale"] < 0]
+    if swapped:
+        notes.append(f"aligned upside down, scale below 0: {', '.join(swapped)}")
+    return [*heading, *body, rule, *end, *notes]
+
+
+def worst_first(rows: Iterable[Row]) -> list[Row]:
+    """Sort pictures by AbsRel after alignment."""
+    return sorted(rows, key=lambda row: -row.values[_WORST])
+
+
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write report.json and pictures.csv into a folder that exists; return their paths."""
+    rows = worst_first(result.rows)
+    table, report = folder / "pictures.csv", folder / "report.json"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        columns = list(rows[0].values) if rows else []
+        writer.writerow(["name", "group", *columns])
+        for row in rows:
+            writer.writerow([row.name, row.group, *(_said(row.values[c]) for c in columns)])
+    groups = group_means(rows)
+    content = {
+        "version": __version__,
+        **result.settings,
+        "alignment": ALIGNMENT,
+        "clamped": CLAMPED,
+        "pictures": len(rows),
+        "pictures_with_metres": sum(not math.isnan(r.values["metric_abs_rel"]) for r in rows),
+        "mean": _said_all(means(row.values for row in rows)),
+        "mean_over_groups": _said_all(means(groups.values())),
+        "groups": {name: _said_all(values) for name, values in groups.items()},
+        "worst_first": [{"name": r.name, "group": r.group, **_said_all(r.values)} for r in rows],
+        "left_out": list(result.left_out),
+    }
+    report.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return [report, table]
+
+
+def _count(rows: Iterable[Row], group: str) -> int:
+    return sum(row.group == group for row in rows)
+
+
+def _blocks() -> str:
+    return "".join(f" | {name:<{columns * _WIDTH - 1}}" for name, columns in _BLOCKS) + " |"
+
+
+def _cells(texts: Iterable[str]) -> str:
+    found, starts = "", (0, 3, 6, 9)
+    for index, text in enumerate(texts):
+        found += (" |" if index in starts else "") + text.rjust(_WIDTH)
+    return found
+
+
+def _numbers(values: dict[str, float]) -> str:
+    return _cells(
+        "-" if math.isnan(values[name]) else format(values[name], form)
+        for name, (_, form) in _TABLE.items()
+    )
+
+
+def _said(value: float) -> float | None:
+    """Return a value as files keep it: whole, or of six digits; nothing for no number."""
+    if isinstance(value, int):
+        return value
+    return None if math.isnan(value) else float(f"{value:.6g}")
+
+
+def _said_all(values: dict[str, float]) -> dict[str, float | None]:
+    return {name: _said(value) for name, value in values.items()}

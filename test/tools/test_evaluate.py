@@ -1,0 +1,202 @@
+"""``depth_anything evaluate`` on folders made here, on the world, and on real recordings."""
+
+import csv
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.evaluation import DepthRange, compare
+from depth_anything_ros.core.projection import project_lidar
+from depth_anything_ros.models import DepthEstimator
+from depth_anything_ros.sim.world import views
+from depth_anything_ros.tools import evaluation
+from depth_anything_ros.tools.command import main
+from depth_anything_ros.tools.evaluation import Row
+from depth_anything_ros.tools.evaluation_report import Result, lines, means, worst_first
+
+CAMERA = Camera.from_hfov(64, 48, 70.0)
+# x forward, y left, z up of the LiDAR to x right, y down, z forward.
+T_CAMERA_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0.1], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+RANDOM = ["--weights", "random", "--device", "cpu", "--input-size", "28"]
+
+
+def evaluate(*words):
+    return main(["evaluate", *RANDOM, *map(str, words)])
+
+
+def recording(folder, depth_m=None, points=None, camera=CAMERA):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(len(folder.name))
+    cv2.imwrite(str(folder / "color.png"), rng.integers(0, 255, (48, 64, 3), np.uint8))
+    fields = {"width": 64, "height": 48, "K": camera and camera.K, "D": []}
+    if depth_m is not None:
+        steps = np.round(depth_m * 256).astype(np.uint16)
+        cv2.imwrite(str(folder / "depth.png"), steps)
+        fields |= {"depth_file": "depth.png", "depth_scale_m": 1 / 256}
+    if points is not None:
+        points.astype("<f4").tofile(folder / "lidar.bin")
+        fields["T_camera_lidar"] = T_CAMERA_LIDAR.ravel().tolist()
+    (folder / "calib.json").write_text(json.dumps(fields))
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A wall, a floor, LiDAR points, a picture of an unknown camera, and a folder of pictures."""
+    folder = tmp_path / "data"
+    recording(folder / "wall", np.full((48, 64), 4.0))
+    rows = np.arange(48.0)[:, None] + np.zeros((1, 64))
+    recording(folder / "floor", 60 / (rows + 2))
+    xyz = np.random.default_rng(0).uniform((3, -2, -1), (9, 2, 1), (300, 3))
+    recording(folder / "lidar", points=np.column_stack((xyz, np.ones(300))))
+    noise = np.random.default_rng(1).uniform(1, 9, (48, 64))
+    recording(folder / "unknown", noise, camera=None)
+    recording(folder / "far", np.full((48, 64), 200.0))
+    recording(folder / "plain")
+    (folder / "pictures").mkdir()
+    return folder
+
+
+def test_recordings_are_scored_worst_first(data, tmp_path, capsys):
+    assert evaluate("--data", data, "--output", tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    rows = {row["name"]: row for row in report["worst_first"]}
+    assert set(rows) == {"wall", "floor", "lidar", "unknown"}
+    errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
+    assert errors == sorted(errors, reverse=True)
+    said = capsys.readouterr().out
+    places = [said.index(f"\n{row['name']} ") for row in report["worst_first"]]
+    assert places == sorted(places) and places[-1] < said.index("\nmean of 4 pictures")
+    for line in (
+        "left out: pictures: no calibration",
+        "left out: plain: no ground truth",
+        "left out: far: fewer than 10 pixels with ground truth from 0.001 to 80 m",
+    ):
+        assert line in said and line.removeprefix("left out: ") in report["left_out"]
+    assert rows["wall"]["best_constant_abs_rel"] == 0 == rows["wall"]["aligned_abs_rel"]
+    # Rounded to 1/256 m.
+    assert rows["floor"]["best_plane_abs_rel"] < 2e-3 < rows["floor"]["best_constant_abs_rel"]
+    assert rows["unknown"]["metric_abs_rel"] is None and report["pictures_with_metres"] == 3
+    assert rows["lidar"]["metric_abs_rel"] > 0 and 100 < rows["lidar"]["pixels"] <= 300
+    panels = sorted(path.name for path in (tmp_path / "out" / "panels").iterdir())
+    assert panels == ["floor.png", "lidar.png", "unknown.png", "wall.png"]
+
+
+def test_the_csv_says_what_the_report_says(data, tmp_path):
+    evaluate("--data", data, "--model", "tiny_relative", "--output", tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    with (tmp_path / "out" / "pictures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [row["name"] for row in report["worst_first"]]
+    for row, told in zip(rows, report["worst_first"], strict=True):
+        assert row["metric_abs_rel"] == "" and told["metric_abs_rel"] is None
+        assert float(row["aligned_abs_rel"]) == told["aligned_abs_rel"]
+    mean = np.mean([row["aligned_abs_rel"] for row in report["worst_first"]])
+    assert report["mean"]["aligned_abs_rel"] == pytest.approx(mean, rel=1e-4)
+    assert "MiDaS" in report["alignment"] and report["range_m"] == [0.001, 80.0]
+
+
+def test_lidar_truth_is_the_projection(data):
+    (frame,) = evaluation.frames_under(data / "lidar", [])
+    (picture,) = evaluation.recorded([frame])
+    points = np.fromfile(data / "lidar" / "lidar.bin", "<f4").reshape(-1, 4)
+    expected = project_lidar(points, T_CAMERA_LIDAR, CAMERA)
+    np.testing.assert_array_equal(picture.truth.depth_m, expected)
+
+
+def test_views_of_the_world_by_kind_of_place(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert evaluate("--world", 3, "--size", "56x42", "--first-seed", 2_000_000_007) == 0
+    report = json.loads((tmp_path / "out" / "evaluate" / "report.json").read_text())
+    assert not (tmp_path / "out" / "evaluate" / "panels").exists()
+    kinds = [views([2_000_000_007 + i], 14, 14).kinds[0] for i in range(3)]
+    assert set(report["groups"]) == set(kinds)
+    assert {row["name"] for row in report["worst_first"]} == {
+        f"seed {2_000_000_007 + i}" for i in range(3)
+    }
+    assert 0 <= report["mean"]["sky_accuracy"] <= 1
+    assert report["source"] == {"world": 3, "first_seed": 2_000_000_007, "size": "56x42"}
+    said = capsys.readouterr().out
+    assert all(f"{kind} ({kinds.count(kind)})" in said for kind in kinds)
+    assert "weights random" in said and "mean of 3 pictures" in said
+
+
+def test_sky_that_is_known_is_scored():
+    estimator = DepthEstimator("tiny", "random", "cpu", input_size=28)
+    job = evaluation.Evaluation(estimator, DepthRange(0.1, 80))
+    rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    answer = estimator.infer(rgb, CAMERA)
+    truth = np.where(np.isinf(answer.depth_m), np.inf, 5).astype(np.float32)
+    truth[:12] = np.where(np.isinf(truth[:12]), 5, np.inf)  # a quarter is the other way round
+    truth[12, 0] = np.nan
+    picture = evaluation.Picture("a", "b", rgb, CAMERA, type(answer)(truth, CAMERA), knows_sky=True)
+    job.add(picture)
+    assert job.rows[0].values["sky_accuracy"] == pytest.approx((36 * 64 - 1) / (48 * 64 - 1))
+
+
+def test_the_mean_ratio_is_the_ratio_of_means():
+    rows = [
+        Row(name, "", {"aligned_abs_rel": a, "best_plane_abs_rel": b, "plane_ratio": a / b, "x": x})
+        for name, a, b, x in (("easy", 0.02, 0.01, math.nan), ("hard", 0.4, 0.8, 3.0))
+    ]
+    found = means(row.values for row in rows)
+    assert found["plane_ratio"] == pytest.approx(0.42 / 0.81) and found["x"] == 3
+    assert [row.name for row in worst_first(rows)] == ["hard", "easy"]
+
+
+def test_an_alignment_that_swaps_near_and_far_is_told():
+    truth = np.random.default_rng(0).uniform(1, 9, (48, 64)).astype(np.float32)
+    upside_down = compare(DepthMap(1 / (1.2 - 1 / truth)), DepthMap(truth), DepthRange(0.1, 80))
+    assert upside_down.fit.scale == pytest.approx(-1, rel=1e-3)
+    picture = evaluation.Picture("a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth))
+    values = evaluation._values(upside_down, DepthMap(truth), picture)
+    result = Result({}, [Row("a", "b", values)], [], by_group=False)
+    assert lines(result)[-1] == "aligned upside down, scale below 0: a"
+    result = Result({}, [Row("a", "b", {**values, "scale": 1.0})], [], by_group=False)
+    assert "upside down" not in lines(result)[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--world", "0"], "--world must be 1 or more"),
+        (["--world", "1", "--first-seed", "-1"], "--first-seed must be 0 or more"),
+        (["--world", "1", "--size", "big"], "'big' is no size"),
+        (["--world", "1", "--max-depth", "0"], "the depth that counts"),
+        (["--world", "1", "--model", "tinny"], "did you mean tiny"),
+        (["--data", "nowhere"], "there is no folder nowhere"),
+        (["--data", "."], "no recording in"),
+    ],
+)
+def test_errors_take_one_line(tmp_path, monkeypatch, capsys, words, expected):
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("depth_anything evaluate: ") and error.count("\n") == 1
+    assert expected in error
+
+
+def test_a_file_in_the_place_of_the_output(data, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert evaluate("--data", data, "--output", tmp_path / "out") == 2
+    assert "cannot make the folder" in capsys.readouterr().err
+
+
+def test_the_real_recordings(shared_data, tmp_path):
+    assert evaluate("--data", shared_data, "--output", tmp_path) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["pictures"] == 25 and report["pictures_with_metres"] == 24
+    errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
+    assert errors == sorted(errors, reverse=True)
+    # At 80 m. The data's README has 0.42 and 0.35 by definitions that it does not state.
+    mean, by_recording = report["mean"], report["mean_over_groups"]
+    assert mean["best_constant_abs_rel"] == pytest.approx(0.324, abs=0.001)
+    assert mean["best_plane_abs_rel"] == pytest.approx(0.250, abs=0.001)
+    assert len(report["groups"]) == 14
+    assert by_recording["best_constant_abs_rel"] == pytest.approx(0.337, abs=0.001)
+    assert by_recording["best_plane_abs_rel"] == pytest.approx(0.263, abs=0.001)
+    assert len(list((tmp_path / "panels").iterdir())) == 25

@@ -1,0 +1,172 @@
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from depth_anything_ros.models.networks import untrained_network
+from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.training.optimiser import (
+    AveragedWeights,
+    clip_gradient,
+    make_optimiser,
+    parameter_groups,
+    rate_share,
+    set_rate,
+)
+from depth_anything_ros.training.recipe import Optimiser
+
+LAYERED = Optimiser(lr=0.01, encoder_lr_scale=0.1, layer_decay=0.5, weight_decay=0.05)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return untrained_network(find_card("test_metric"))
+
+
+def by_name(network, groups):
+    """Return (rate relative to lr, weight decay) of each parameter."""
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    return {
+        names[parameter]: (group["scale"], group["weight_decay"])
+        for group in groups
+        for parameter in group["params"]
+    }
+
+
+def test_each_parameter_is_in_one_group(network):
+    groups = parameter_groups(network, LAYERED)
+    listed = [id(parameter) for group in groups for parameter in group["params"]]
+    assert len(listed) == len(set(listed)) == len(list(network.parameters()))
+    assert len({(g["scale"], g["weight_decay"]) for g in groups}) == len(groups)
+    assert all(group["lr"] == 0.01 * group["scale"] for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "decay"),
+    [
+        # Of four blocks the last has the encoder's rate, each before it half of the next.
+        ("encoder.vit.blocks.3.attn.qkv.weight", 0.1, 0.05),
+        ("encoder.vit.blocks.2.mlp.fc1.weight", 0.05, 0.05),
+        ("encoder.vit.blocks.0.attn.proj.weight", 0.0125, 0.05),
+        ("encoder.vit.patch_embed.proj.weight", 0.00625, 0.05),
+        ("encoder.vit.pos_embed", 0.00625, 0.0),
+        ("encoder.vit.cls_token", 0.00625, 0.0),
+        ("encoder.vit.blocks.0.norm1.weight", 0.0125, 0.0),
+        ("encoder.vit.blocks.3.ls1.gamma", 0.1, 0.0),
+        ("encoder.vit.blocks.3.attn.qkv.bias", 0.1, 0.0),
+        ("encoder.vit.norm.weight", 0.1, 0.0),
+    ],
+)
+def test_rate_and_decay_of_a_parameter(network, name, scale, decay):
+    found = by_name(network, parameter_groups(network, LAYERED))[name]
+    assert found == (pytest.approx(scale, rel=1e-12), decay)
+
+
+def test_the_decoder_has_the_whole_rate(network):
+    found = by_name(network, parameter_groups(network, LAYERED))
+    decoder = {name: pair for name, pair in found.items() if not name.startswith("encoder.")}
+    matrices = {n for n, p in network.named_parameters() if p.ndim > 1 and n in decoder}
+    assert matrices and len(matrices) < len(decoder)
+    assert decoder == {name: (1.0, 0.05 if name in matrices else 0.0) for name in decoder}
+
+
+def test_without_layer_decay_there_are_two_groups(network):
+    groups = parameter_groups(network, Optimiser(weight_decay=0.1))
+    assert sorted(group["weight_decay"] for group in groups) == [0.0, 0.1]
+    assert {group["scale"] for group in groups} == {1.0}
+
+
+def test_what_is_frozen_is_left_out():
+    network = untrained_network(find_card("test_metric"))
+    network.get_submodule("encoder").requires_grad_(False)
+    names = by_name(network, parameter_groups(network, LAYERED))
+    assert names and not any(name.startswith("encoder.") for name in names)
+
+
+def test_the_schedule():
+    settings = Optimiser(warmup_steps=10, min_lr_share=0.1)
+    shares = [rate_share(step, 111, settings) for step in range(111)]
+    assert shares[:11] == pytest.approx([*(0.1 * (n + 1) for n in range(10)), 1.0])
+    assert shares[60] == pytest.approx(0.55)  # half way from 1 to 0.1
+    assert shares[35] == pytest.approx(0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2)  # a quarter
+    assert shares[110] == pytest.approx(0.1)
+    assert all(a > b for a, b in itertools.pairwise(shares))
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 4, 5, 50])
+def test_the_schedule_of_a_run_shorter_than_its_warm_up(warmup):
+    shares = [rate_share(step, 5, Optimiser(warmup_steps=warmup)) for step in range(5)]
+    assert all(0 < share <= 1 for share in shares)
+    assert rate_share(0, 1, Optimiser(warmup_steps=warmup)) > 0
+
+
+def test_a_rate_is_set_by_the_scale_of_the_group(network):
+    optimiser = make_optimiser(network, LAYERED)
+    set_rate(optimiser, 0.5)
+    scales = {group["scale"]: group["lr"] for group in optimiser.param_groups}
+    assert scales == {scale: 0.5 * scale for scale in scales} and len(scales) == 6
+
+
+def test_one_step_of_adamw():
+    """The first step of Adam is lr · sign of the gradient; decay is lr · decay · weight."""
+    line = nn.Linear(2, 1)
+    nn.init.constant_(line.weight, 1.0)
+    nn.init.constant_(line.bias, 1.0)
+    optimiser = make_optimiser(line, Optimiser(lr=0.1, weight_decay=0.5))
+    line(torch.tensor([[3.0, -4.0]])).sum().backward()
+    optimiser.step()
+    torch.testing.assert_close(line.weight.data, torch.tensor([[0.85, 1.05]]))
+    torch.testing.assert_close(line.bias.data, torch.tensor([0.9]))
+
+
+def test_the_average_is_exact():
+    line = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(line.weight, 1.0)
+    average, expected = AveragedWeights(line, 0.5), 1.0
+    for count, decay in enumerate((0.1, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 0.5, 0.5)):
+        value = float(count * count)
+        nn.init.constant_(line.weight, value)
+        average.update(count)
+        expected = decay * expected + (1 - decay) * value
+        assert average.state_dict()["weight"].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_average_takes_the_place_of_the_weights_and_back():
+    line = nn.Linear(3, 2)
+    average = AveragedWeights(line, 0.9)
+    first = {name: values.clone() for name, values in line.state_dict().items()}
+    with torch.no_grad():
+        for parameter in line.parameters():
+            parameter.add_(1)
+    average.swap()
+    torch.testing.assert_close(dict(line.state_dict()), first, rtol=0, atol=0)
+    average.swap()
+    moved = {name: values + 1 for name, values in first.items()}
+    torch.testing.assert_close(dict(line.state_dict()), moved, rtol=0, atol=0)
+    other = AveragedWeights(nn.Linear(3, 2), 0.9)
+    other.load_state_dict(average.state_dict())
+    torch.testing.assert_close(other.state_dict(), first, rtol=0, atol=0)
+
+
+def gradients(*values):
+    made = []
+    for value in values:
+        parameter = nn.Parameter(torch.zeros(1))
+        parameter.grad = torch.tensor([value])
+        made.append(parameter)
+    return [*made, nn.Parameter(torch.zeros(1))]  # the last one has no gradient
+
+
+@pytest.mark.parametrize(("limit", "factor"), [(1.0, 0.2), (10.0, 1.0), (0.0, 1.0)])
+def test_clipping_keeps_the_direction(limit, factor):
+    parameters = gradients(3.0, -4.0)
+    assert clip_gradient(parameters, limit).item() == 5
+    found = [p.grad.item() for p in parameters[:2]]
+    assert found == pytest.approx([3 * factor, -4 * factor], rel=1e-6)
+
+
+def test_the_norm_tells_of_a_gradient_that_is_no_number():
+    for bad in (math.nan, math.inf):
+        assert not clip_gradient(gradients(1.0, bad), 1.0).isfinite()
