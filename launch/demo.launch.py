@@ -1,51 +1,76 @@
-"""Play pictures as a camera to depth_node, and look at the result in RViz.
+"""Drive a simulated robot, or play pictures, to depth_node, and look at the result in RViz.
 
+ros2 launch depth_anything_ros demo.launch.py place:=warehouse
 ros2 launch depth_anything_ros demo.launch.py source:=/path/to/pictures
 """
 
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("depth_anything_ros"))
 ARGUMENTS = {
-    "source": (None, "A picture, a folder, a sequence such as frame_%06d.png, or a video."),
+    "source": (
+        "",
+        "A picture, a folder, a sequence such as frame_%06d.png, or a video; empty drives a "
+        "simulated robot.",
+    ),
     "calibration": ("", "ROS YAML or JSON; empty looks for calib.json beside the source."),
+    "place": ("office", "Kind of place that the robot drives through."),
     "rate_hz": ("5.0", "Pictures per second."),
     "model": ("", "Model of the zoo; empty takes config/depth.yaml's."),
-    "weights": ("", "Checkpoint: path, zoo name, hub id, or random to try things out."),
+    "weights": ("", "Checkpoint: path, zoo name, hub id; empty takes config/depth.yaml's."),
     "device": ("", "auto, cpu, cuda, cuda:N or mps."),
     "rviz": ("true", "Start RViz with config/depth.rviz."),
 }
 # Typed, because launch would otherwise read a folder "2024" or a rate "5" as an integer.
 PLAYER_PARAMETERS = {"source": str, "calibration": str, "rate_hz": float}
+SIM_PARAMETERS = {"place": str, "rate_hz": float}
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Declare the arguments, start player, depth node and RViz."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=description)
-        for name, (default, description) in ARGUMENTS.items()
-    ]
-    parameters = {
+def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:
+    """Return the arguments of these names as parameters."""
+    return {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in PLAYER_PARAMETERS.items()
+        for name, kind in parameters.items()
     }
+
+
+def camera(context: LaunchContext) -> list[Node]:
+    """Make the node that plays the source, or else the simulated robot."""
+    if not LaunchConfiguration("source").perform(context):
+        robot = Node(
+            package="depth_anything_ros",
+            executable="sim_node",
+            name="sim_node",
+            parameters=[given(SIM_PARAMETERS)],
+            output="screen",
+        )
+        return [robot]
     player = Node(
         package="depth_anything_ros",
         executable="player_node",
         name="player_node",
-        parameters=[{**parameters, "frame_id": "camera_optical_frame"}],
+        parameters=[{**given(PLAYER_PARAMETERS), "frame_id": "camera_optical_frame"}],
         output="screen",
     )
+    return [player]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments, start RViz, robot or player, and depth node."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, (default, description) in ARGUMENTS.items()
+    ]
     depth = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(SHARE / "launch" / "depth.launch.py")),
         launch_arguments=[
@@ -59,4 +84,4 @@ def generate_launch_description() -> LaunchDescription:
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
     # RViz first: where it is not installed, launch stops here and leaves no node running.
-    return LaunchDescription([*declared, rviz, player, depth])
+    return LaunchDescription([*declared, rviz, OpaqueFunction(function=camera), depth])

@@ -22,7 +22,7 @@ import pytest
 from depth_anything_ros import __version__
 
 NAME = "depth_anything_ros"
-EXECUTABLES = {"depth_node", "player_node", "depth_anything"}
+EXECUTABLES = {"depth_node", "player_node", "sim_node", "depth_anything"}
 COLCON_REQUIREMENTS = ("colcon-common-extensions", "setuptools<80")
 # Where the module and its rosdep key differ.
 KEYS = {
@@ -178,13 +178,17 @@ class TestInstalled:
         assert "demo" in run(command, env=environment, cwd=tmp_path)
 
     def test_depth_node_starts(self, installed, environment, tmp_path):
-        parameters = {"model": "test_metric", "weights": "random"}
-        check_start(installed, environment, tmp_path, "depth_node", parameters, "/own/image")
+        # By its defaults, so that the weights must have been installed with it.
+        check_start(installed, environment, tmp_path, "depth_node", {}, "/own/image")
 
     def test_player_node_starts(self, installed, environment, tmp_path):
         cv2.imwrite(str(tmp_path / "picture.png"), np.full((48, 64, 3), 128, np.uint8))
         parameters = {"source": tmp_path / "picture.png"}
         check_start(installed, environment, tmp_path, "player_node", parameters, "playing")
+
+    def test_sim_node_starts(self, installed, environment, tmp_path):
+        parameters = {"frames": 2, "width": 64, "height": 48}
+        check_start(installed, environment, tmp_path, "sim_node", parameters, "driving there")
 
 
 def module_names(package):

@@ -14,6 +14,9 @@ from depth_anything_ros.nodes.depth_node import COMMON_OUTPUTS, OUTPUTS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
+from depth_anything_ros.nodes.sim_node import CAMERA
+from depth_anything_ros.nodes.sim_node import TOPICS as SIM_TOPICS
+from depth_anything_ros.nodes.sim_parameters import SimParameters
 
 NAME = "depth_anything_ros"
 LAUNCH_FILES = ("demo.launch.py", "depth.launch.py")
@@ -104,7 +107,9 @@ class TestWithoutLaunch:
         depth = {spec.name for spec in specs(DepthParameters)} | OF_EVERY_NODE
         player = {spec.name for spec in specs(PlayerParameters)}
         assert set(constant(parse(repository, "depth.launch.py"), "PARAMETERS")) <= depth
+        sim = {spec.name for spec in specs(SimParameters)}
         assert set(constant(parse(repository, "demo.launch.py"), "PLAYER_PARAMETERS")) <= player
+        assert set(constant(parse(repository, "demo.launch.py"), "SIM_PARAMETERS")) <= sim
 
 
 @pytest.fixture
@@ -141,19 +146,28 @@ class TestWithLaunch:
         arguments = {argument.name: argument for argument in description.get_launch_arguments()}
         assert set(arguments) == accepted(repository, name)
         required = [n for n, argument in arguments.items() if argument.default_value is None]
-        assert required == (["source"] if name == "demo.launch.py" else [])
+        assert required == []
         assert all(argument.description for argument in arguments.values())
 
-    def test_demo_nodes(self, launch_file):
+    @pytest.mark.parametrize(
+        ("source", "executable"), [("", "sim_node"), ("/some/pictures", "player_node")]
+    )
+    def test_demo_nodes(self, launch_file, source, executable):
+        from launch.actions import DeclareLaunchArgument, OpaqueFunction
         from launch_ros.actions import Node
 
+        from launch import LaunchContext
+
         entities = launch_file("demo.launch.py").generate_launch_description().entities
-        nodes = [entity for entity in entities if isinstance(entity, Node)]
+        started = [e for e in entities if not isinstance(e, DeclareLaunchArgument)]
         # rviz2 first, so that nothing runs yet where it is missing.
-        assert [(node.node_package, node.node_executable) for node in nodes] == [
-            ("rviz2", "rviz2"),
-            (NAME, "player_node"),
-        ]
+        rviz, camera, _depth = started
+        assert isinstance(rviz, Node) and rviz.node_package == "rviz2"
+        assert isinstance(camera, OpaqueFunction)
+        context = LaunchContext()
+        context.launch_configurations["source"] = source
+        (node,) = camera.execute(context)
+        assert (node.node_package, node.node_executable) == (NAME, executable)
 
     @pytest.mark.parametrize(
         ("given", "expected"),
@@ -190,7 +204,7 @@ class TestRviz:
     def test_topics_are_those_of_the_node(self, config):
         topics = {d["Topic"]["Value"]: d["Class"] for d in config["Displays"] if "Topic" in d}
         types = {"image": "Image", "camera_info": "CameraInfo"}
-        for outputs in (*OUTPUTS.values(), COMMON_OUTPUTS):
+        for outputs in (*OUTPUTS.values(), COMMON_OUTPUTS, SIM_TOPICS):
             types |= {name: kind.__name__ for name, kind in outputs.items()}
         assert {"/image", "/depth/image_color", "/points"} <= set(topics)
         for topic, shown_as in topics.items():
@@ -198,13 +212,14 @@ class TestRviz:
             assert shown_as == f"rviz_default_plugins/{types[topic.removeprefix('/')]}"
 
     def test_the_cloud_is_shown_in_its_colours(self, config):
-        (cloud,) = (d for d in config["Displays"] if d["Class"].endswith("/PointCloud2"))
+        (cloud,) = (d for d in config["Displays"] if d["Name"] == "Points")
         assert cloud["Color Transformer"] == "RGB8"
         assert cloud["Topic"]["Reliability Policy"] == "Reliable"
 
     def test_the_frame_is_the_demos(self, repository, config):
         frame = config["Global Options"]["Fixed Frame"]
         assert f'"frame_id": "{frame}"' in (repository / "launch" / "demo.launch.py").read_text()
+        assert frame == CAMERA
 
     def test_the_view_is_upright_along_the_optical_axis(self, config):
         """Check the eye of OrbitViewController::updateCamera of rviz_default_plugins."""

@@ -30,6 +30,8 @@ TOPICS: dict[str, type] = {
     "lidar/points": PointCloud2,
 }
 PROGRESS_S = 5.0
+# After the last awaited subscriber came: those of other topics may be a moment later.
+SETTLE_S = 1.0
 
 
 class SimNode(Node):
@@ -42,6 +44,7 @@ class SimNode(Node):
         p = self.parameters
         self.finished = False
         self._step = self._played = 0
+        self._complete_since: float | None = None
         self._outputs = {name: self._publisher(kind, name) for name, kind in TOPICS.items()}
         self._mounts = StaticTransformBroadcaster(self)
         self._poses = TransformBroadcaster(self)
@@ -101,7 +104,7 @@ class SimNode(Node):
                 self._said_at = now
                 self.get_logger().info(f"rendered {self._drive.pictures_ready} of {p.frames}")
             return False
-        if self._outputs["image"].get_subscription_count() < p.wait_for_subscribers:
+        if not self._are_subscribers_there(now):
             return False
         schedule, pattern = self._drive.schedule, self._drive.pattern
         sweeps = f", {pattern.name} at {schedule.lidar_rate_hz:g} Hz" if pattern else ""
@@ -110,6 +113,15 @@ class SimNode(Node):
             f"{p.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
         )
         return True
+
+    def _are_subscribers_there(self, now: float) -> bool:
+        awaited = self.parameters.wait_for_subscribers
+        if self._outputs["image"].get_subscription_count() < awaited:
+            self._complete_since = None
+            return False
+        if self._complete_since is None:
+            self._complete_since = now
+        return not awaited or now - self._complete_since >= SETTLE_S
 
     def _publish(self, moment: Moment) -> None:
         stamp = self.get_clock().now().to_msg()

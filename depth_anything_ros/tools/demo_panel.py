@@ -36,6 +36,8 @@ def panel_row(
     what = "depth" if is_metric else "disparity (relative)"
     limits = None if frame.truth is None else _limits(nearness(frame.truth))
     painted = colorize(nearness(frame.result), limits=limits if is_metric else None)
+    if is_metric and limits is not None:
+        note = f"{note}, in the colours of the truth"
     drawn = [(frame.rgb, name, size), (painted, what, note)]
     if frame.truth is not None:
         truth = colorize(nearness(frame.truth), limits=limits)

@@ -232,7 +232,7 @@ class Run:
             with self._sync(last=number == len(batches) - 1):
                 terms = self.objective(self.model, batch, self.dtype)
                 total = self.objective.total(terms)
-                (total / len(batches)).backward()
+                (total / len(batches) + self._alarm(total)).backward()
             for name, value in {**terms, "loss": total}.items():
                 means[name] = means.get(name, 0) + value.detach() / len(batches)
             self.pictures += len(batch.image) * self.processes.count
@@ -246,6 +246,15 @@ class Run:
         self.average.update(self.step)
         self.tally.add([means[name] for name in self.tally.names[:-1]] + [norm], bad)
         self.step += 1
+
+    def _alarm(self, total: Tensor) -> Tensor:
+        """Return 0 with a gradient of 0; or NaN with one of NaN where the loss is no number.
+
+        A loss of NaN can have a finite gradient (that of |x| is 0 there). This one makes the
+        gradient NaN, in all processes at once, so that all of them skip the step.
+        """
+        weight = next(self.network.parameters()).flatten()[0]
+        return weight * torch.where(total.detach().isfinite(), 0.0, math.nan)
 
     def _sync(self, last: bool) -> Any:  # noqa: ANN401 - a context manager
         """Exchange gradients between processes in the last pass of a step only."""

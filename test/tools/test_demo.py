@@ -25,31 +25,70 @@ def ply_vertices(path):
     raise AssertionError("no vertices")
 
 
-def test_the_real_picture_through_a_relative_model(tmp_path):
-    result = run("demo", "--frames", 8, "--output", tmp_path, "--input-size", 126)
+def topic_counts(bag):
+    with Reader(bag) as reader:
+        return {c.topic: c.msgcount for c in reader.connections}
+
+
+def check_scores(scores, kinds=("metric", "aligned", "mean_depth", "best_constant", "best_plane")):
+    for kind in kinds:
+        one = scores[kind]
+        assert one["abs_rel"] > 0 and 0 <= one["delta1"] <= 1 and one["rmse"] > 0 and one["pixels"]
+    # Least squares in disparity with three numbers is better there than with one.
+    assert scores["best_plane"]["abs_rel"] < scores["mean_depth"]["abs_rel"]
+
+
+def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_path):
+    options = ("--frames", 4, "--size", "320x240", "--place", "corridor")
+    result = run("demo", *options, "--output", tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["passed"] and report["frames_in"] == 8
-    answered = report["frames_out"]
-    assert answered + sum(report["drops"].values()) == 8 and answered >= 4
-    assert all(report["checks"].values()) and len(report["checks"]) >= 6
-    assert report["gives"] == "disparity without scale" and "random weights" in report["warning"]
-    assert report["stamps_intact"] == answered and report["encoding"] == "32FC1"
-    assert report["frame_id"] == "right_hand_camera_left_rgb_optical_frame"
-    assert "input size 126" in report["estimator"]
-    assert 0 < report["latency_ms"]["p50"] <= report["latency_ms"]["p95"]
-    # A plane of no meaning fitted to a bin that is 0.5 to 2 m deep: far from 0, far from 1.
-    assert 0.02 < report["abs_rel_aligned"] < 0.6
-    assert report["alignment"]["pixels"] > 100_000
-    assert "ground truth" in report["cloud"]["source"]
-    assert ply_vertices(tmp_path / "cloud.ply") == report["cloud"]["points"] > 10_000
+    assert report["passed"] and (report["model"], report["weights"]) == ("tiny", "")
+    assert report["gives"] == "metres" and "warning" not in report
+    assert "tiny.safetensors" in report["estimator"]
+    assert list(report["sources"]) == ["robot", "picture"]
+    for name, frame_id in (
+        ("robot", "camera_optical_frame"),
+        ("picture", "right_hand_camera_left_rgb_optical_frame"),
+    ):
+        part = report["sources"][name]
+        answered = part["frames_out"]
+        assert part["frames_in"] == 4 == answered + sum(part["drops"].values())
+        assert answered >= 2 and part["stamps_intact"] == answered
+        assert all(part["checks"].values()) and len(part["checks"]) >= 7
+        assert (part["encoding"], part["frame_id"]) == ("32FC1", frame_id)
+        assert 0 < part["latency_ms"]["p50"] <= part["latency_ms"]["p95"]
+        assert part["ground_truth"]
+        check_scores(part["scores"])
+        assert ply_vertices(tmp_path / f"{name}.ply") == part["cloud"]["points"] > 1000
+        counts = topic_counts(tmp_path / "bag" / name)
+        assert counts["/demo/image"] == 4 and counts["/diagnostics"] > 0
+        assert counts["/demo/depth/image_rect"] == counts["/demo/points"] == answered
+    robot, real = report["sources"]["robot"], report["sources"]["picture"]
+    # All of the robot's pictures have a truth of their own; the other one is the same each time.
+    assert (robot["frames_scored"], real["frames_scored"]) == (robot["frames_out"], 1)
+    assert robot["lidar"]["points"] > 1000 and robot["lidar"]["median_error_m"] < 0.03
+    assert robot["topics"]["lidar/points"] >= 4 == robot["topics"]["ground_truth/depth"]
     panel = cv2.imread(str(tmp_path / "panel.png"))
-    assert panel.shape[1] == 3 * 560 and panel[60:, :560].std() > 20
-    with Reader(tmp_path / "bag") as bag:
-        counts = {c.topic: c.msgcount for c in bag.connections}
-    assert counts["/demo/image"] == 8 and counts["/diagnostics"] > 0
-    assert counts["/demo/disparity/image_rect"] == counts["/demo/depth/image_color"] == answered
-    assert result.stdout.strip().endswith("report.json")
+    assert panel.shape[1] == 4 * 480 and panel[60:, :480].std() > 20
+    said = result.stdout
+    for words in ("metres as they come", "baseline: best plane", "LiDAR against the ground truth"):
+        assert words in said
+    assert said.strip().endswith("report.json")
+
+
+def test_random_weights_say_so(tmp_path, picture):
+    output = tmp_path / "out"
+    options = ("--model", "test_relative", "--weights", "random", "--input-size", 126)
+    result = run("demo", "--image", picture, *options, "--frames", 3, "--output", output)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads((output / "report.json").read_text())
+    assert report["gives"] == "disparity without scale" and "RANDOM WEIGHTS" in report["warning"]
+    assert "RANDOM WEIGHTS" in result.stdout and "input size 126" in report["estimator"]
+    part = report["sources"]["picture"]
+    assert part["scores"] is None and part["cloud"]["source"].startswith("none")
+    counts = topic_counts(output / "bag" / "picture")
+    assert counts["/demo/disparity/image_rect"] == part["frames_out"] > 0
 
 
 @pytest.fixture
@@ -60,32 +99,35 @@ def picture(tmp_path):
     return path
 
 
-def test_a_picture_of_yours_through_a_metric_model(tmp_path, picture):
+def test_a_picture_of_yours_without_a_calibration(tmp_path, picture):
     output = tmp_path / "out"
-    options = ("--model", "test_metric", "--frames", 5, "--input-size", 112)
-    result = run("demo", "--image", picture, *options, "--output", output)
+    result = run("demo", "--image", picture, "--frames", 5, "--output", output)
     assert result.returncode == 0, result.stdout + result.stderr
     report = json.loads((output / "report.json").read_text())
-    assert report["passed"] and report["frames_in"] == 5 and report["gives"] == "metres"
-    assert not report["ground_truth"] and report["abs_rel_aligned"] is None
-    assert report["topics"]["points"] == report["frames_out"] > 0
-    assert report["cloud"]["source"] == "points as published"
-    assert ply_vertices(output / "cloud.ply") == report["cloud"]["points"] > 1000
-    assert cv2.imread(str(output / "panel.png")).shape[1] == 2 * 560
+    assert report["passed"] and report["gives"] == "metres"
+    (part,) = report["sources"].values()
+    assert part["frames_in"] == 5
+    assert not part["ground_truth"] and part["scores"] is None
+    assert part["topics"]["points"] == part["frames_out"] > 0
+    assert part["cloud"]["source"] == "points as published"
+    # What the model takes for sky has no point: of noise it may be much.
+    assert ply_vertices(output / "picture.ply") == part["cloud"]["points"]
+    assert cv2.imread(str(output / "panel.png")).shape[1] == 2 * 480
 
 
 def test_real_recordings_with_their_calibration(tmp_path, shared_data):
     """A desk with its depth picture; a large phone picture with unknown K and small depth."""
-    options = ("--model", "test_metric", "--frames", 3, "--input-size", 112)
-    for picture_name in ("tum_desk/color.png", "arkit_shelf/color.jpg"):
+    for name, is_calibrated in (("tum_desk/color.png", True), ("arkit_shelf/color.jpg", False)):
         # The second run replaces the first.
-        result = run("demo", "--image", shared_data / picture_name, *options, "--output", tmp_path)
+        result = run("demo", "--image", shared_data / name, "--frames", 3, "--output", tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         report = json.loads((tmp_path / "report.json").read_text())
-        assert report["passed"] and report["ground_truth"]
-        assert 0 < report["abs_rel_aligned"] < 1
-        assert report["abs_rel"] > 0
-        assert report["cloud"]["points"] > 1000
+        (part,) = report["sources"].values()
+        assert report["passed"] and part["ground_truth"]
+        check_scores(part["scores"], ("aligned", "mean_depth", "best_constant", "best_plane"))
+        # Metres of an assumed camera are not scored.
+        assert (part["scores"]["metric"] is not None) == is_calibrated
+        assert part["cloud"]["points"] > 1000
 
 
 @pytest.mark.parametrize(
@@ -95,6 +137,8 @@ def test_real_recordings_with_their_calibration(tmp_path, shared_data):
         (("--model", "depth_anything_v3_small"), "depth_anything_v2_small"),
         (("--weights", "/no/such.pth"), "/no/such.pth"),
         (("--calibration", "/no/such.json"), "goes with --image"),
+        (("--place", "moon"), "warehouse"),
+        (("--size", "large"), "WIDTHxHEIGHT"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line_and_status_2(tmp_path, arguments, words):
