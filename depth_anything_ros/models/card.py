@@ -28,6 +28,8 @@ class ModelCard:
         timm_id: the encoder's name in timm.
         timm_overrides: keyword arguments that change that encoder, as pairs.
         tapped_layers: the four blocks (from 0) whose tokens the decoder takes.
+        stem: channels of convolutions at half the size of the picture that come before the
+            encoder, whose patches are then made of them; 0 where patches are made of pixels.
         features: channels of the decoder's fusion blocks.
         out_channels: channels of the four reassembled feature maps.
         trained_size: side in pixels of the square whose grid of patches the position embedding
@@ -67,6 +69,7 @@ class ModelCard:
     bundled: str = ""
     canonical_focal_px: float | None = None
     timm_overrides: tuple[tuple[str, Any], ...] = ()
+    stem: int = 0
     trained_size: int = 518
     input_size: int = 518
     multiple: int = 14

@@ -18,6 +18,8 @@ import timm  # isort: skip
 # Added to the grid before dividing, so that rounding never loses a patch
 # (facebookresearch/dino#8). It shifts every sample a little, and the weights were tuned with it.
 _GRID_OFFSET = 0.1
+# Pixels a side of what one place on the map of a stem stands for (see ModelCard.stem).
+STEM_STRIDE = 2
 
 
 def interpolate_position_embedding(embedding: Tensor, rows: int, columns: int) -> Tensor:
@@ -133,23 +135,27 @@ class DinoV2(nn.Module):
 
     def __init__(self, card: ModelCard) -> None:
         super().__init__()
+        stride = STEM_STRIDE if card.stem else 1
         self.vit: Any = timm.create_model(  # a VisionTransformer; its fields are all optional
             card.timm_id,
             pretrained=False,
             num_classes=0,
-            img_size=card.trained_size,
+            img_size=card.trained_size // stride,
+            patch_size=card.multiple // stride,
+            in_chans=card.stem or 3,
             dynamic_img_size=True,
             **dict(card.timm_overrides),
         )
         self.tapped_layers = card.tapped_layers
-        self.patch_size = card.multiple
+        self.patch_size = card.multiple // stride
         self._cache = _EmbeddingCache()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode pictures.
 
         Args:
-            image: (batch, 3, height, width), normalised, both sides multiples of the patch size.
+            image: (batch, 3, height, width), normalised, both sides multiples of the patch size; or
+                the map of a stem, (batch, card.stem, height, width) at half of that size.
 
         Returns:
             Four feature maps of (batch, width of a token, rows, columns), after the last norm.

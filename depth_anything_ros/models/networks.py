@@ -40,7 +40,10 @@ def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
     network = empty_network(card)
     randomise(network, torch.Generator().manual_seed(seed))
     if isinstance(network, DepthAndSky):
-        network.reset_first_answer()  # with biases of 0, the sky would be everywhere
+        # With biases of 0 the sky would be everywhere, with full weights in places.
+        network.reset_first_answer()
+        with torch.no_grad():
+            network.answer.weight.mul_(0.4)
     return network
 
 

@@ -178,6 +178,7 @@ _OWN = ModelCard(
     timm_id="vit_small_patch14_dinov2",
     timm_overrides=(("embed_dim", 192), ("depth", 12), ("num_heads", 3), ("init_values", 1.0)),
     tapped_layers=(2, 5, 8, 11),
+    stem=24,
     features=32,
     out_channels=(24, 48, 96, 128),
     trained_size=224,

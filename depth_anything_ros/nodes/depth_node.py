@@ -65,8 +65,8 @@ EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
 FIRST_CAMERA_INFO_S = 0.25
 # No stamp is earlier.
 BEFORE_ALL_NS = -(1 << 63)
-# How often the reliability of the pictures' publishers is looked at.
-ADAPT_S = 0.5
+# How often the node looks who publishes pictures, and who wants its answers.
+LOOK_AROUND_S = 0.5
 
 
 Transition = Callable[["DepthNode", LifecycleState], TransitionCallbackReturn]
@@ -100,6 +100,7 @@ class DepthNode(LifecycleNode):
         self._health = HealthMonitor()
         self._lookup = CameraLookup()
         self._said: set[str] = set()
+        self._served: set[str] = set()
         self._clock_jumps = 0
         self._last_stamp_ns = BEFORE_ALL_NS
         self._camera_problem = ""
@@ -114,8 +115,8 @@ class DepthNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
         # Not of the node's clock: simulated time may stand still.
-        self._adapt_timer = self.create_timer(
-            ADAPT_S, self._adapt, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        self._look_timer = self.create_timer(
+            LOOK_AROUND_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
@@ -144,6 +145,7 @@ class DepthNode(LifecycleNode):
         assert self._estimator is not None  # on_configure succeeded, or we would not be here
         super().on_activate(state)
         self._said.clear()
+        self._served = set()
         self._health.restart()
         self._last_stamp_ns = BEFORE_ALL_NS
         self._mailbox = Mailbox()
@@ -397,9 +399,17 @@ class DepthNode(LifecycleNode):
             self._said.add(cause)
             self.get_logger().warning(text)
 
-    def _adapt(self) -> None:
-        if self._image_subscription is not None:
-            self._image_subscription.adapt()
+    def _look_around(self) -> None:
+        if self._image_subscription is None:
+            return
+        self._image_subscription.adapt()
+        wanted = self._wanted()
+        if wanted != self._served:
+            self._served = wanted
+            names = ", ".join(sorted(wanted))
+            self.get_logger().info(
+                f"publishing {names}" if names else "idle: nobody subscribes to an output"
+            )
 
     def _publish_diagnostics(self) -> None:
         health = self._health.look()

@@ -21,6 +21,7 @@ from tf2_ros import StaticTransformBroadcaster
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
+from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.messages import (
     byte_array,
     camera_info_message,
@@ -59,6 +60,8 @@ class PlayerNode(Node):
         self._image_out = self._publisher(CompressedImage if compressed else Image, topic)
         self._info_out = self._publisher(CameraInfo, "camera_info") if self._calibration else None
         self._lidar_out = self._publisher(PointCloud2, "lidar/points") if self._lidar else None
+        seen = [out for out in (self._image_out, self._info_out) if out is not None]
+        self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
         self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
@@ -114,8 +117,7 @@ class PlayerNode(Node):
     def _play_next(self) -> None:
         if self.finished:
             return
-        awaited = 0 if self._played else self.parameters.wait_for_subscribers
-        if self._image_out.get_subscription_count() < awaited:
+        if not self._played and not self._audience.is_there():
             return
         frame = next(self._frames, None)
         if frame is None:

@@ -50,5 +50,9 @@ class PlayerParameters:
     )
     lidar_frame_id: str = parameter("lidar", "Frame of the LiDAR points.", static=True)
     wait_for_subscribers: int = parameter(
-        0, "Start to play when the picture has this many subscribers.", low=0, high=100, static=True
+        0,
+        "Start to play when image and camera_info have this many subscribers.",
+        low=0,
+        high=100,
+        static=True,
     )

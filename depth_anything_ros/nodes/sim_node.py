@@ -12,6 +12,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
+from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.messages import transform_message
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.qos import OUTPUT
@@ -30,8 +31,6 @@ TOPICS: dict[str, type] = {
     "lidar/points": PointCloud2,
 }
 PROGRESS_S = 5.0
-# After the last awaited subscriber came: those of other topics may be a moment later.
-SETTLE_S = 1.0
 
 
 class SimNode(Node):
@@ -44,8 +43,9 @@ class SimNode(Node):
         p = self.parameters
         self.finished = False
         self._step = self._played = 0
-        self._complete_since: float | None = None
         self._outputs = {name: self._publisher(kind, name) for name, kind in TOPICS.items()}
+        seen = [self._outputs[name] for name in ("image", "camera_info")]
+        self._audience = Audience(seen, p.wait_for_subscribers)
         self._mounts = StaticTransformBroadcaster(self)
         self._poses = TransformBroadcaster(self)
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
@@ -104,7 +104,7 @@ class SimNode(Node):
                 self._said_at = now
                 self.get_logger().info(f"rendered {self._drive.pictures_ready} of {p.frames}")
             return False
-        if not self._are_subscribers_there(now):
+        if not self._audience.is_there():
             return False
         schedule, pattern = self._drive.schedule, self._drive.pattern
         sweeps = f", {pattern.name} at {schedule.lidar_rate_hz:g} Hz" if pattern else ""
@@ -113,15 +113,6 @@ class SimNode(Node):
             f"{p.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
         )
         return True
-
-    def _are_subscribers_there(self, now: float) -> bool:
-        awaited = self.parameters.wait_for_subscribers
-        if self._outputs["image"].get_subscription_count() < awaited:
-            self._complete_since = None
-            return False
-        if self._complete_since is None:
-            self._complete_since = now
-        return not awaited or now - self._complete_since >= SETTLE_S
 
     def _publish(self, moment: Moment) -> None:
         stamp = self.get_clock().now().to_msg()

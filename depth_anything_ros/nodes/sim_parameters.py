@@ -81,7 +81,7 @@ class SimParameters:
     )
     wait_for_subscribers: int = parameter(
         0,
-        "Start to drive when the picture has this many subscribers.",
+        "Start to drive when image and camera_info have this many subscribers.",
         low=0,
         high=100,
         static=True,

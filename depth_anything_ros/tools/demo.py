@@ -25,12 +25,13 @@ from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
-from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.demo_nodes import NodeProcess, isolated_environment
 from depth_anything_ros.tools.render_world import parse_size
 
 # Written by an earlier run and written again.
 WRITTEN = ("input", "bag", "log", "panel.png", "report.json", "robot.ply", "picture.ply")
 LOAD_TIMEOUT_S = 300.0
+DISCOVERY_TIMEOUT_S = 60.0
 # Slower than any machine that this can be for: per picture, rendered and answered.
 SLOWEST_RENDERING_S = 60.0
 SLOWEST_ANSWER_S = 10.0
@@ -222,25 +223,23 @@ def _play_and_record(options: argparse.Namespace, output: Path, parts: list[Part
             log = output / "log" / f"{name}{part and '_'}{part}.log"
             return stack.enter_context(NodeProcess(name, parameters, environment, log))
 
-        # The robot first: it renders on all cores while the depth node loads.
-        robots = {p.name: start(p.node, p.parameters) for p in parts if p.node == "sim_node"}
-        if robots:
-            _say(f"a simulated robot renders {options.frames} pictures of {options.size} ahead")
         weights = f"weights: {options.weights}" if options.weights else "its own weights"
         _say(f"starting the depth node with {options.model}, {weights}")
         depth_node = start("depth_node", depth_parameters)
         depth_node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         for part in parts:
             recorder = start("recorder_node", _recording(part, output), part.name)
-            recorder.wait_for(f"recording {NAMESPACE}/depth/camera_info", 60)
-            source = robots.get(part.name)
-            if source is not None:
+            # Only now, or the first pictures would find nobody who wants their depth.
+            depth_node.wait_for("publishing", DISCOVERY_TIMEOUT_S)
+            source = start(part.node, part.parameters)
+            if part.node == "sim_node":
+                _say(f"a simulated robot renders {options.frames} pictures of {options.size}")
                 source.wait_for("driving", 60 + options.frames * SLOWEST_RENDERING_S)
             else:
-                source = start(part.node, part.parameters)
-                source.wait_for("playing", 60)
+                source.wait_for("playing", DISCOVERY_TIMEOUT_S)
             _say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
             recorder.wait(60 + options.frames * (1 / options.rate + SLOWEST_ANSWER_S) + QUIET_S)
+            depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
 
 
 def _recording(part: Part, output: Path) -> dict[str, object]:

@@ -50,6 +50,7 @@ class NodeProcess:
     ) -> None:
         self.name = name
         self.log = log
+        self._read_up_to = 0
         command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
         command += ["-r", f"__ns:={NAMESPACE}"]
         for key, value in parameters.items():
@@ -77,13 +78,18 @@ class NodeProcess:
             self._process.wait()
 
     def wait_for(self, text: str, timeout_s: float) -> None:
-        """Wait until a text stands in the log; DepthAnythingError if it fails or never does."""
+        """Wait until a text stands in the log, after what an earlier call has waited for.
+
+        Raises:
+            DepthAnythingError: where the process ends, fails to load its model, or never says it.
+        """
         deadline = time.monotonic() + timeout_s
-        while text not in self._read():
+        while (found := self._read().find(text, self._read_up_to)) < 0:
             failed = "cannot load the model" in self._read() or self._process.poll() is not None
             if failed or time.monotonic() > deadline:
                 raise self._failure(f"did not get to '{text}'")
             time.sleep(0.1)
+        self._read_up_to = found + len(text)
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the process ends by itself."""

@@ -41,7 +41,7 @@ class AugmentOptions:
         cutmix: probability that a box of another picture is pasted into a pseudo-labelled one.
     """
 
-    min_area: float = 0.35
+    min_area: float = 0.5
     flip: float = 0.5
     jitter: float = 0.8
     brightness: float = 0.2

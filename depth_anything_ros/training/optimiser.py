@@ -1,15 +1,16 @@
-"""AdamW with a rate for each layer, its schedule, and the average of the weights."""
+"""AdamW, or Muon beside it, a rate for each layer, its schedule, and the averaged weights."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.training.recipe import Optimiser
 
 _BLOCK = re.compile(r"^encoder\.vit\.blocks\.(\d+)\.")
@@ -43,31 +44,99 @@ def decays(name: str, parameter: Tensor) -> bool:
 
 
 def parameter_groups(network: nn.Module, settings: Optimiser) -> list[dict[str, Any]]:
-    """Sort the parameters that are trained into groups of one rate and one decay.
+    """Sort the parameters that are trained into groups of one optimiser, one rate and one decay.
 
     Returns:
-        Groups for an optimiser, each with ``scale``, its rate relative to ``lr``.
+        Groups for an optimiser, each with ``scale``, its rate relative to ``lr``, and
+        ``is_matrices``, whether Muon is to step them.
     """
     named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
     depth = 1 + max((int(m[1]) for name, _ in named if (m := _BLOCK.match(name))), default=-1)
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, parameter in named:
         scale = layer_scale(name, depth, settings)
         decay = settings.weight_decay if decays(name, parameter) else 0.0
+        by_muon = settings.matrices == "muon" and parameter.ndim == 2 and bool(_BLOCK.match(name))
         group = groups.setdefault(
-            (scale, decay),
-            {"params": [], "scale": scale, "weight_decay": decay, "lr": settings.lr * scale},
+            (scale, decay, by_muon),
+            {
+                "params": [],
+                "scale": scale,
+                "weight_decay": decay,
+                "lr": settings.lr * scale,
+                "is_matrices": by_muon,
+            },
         )
         group["params"].append(parameter)
     return list(groups.values())
 
 
-def make_optimiser(network: nn.Module, settings: Optimiser) -> torch.optim.AdamW:
-    """Build AdamW (Loshchilov & Hutter, arXiv:1711.05101) in its fused form."""
-    beta1, beta2 = settings.betas
-    return torch.optim.AdamW(
-        parameter_groups(network, settings), lr=settings.lr, betas=(beta1, beta2), fused=True
+class Optimisers:
+    """AdamW (Loshchilov & Hutter, arXiv:1711.05101), and Muon for matrices where it is asked for.
+
+    Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) makes the step of a matrix
+    orthogonal; scaled to the size of AdamW's steps (Liu et al., arXiv:2502.16982, section 2.2) it
+    takes their rate and decay.
+
+    Args:
+        network: to train.
+        settings: of the recipe.
+
+    Raises:
+        RecipeError: where this torch has no Muon.
+    """
+
+    def __init__(self, network: nn.Module, settings: Optimiser) -> None:
+        groups = parameter_groups(network, settings)
+        matrices = [group for group in groups if group["is_matrices"]]
+        others = [group for group in groups if not group["is_matrices"]]
+        beta1, beta2 = settings.betas
+        self._adamw = torch.optim.AdamW(others, lr=settings.lr, betas=(beta1, beta2), fused=True)
+        self._muon = _muon(matrices, settings) if matrices else None
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups of all parameters."""
+        more = self._muon.param_groups if self._muon else []
+        return [*self._adamw.param_groups, *more]
+
+    def set_rate(self, lr: float) -> None:
+        """Give each group its rate, lr times its scale."""
+        for group in self.param_groups:
+            group["lr"] = lr * group["scale"]
+
+    def step(self, bad: Tensor) -> None:
+        """Step all parameters and drop the gradients; change nothing where bad, a flag, is 1."""
+        # A fused step with found_inf set changes nothing: what torch's GradScaler is built on.
+        self._adamw.found_inf = bad  # type: ignore[attr-defined]
+        self._adamw.step()
+        self._adamw.zero_grad()
+        if self._muon is not None:
+            if not bool(bad):  # Muon has no such flag, so that here the device is waited for
+                self._muon.step()
+            self._muon.zero_grad()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Return the states, AdamW's first."""
+        return [one.state_dict() for one in (self._adamw, self._muon) if one is not None]
+
+    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
+        """Take states over."""
+        self._adamw.load_state_dict(states[0])
+        if self._muon is not None:
+            self._muon.load_state_dict(states[1])
+
+
+def _muon(groups: list[dict[str, Any]], settings: Optimiser) -> torch.optim.Optimizer:
+    if not hasattr(torch.optim, "Muon"):
+        raise RecipeError(
+            f"optimiser.matrices is muon, which torch has from 2.9 on, and this is "
+            f"{torch.__version__}: upgrade torch, or set optimiser.matrices=adamw"
+        )
+    muon: torch.optim.Optimizer = torch.optim.Muon(
+        groups, lr=settings.lr, adjust_lr_fn="match_rms_adamw"
     )
+    return muon
 
 
 def rate_share(step: int, steps: int, settings: Optimiser) -> float:
@@ -82,12 +151,6 @@ def rate_share(step: int, steps: int, settings: Optimiser) -> float:
     progress = min((step - settings.warmup_steps) / left, 1.0)
     low = settings.min_lr_share
     return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
-    """Give each group its rate, lr times its scale."""
-    for group in optimiser.param_groups:
-        group["lr"] = lr * group["scale"]
 
 
 class AveragedWeights:

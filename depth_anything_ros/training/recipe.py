@@ -56,8 +56,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with layer-wise rates, linear warm-up, and a cosine down to a share of the rate."""
+    """Layer-wise rates, linear warm-up, and a cosine down to a share of the rate."""
 
+    matrices: str = setting(
+        "adamw", "what steps the matrices of the encoder's blocks", choices=("adamw", "muon")
+    )
     lr: float = setting(1e-3, "rate of the decoder", 0)
     encoder_lr_scale: float = setting(1.0, "rate of the last encoder block, relative to lr", 0)
     layer_decay: float = setting(1.0, "rate of each block relative to the one after it", 0, 1)

@@ -26,10 +26,9 @@ from depth_anything_ros.training.beginnings import initial_network, teacher_enco
 from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimiser import (
     AveragedWeights,
+    Optimisers,
     clip_gradient,
-    make_optimiser,
     rate_share,
-    set_rate,
 )
 from depth_anything_ros.training.processes import Processes, join_processes
 from depth_anything_ros.training.recipe import Recipe
@@ -161,7 +160,7 @@ class Run:
             None if teacher is None else teacher.to(device),
         )
         self.objective.watch(self.network)
-        self.optimiser = make_optimiser(self.network, recipe.optimiser)
+        self.optimiser = Optimisers(self.network, recipe.optimiser)
         self.average = AveragedWeights(self.network, recipe.ema_decay)
         self.model = self._wrapped()
         self.tally = Tally(self.objective.names, device)
@@ -225,7 +224,7 @@ class Run:
             return self._end()  # saves before the threads are waited for, which may render
 
     def _train_step(self, batches: list[Batch]) -> None:
-        """Do one step of the optimiser; nothing here waits for the device."""
+        """Do one step of the optimiser; with AdamW, nothing here waits for the device."""
         recipe = self.recipe
         means: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
@@ -238,11 +237,8 @@ class Run:
             self.pictures += len(batch.image) * self.processes.count
         norm = clip_gradient(self.network.parameters(), recipe.optimiser.clip_norm)
         bad = (~norm.isfinite()).float()
-        # A fused step with found_inf set changes nothing: what torch's GradScaler is built on.
-        self.optimiser.found_inf = bad  # type: ignore[attr-defined]
-        set_rate(self.optimiser, self._rate(self.step))
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimiser.set_rate(self._rate(self.step))
+        self.optimiser.step(bad)
         self.average.update(self.step)
         self.tally.add([means[name] for name in self.tally.names[:-1]] + [norm], bad)
         self.step += 1

@@ -1,3 +1,4 @@
+import copy
 import itertools
 import math
 
@@ -9,11 +10,10 @@ from depth_anything_ros.models.networks import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.optimiser import (
     AveragedWeights,
+    Optimisers,
     clip_gradient,
-    make_optimiser,
     parameter_groups,
     rate_share,
-    set_rate,
 )
 from depth_anything_ros.training.recipe import Optimiser
 
@@ -103,8 +103,8 @@ def test_the_schedule_of_a_run_shorter_than_its_warm_up(warmup):
 
 
 def test_a_rate_is_set_by_the_scale_of_the_group(network):
-    optimiser = make_optimiser(network, LAYERED)
-    set_rate(optimiser, 0.5)
+    optimiser = Optimisers(network, LAYERED)
+    optimiser.set_rate(0.5)
     scales = {group["scale"]: group["lr"] for group in optimiser.param_groups}
     assert scales == {scale: 0.5 * scale for scale in scales} and len(scales) == 6
 
@@ -114,11 +114,71 @@ def test_one_step_of_adamw():
     line = nn.Linear(2, 1)
     nn.init.constant_(line.weight, 1.0)
     nn.init.constant_(line.bias, 1.0)
-    optimiser = make_optimiser(line, Optimiser(lr=0.1, weight_decay=0.5))
+    optimiser = Optimisers(line, Optimiser(lr=0.1, weight_decay=0.5))
     line(torch.tensor([[3.0, -4.0]])).sum().backward()
-    optimiser.step()
+    optimiser.step(torch.zeros(()))
     torch.testing.assert_close(line.weight.data, torch.tensor([[0.85, 1.05]]))
     torch.testing.assert_close(line.bias.data, torch.tensor([0.9]))
+
+
+needs_muon = pytest.mark.skipif(
+    not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on"
+)
+MUON = Optimiser(matrices="muon", lr=0.01, layer_decay=0.5, weight_decay=0.0)
+
+
+@needs_muon
+def test_muon_steps_the_matrices_of_the_blocks_and_adamw_the_rest(network):
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    groups = parameter_groups(network, MUON)
+    stepped = {names[id(p)] for g in groups if g["is_matrices"] for p in g["params"]}
+    assert len(stepped) == 4 * 4  # qkv, proj, fc1 and fc2 of four blocks
+    assert all(".blocks." in name and name.endswith(".weight") for name in stepped)
+    optimiser = Optimisers(network, MUON)
+    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(names)
+
+
+@needs_muon
+def test_a_step_of_muon_is_orthogonal_and_of_the_size_of_one_of_adamw():
+    """0.2 · sqrt(longer side) · lr times a matrix whose singular values are about 1."""
+    network = untrained_network(find_card("test_metric"))
+    weight = network.encoder.vit.blocks[3].mlp.fc1.weight
+    before = weight.detach().clone()
+    optimiser = Optimisers(network, MUON)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    optimiser.step(torch.zeros(()))
+    scale = 0.01 * 0.2 * math.sqrt(max(weight.shape))
+    strength = torch.linalg.svdvals((before - weight.detach()) / scale)
+    assert 0.6 < strength.min() <= strength.max() < 1.3
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@needs_muon
+def test_a_bad_step_changes_nothing_and_a_state_goes_on():
+    network = untrained_network(find_card("test_metric"))
+    optimiser = Optimisers(network, MUON)
+
+    def step(optimiser, seed, bad=0.0):
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in network.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            parameter.grad += math.nan if bad else 0.0
+        optimiser.step(torch.tensor(bad))
+        return [p.detach().clone() for p in network.parameters()]
+
+    first = step(optimiser, 1)
+    unchanged = step(optimiser, 2, bad=1.0)
+    assert all(torch.equal(a, b) for a, b in zip(first, unchanged, strict=True))
+    state = copy.deepcopy(optimiser.state_dict())
+    expected = step(optimiser, 3)
+    for parameter, values in zip(network.parameters(), first, strict=True):
+        parameter.data.copy_(values)
+    again = Optimisers(network, MUON)
+    again.load_state_dict(state)
+    for found, wanted in zip(step(again, 3), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_the_average_is_exact():
