@@ -7,6 +7,7 @@ from torch import nn
 from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import load_weights
+from depth_anything_ros.models.depth_and_sky import DepthAndSky
 from depth_anything_ros.models.networks import random_network, untrained_network
 from depth_anything_ros.models.weights import resolve_weights
 from depth_anything_ros.models.zoo import find_card
@@ -40,4 +41,6 @@ def teacher_encoder(recipe: Recipe, card: ModelCard) -> nn.Module | None:
     network = random_network(teacher_card)
     _load(network, teacher_card, recipe.teacher.weights)
     encoder: nn.Module = network.get_submodule("encoder")
+    if isinstance(network, DepthAndSky):
+        encoder = nn.Sequential(network.stem, encoder)
     return encoder.eval().requires_grad_(False)

@@ -13,6 +13,7 @@ import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from depth_anything_ros.core.errors import TrainingError
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
 
 STATE_VERSION = 1
+
+# What torch.load lets through on a file that is cut off, overwritten or not its own.
+_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, UnpicklingError)
 
 
 class RunFolder:
@@ -87,7 +91,7 @@ class RunFolder:
         """
         try:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch lets many kinds through on a damaged file
+        except _DAMAGE as error:
             why = (str(error) or type(error).__name__).splitlines()[0][:150]
             raise TrainingError(
                 f"cannot read {self.state_file} ({why}); begin anew with --restart",

@@ -1,11 +1,10 @@
-"""Samples with an exact answer: a plane seen by a pinhole, and pictures that show their depth."""
+"""Samples with an exact answer: a plane seen by a pinhole."""
 
-import cv2
 import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.training.samples import Sample, write_sample
+from depth_anything_ros.training.samples import Sample
 
 NORMAL, OFFSET = np.array([0.1, -0.6, 0.7]), 2.5
 
@@ -37,32 +36,3 @@ class Plane:
 @pytest.fixture(scope="session")
 def plane():
     return Plane
-
-
-class Lesson:
-    """Pictures 56 x 42 whose colours tell the depth, 2 to 8 m, seen by a camera of 70°."""
-
-    camera = Camera.from_hfov(56, 42, 70.0)
-
-    @staticmethod
-    def picture(number):
-        """Return the colours of a smooth random surface, and its depth."""
-        rng = np.random.default_rng(number)
-        surface = cv2.resize(rng.uniform(0, 1, (3, 4)).astype(np.float32), (56, 42))
-        tone = np.rint(255 * surface).astype(np.uint8)
-        noise = rng.integers(0, 256, (42, 56), np.uint8)
-        return np.stack((tone, 255 - tone, noise), -1), 2 * 4**surface
-
-    @classmethod
-    def write(cls, folder, count=6, first=0):
-        """Write pictures with depth and camera; return the folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(first, first + count):
-            rgb, depth = cls.picture(number)
-            write_sample(folder, f"p{number:02d}", rgb, depth_m=depth, camera=cls.camera)
-        return folder
-
-
-@pytest.fixture(scope="session")
-def lesson():
-    return Lesson

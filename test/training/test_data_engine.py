@@ -1,0 +1,119 @@
+"""Depth Anything's data engine in small: a teacher, its pseudo-labels, a student."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from lesson import HEIGHT, WIDTH, picture, write_lesson, write_pictures
+
+from depth_anything_ros.core.alignment import fit_scale_shift
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.tools.command import main
+from depth_anything_ros.training.recipe import RECIPE_FOLDER, load_recipe
+from depth_anything_ros.training.samples import FolderSource
+
+SMALL = {
+    "sizes": f"[[{WIDTH}, {HEIGHT}, 1]]",
+    "optimiser.warmup_steps": 5,
+    "ema_decay": 0.9,
+    "precision": "fp32",
+    "validate.every": 0,
+    "panel_every": 0,
+    "tensorboard": "never",
+    "workers": 1,
+}
+
+
+def trained(recipe, output, settings):
+    """Run the verb ``train``; return the rows of its log."""
+    words = [word for k, v in (SMALL | settings).items() for word in ("--set", f"{k}={v}")]
+    common = ["train", "--recipe", recipe, "--output", str(output), "--device", "cpu"]
+    assert main([*common, *words]) == 0
+    with (output / "log.csv").open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A teacher that has seen six pictures with exact depth."""
+    folder = tmp_path_factory.mktemp("teacher")
+    write_lesson(folder / "exact")
+    source = f"{{kind: folder, path: {folder / 'exact'}, augment: none}}"
+    settings = {
+        "sources": f"[{source}]",
+        "losses": "{log_l1: 0.2, ssi: 1, gradient: 0.5}",
+        "steps": 50,
+        "batch_size": 6,
+        "optimiser.lr": 5e-4,
+        "log_every": 5,
+    }
+    rows = trained("smoke", folder / "run", settings)
+    assert rows[-1]["ssi"] < 0.6 * rows[0]["ssi"]
+    return folder / "run" / "weights.safetensors"
+
+
+@pytest.fixture(scope="module")
+def labels(teacher, tmp_path_factory):
+    """Its labels of ten other pictures."""
+    folder = tmp_path_factory.mktemp("data")
+    pictures, output = write_pictures(folder / "pictures", 10, first=20), folder / "labels"
+    words = ["--input", str(pictures), "--output", str(output), "--model", "tiny_relative"]
+    more = ["--weights", str(teacher), "--device", "cpu", "--input-size", str(HEIGHT)]
+    assert main(["pseudo-label", *words, *more]) == 0
+    return output
+
+
+def correlation(disparity, number):
+    """Compare with the inverse depth of a picture, which is known here."""
+    return float(np.corrcoef(disparity.ravel(), 1 / picture(number)[1].ravel())[0, 1])
+
+
+def test_the_teacher_labels_pictures_that_it_has_not_seen(labels):
+    source = FolderSource(labels)
+    assert source.count == 10
+    found = [correlation(source.get(i).disparity, 20 + i) for i in range(10)]
+    assert np.mean(found) > 0.6
+
+
+def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path):
+    settings = {
+        "init": "",  # a student that begins where its teacher ended has less to learn
+        "sources.0.width": WIDTH,
+        "sources.0.height": HEIGHT,
+        "sources.0.count": 8,
+        "sources.0.cache": "",
+        "sources.1.path": labels,
+        "sources.1.weight": 3,
+        "steps": 60,
+        "batch_size": 8,
+        "optimiser.lr": 1e-3,
+        "log_every": 10,
+    }
+    assert load_recipe(RECIPE_FOLDER / "student.yaml").sources[1].augment == "strong"
+    rows = trained("student", tmp_path, settings)
+    print([(round(r["loss"], 3), round(r["ssi"], 3)) for r in rows])
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["ssi"] < 0.85 * rows[0]["ssi"]
+    weights = str(tmp_path / "weights.safetensors")
+    student = DepthEstimator("tiny_relative", weights, "cpu", "fp32", input_size=HEIGHT)
+    rgb, depth = picture(77)
+    disparity = student.infer(rgb).disparity
+    fit = fit_scale_shift(disparity, 1 / depth, np.ones(depth.shape, bool))
+    assert fit.scale > 0 and correlation(disparity, 77) > 0.5
+
+
+def test_a_student_keeps_near_to_a_frozen_encoder(teacher, labels, tmp_path):
+    """Feature alignment with the teacher's encoder, from random weights."""
+    settings = {
+        "sources": f"[{{kind: pseudo, path: {labels}, augment: strong}}]",
+        "losses": "{ssi: 0.5, feature_alignment: 1}",
+        "teacher": f"{{model: tiny, weights: {teacher}}}",
+        "seed": 3,
+        "steps": 20,
+        "batch_size": 4,
+        "log_every": 5,
+    }
+    rows = trained("smoke", tmp_path, settings)
+    assert rows[-1]["feature_alignment"] < 0.8 * rows[0]["feature_alignment"]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert all(values.isfinite().all() for values in state["network"].values())
