@@ -39,12 +39,14 @@ setup(
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
         "train": ["tensorboard>=2.14"],
+        "datasets": ["h5py>=3.8"],
         "test": [
             "pytest>=8",
             "hypothesis>=6",
             "transformers>=4.46",
             "rosbags>=0.10",
             "imgviz>=1.7",
+            "h5py>=3.8",
             "mypy>=1.11",
             "ruff>=0.8",
             "types-PyYAML",
@@ -53,6 +55,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"depth_node = {NAME}.nodes.depth_node:main",
+            f"scale_anchor_node = {NAME}.nodes.scale_anchor_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
             f"depth_anything = {NAME}.tools.command:main",

@@ -22,7 +22,7 @@ import pytest
 from depth_anything_ros import __version__
 
 NAME = "depth_anything_ros"
-EXECUTABLES = {"depth_node", "player_node", "sim_node", "depth_anything"}
+EXECUTABLES = {"depth_node", "scale_anchor_node", "player_node", "sim_node", "depth_anything"}
 COLCON_REQUIREMENTS = ("colcon-common-extensions", "setuptools<80")
 # Where the module and its rosdep key differ.
 KEYS = {
@@ -181,6 +181,10 @@ class TestInstalled:
         # By its defaults, so that the weights must have been installed with it.
         check_start(installed, environment, tmp_path, "depth_node", {}, "/own/image")
 
+    def test_scale_anchor_node_starts(self, installed, environment, tmp_path):
+        topic = "/own/disparity/image_rect"
+        check_start(installed, environment, tmp_path, "scale_anchor_node", {}, topic)
+
     def test_player_node_starts(self, installed, environment, tmp_path):
         cv2.imwrite(str(tmp_path / "picture.png"), np.full((48, 64, 3), 128, np.uint8))
         parameters = {"source": tmp_path / "picture.png"}
@@ -275,7 +279,13 @@ class TestDeclared:
 
     def test_every_import_is_declared(self, repository):
         setup = setup_arguments(repository)
-        requirements = [*setup["install_requires"], *setup["extras_require"]["demo"]]
+        extras = [
+            line
+            for name, lines in setup["extras_require"].items()
+            if name != "test"
+            for line in lines
+        ]
+        requirements = [*setup["install_requires"], *extras]
         pip_names = {re.match(r"[\w-]+", line)[0] for line in requirements}
         keys = manifest_keys(repository, "depend", "exec_depend")
         imports = imported_packages(repository / NAME) | imported_packages(repository / "launch")

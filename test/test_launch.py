@@ -14,12 +14,15 @@ from depth_anything_ros.nodes.depth_node import COMMON_OUTPUTS, OUTPUTS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
+from depth_anything_ros.nodes.range_inputs import TOPICS as RANGE_TOPICS
+from depth_anything_ros.nodes.scale_anchor_node import INPUTS
+from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_node import CAMERA
 from depth_anything_ros.nodes.sim_node import TOPICS as SIM_TOPICS
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 
 NAME = "depth_anything_ros"
-LAUNCH_FILES = ("demo.launch.py", "depth.launch.py")
+LAUNCH_FILES = ("anchored_depth.launch.py", "demo.launch.py", "depth.launch.py")
 # rclpy declares it on every node.
 OF_EVERY_NODE = {"use_sim_time"}
 
@@ -61,7 +64,7 @@ def share_paths(tree):
 def accepted(repository, name):
     """Return the arguments that a launch file takes, with those of the file that it includes."""
     own = set(constant(parse(repository, name), "ARGUMENTS"))
-    return own | (accepted(repository, "depth.launch.py") if name == "demo.launch.py" else set())
+    return own | (accepted(repository, "depth.launch.py") if name != "depth.launch.py" else set())
 
 
 class TestWithoutLaunch:
@@ -105,7 +108,10 @@ class TestWithoutLaunch:
 
     def test_parameters_exist(self, repository):
         depth = {spec.name for spec in specs(DepthParameters)} | OF_EVERY_NODE
+        anchor = {spec.name for spec in specs(ScaleAnchorParameters)} | OF_EVERY_NODE
         player = {spec.name for spec in specs(PlayerParameters)}
+        anchored = parse(repository, "anchored_depth.launch.py")
+        assert set(constant(anchored, "PARAMETERS")) <= anchor
         assert set(constant(parse(repository, "depth.launch.py"), "PARAMETERS")) <= depth
         sim = {spec.name for spec in specs(SimParameters)}
         assert set(constant(parse(repository, "demo.launch.py"), "PLAYER_PARAMETERS")) <= player
@@ -193,6 +199,38 @@ class TestWithLaunch:
         function.visit(context)
         ((_, overrides),) = [arguments["parameters"] for arguments in made]
         assert {name: value.evaluate(context) for name, value in overrides.items()} == expected
+
+    def test_the_anchor_node_hears_depth_node_from_a_namespace_of_its_own(
+        self, launch_file, monkeypatch
+    ):
+        from launch import LaunchContext
+
+        module, made = launch_file("anchored_depth.launch.py"), []
+        monkeypatch.setattr(module, "Node", lambda **arguments: made.append(arguments))
+        context = LaunchContext()
+        given = {
+            "namespace": "front/",
+            "points": "/velodyne_points",
+            "scan": "scan",
+            "anchor_input": "depth",
+            "autostart": "false",
+        }
+        defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
+        rest = {"use_sim_time": "", "log_level": "info"}  # declared by depth.launch.py
+        for name, value in {**defaults, **rest, **given}.items():
+            context.launch_configurations[name] = value
+        module.anchor(context)
+        (node,) = made
+        assert node["namespace"] == "/front/anchored"
+        remapped = dict(node["remappings"])
+        assert set(remapped) == {*INPUTS.values(), *RANGE_TOPICS, "camera_info"}
+        assert remapped["disparity/image_rect"] == "/front/disparity/image_rect"
+        assert remapped["camera_info"] == "/front/depth/camera_info"
+        assert remapped["lidar/points"] == "/velodyne_points"
+        assert remapped["scan"] == "/front/scan"
+        overrides = node["parameters"][1]
+        values = {name: value.evaluate(context) for name, value in overrides.items()}
+        assert values == {"input": "depth", "autostart": False}
 
 
 class TestRviz:

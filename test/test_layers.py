@@ -36,6 +36,7 @@ ALLOWED = {
         "cv2",
         "imgviz",
         "rosbags",
+        "h5py",
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",

@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.alignment import ScaleShift, depth_from_disparity, fit_scale_shift
+from depth_anything_ros.core.alignment import (
+    METHODS,
+    SPACES,
+    Method,
+    Space,
+    fit_scale_shift,
+    metres,
+)
 from depth_anything_ros.core.baselines import best_constant, best_plane, mean_depth
 from depth_anything_ros.core.colormap import nearness
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
-from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
+from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.metrics import Scores, score
+from depth_anything_ros.core.robust import Line, least_squares
 
-# Written into every report: a score says nothing without it.
-ALIGNMENT = "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
+# What the methods are called in a report, and whose they are.
+_SAID = {
+    "least_squares": ("least squares of scale and shift", " (MiDaS eq. 4)"),
+    "median_mad": ("median and mean absolute deviation", " (MiDaS eq. 5 and 6)"),
+    "trimmed": ("least squares of scale and shift, 20 % trimmed,", ""),
+    "huber": ("Huber's loss of scale and shift", ""),
+    "ransac": ("RANSAC of scale and shift", ""),
+    "scale_only": ("least squares of the scale alone", ""),
+    "spline": ("a rising spline of ten knots", ""),
+}
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What brings an answer to the metres of the truth before it is scored.
+
+    Attributes:
+        method: of ``core.alignment``, or ``none``, which takes metres as they came.
+        space: where answer and truth are on one line.
+
+    Raises:
+        ParameterError: an unknown method or space.
+    """
+
+    method: Method | Literal["none"] = "least_squares"
+    space: Space = "disparity"
+
+    def __post_init__(self) -> None:
+        for value, known in ((self.method, ("none", *METHODS)), (self.space, SPACES)):
+            if value not in known:
+                raise ParameterError(f"no alignment {value!r}; expected {', '.join(known)}")
+
+    def __str__(self) -> str:
+        """Return what stands in every report, for a score says nothing without it."""
+        if self.method == "none":
+            return "none, metres as they came"
+        what, source = _SAID[self.method]
+        return f"{what} in {self.space.replace('_', ' ')}{source}, per picture"
+
+
+LEAST_SQUARES = Alignment()
+ALIGNMENT = str(LEAST_SQUARES)
 
 
 @dataclass(frozen=True)
@@ -51,10 +100,11 @@ class Comparison:
 
     Attributes:
         metric: scores of metres as they came; None of an answer without metres.
-        aligned: scores after ``ALIGNMENT``.
+        aligned: scores after the alignment.
         mean_depth, best_constant, best_plane: scores of the baselines (``core.baselines``).
         aligned_depth: what ``aligned`` is of.
         fit: the alignment; scale 0 where the answer had no shape, so that a constant was left.
+        used: the method that answered (``core.alignment.Fit.used``), ``constant`` or ``none``.
     """
 
     metric: Scores | None
@@ -63,7 +113,8 @@ class Comparison:
     best_constant: Scores
     best_plane: Scores
     aligned_depth: DepthMap
-    fit: ScaleShift
+    fit: Line
+    used: str = "least_squares"
 
     @property
     def plane_ratio(self) -> float:
@@ -73,7 +124,11 @@ class Comparison:
 
 
 def compare(
-    answer: DepthMap | DisparityMap, truth: DepthMap, counted: DepthRange, is_metric: bool = True
+    answer: DepthMap | DisparityMap,
+    truth: DepthMap,
+    counted: DepthRange,
+    is_metric: bool = True,
+    alignment: Alignment = LEAST_SQUARES,
 ) -> Comparison:
     """Score an answer; all scores are over the same pixels, clamped to the same range.
 
@@ -82,18 +137,24 @@ def compare(
         truth: metres along Z, NaN unknown, +Inf sky.
         counted: the depths that count.
         is_metric: False for depth whose scale means nothing, for example of an assumed camera.
+        alignment: how the answer is brought to the truth.
 
     Raises:
         DepthAnythingError: (``degenerate_fit``) where no pixel counts.
+        ParameterError: where an answer without metres is to be scored without an alignment.
     """
     mask, depth = counted.mask(truth), truth.depth_m
     constant = best_constant(depth, mask)
-    disparity = DisparityMap(nearness(answer), answer.camera)
-    fit = _fit(disparity, depth, mask)
-    aligned = DepthMap(counted.clamped(depth_from_disparity(disparity, fit, counted.max_m)))
     metric = None
     if is_metric and isinstance(answer, DepthMap):
         metric = score(counted.clamped(answer), depth, mask)
+    elif alignment.method == "none":
+        raise ParameterError(
+            "an answer without metres cannot be scored without an alignment; choose one of "
+            f"{', '.join(METHODS)}"
+        )
+    fitted, fit, used = _aligned(answer, depth, mask, alignment)
+    aligned = DepthMap(counted.clamped(DepthMap(fitted)))
     return Comparison(
         metric,
         score(aligned.depth_m, depth, mask),
@@ -102,19 +163,53 @@ def compare(
         score(best_plane(depth, mask, counted.max_m), depth, mask),
         aligned,
         fit,
+        used,
     )
 
 
-def _fit(
-    disparity: DisparityMap, truth_m: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> ScaleShift:
-    """Align; an answer of one value only, which has no shape, becomes the best constant."""
-    inverse = np.zeros(truth_m.shape)
-    inverse[mask] = 1 / truth_m[mask].astype(np.float64)
-    try:
-        answered = mask & np.isfinite(disparity.disparity)
-        return fit_scale_shift(disparity.disparity, inverse, answered)
-    except DepthAnythingError as error:
-        if error.reason != "degenerate_fit":
-            raise
-        return ScaleShift(0.0, float(np.mean(inverse[mask])), int(mask.sum()))
+def _aligned(
+    answer: DepthMap | DisparityMap,
+    truth_m: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    alignment: Alignment,
+) -> tuple[NDArray[np.float32], Line, str]:
+    """Return metres, the line that gave them, and the method that answered.
+
+    Least squares are the bare line and not ``fit_scale_shift``, so that an answer that swaps near
+    and far shows in a negative scale.
+    """
+    space = alignment.space
+    prediction = nearness(answer) if space == "disparity" else _depth_of(answer)
+    if alignment.method == "none":
+        unfitted, unknown = np.zeros(mask.size, np.bool_), np.full((2, 2), np.nan)
+        return _depth_of(answer), Line(1.0, 0.0, unfitted, unknown), "none"
+    if alignment.method != "least_squares":
+        fit = fit_scale_shift(prediction, truth_m, mask, alignment.method, space)
+        if fit.ok:
+            line = Line(fit.scale, fit.shift, fit.inliers, fit.covariance)
+            return fit.apply(prediction), line, fit.used
+    x, y = _in_space(prediction, space), _in_space(truth_m[mask], space)
+    if space == "disparity":
+        y = 1 / y
+    answered = np.isfinite(x[mask])
+    line = least_squares(x[mask][answered], y[answered])
+    if line.scale and alignment.method == "least_squares":
+        return metres(line.at(x), space), line, "least_squares"
+    # An answer of one value only, which has no shape, becomes the best constant.
+    line = least_squares(np.zeros(y.size), y)
+    return metres(np.where(np.isnan(x), np.nan, line.shift), space), line, "constant"
+
+
+def _in_space(values: NDArray[np.float32], space: Space) -> NDArray[np.float64]:
+    """Return values in float64, their logarithm in ``log_depth``."""
+    with np.errstate(divide="ignore"):
+        found = values.astype(np.float64)
+        return np.log(found) if space == "log_depth" else found
+
+
+def _depth_of(answer: DepthMap | DisparityMap) -> NDArray[np.float32]:
+    """Return depth, of a disparity its inverse, which is +Inf at 0 and below."""
+    if isinstance(answer, DepthMap):
+        return answer.depth_m
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / np.maximum(answer.disparity, 0), np.float32)

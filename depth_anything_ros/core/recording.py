@@ -23,6 +23,7 @@ from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, SourceError
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
 from depth_anything_ros.core.projection import project_lidar
+from depth_anything_ros.core.rectification import Rectifier
 
 _CALIBRATIONS = ("calib*.json", "calib*.yaml", "calib*.yml")
 _PICTURE_NAMES = ("color", "image")
@@ -233,10 +234,43 @@ class RecordedFrame:
         camera = self.camera(width, height)
         if self.depth_file is not None:
             return DepthMap(self._depth(self.depth_file, width, height), camera)
-        transform = self.calibration.T_camera_lidar
-        if self.lidar_file is None or camera is None or transform is None:
+        if camera is None:
             raise SourceError(f"there is no ground truth for {self.picture}")
-        return DepthMap(project_lidar(load_lidar(self.lidar_file), transform, camera), camera)
+        return DepthMap(self._lidar(camera, np.eye(4)), camera)
+
+    def read_rectified(self) -> tuple[NDArray[np.uint8], DepthMap]:
+        """Read picture and ground truth as depth_node takes them: through a pinhole.
+
+        Where the lens bends lines, both are rectified; otherwise they are as they were taken.
+
+        Returns:
+            uint8 (height, width, 3), and metres along Z on its grid with the camera of it.
+
+        Raises:
+            SourceError: as read_rgb and read_truth.
+            CameraError: where the camera cannot be rectified.
+        """
+        rgb = self.read_rgb()
+        height, width = rgb.shape[:2]
+        camera = self.camera(width, height)
+        if camera is None or not camera.is_distorted:
+            return rgb, self.read_truth(width, height)
+        rectifier = Rectifier(camera)
+        if self.depth_file is not None:
+            truth = rectifier.rectify_depth(self.read_truth(width, height))
+        else:
+            turn = np.eye(4)
+            turn[:3, :3] = np.array(camera.R).reshape(3, 3)
+            truth = DepthMap(self._lidar(rectifier.camera, turn), rectifier.camera)
+        seen = np.where(rectifier.valid, truth.depth_m, np.float32(np.nan))
+        return rectifier.rectify(rgb), DepthMap(seen, truth.camera)
+
+    def _lidar(self, camera: Camera, turn: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Project the LiDAR into a camera whose frame is the optical frame turned."""
+        transform = self.calibration.T_camera_lidar
+        if self.lidar_file is None or transform is None:
+            raise SourceError(f"there is no ground truth for {self.picture}")
+        return project_lidar(load_lidar(self.lidar_file), turn @ transform, camera)
 
     def _depth(self, path: Path, width: int, height: int) -> NDArray[np.float32]:
         scale_m = self.calibration.depth_scale_m

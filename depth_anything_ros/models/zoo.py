@@ -187,7 +187,7 @@ _OWN = ModelCard(
     canonical_focal_px=300.0,
     licence="Apache-2.0",
     bundled="tiny.safetensors",
-    input_size=168,
+    input_size=140,
     antialias=True,
 )
 

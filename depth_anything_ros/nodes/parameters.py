@@ -7,9 +7,10 @@ A field of the dataclass is a parameter; a nested dataclass is a group, joined b
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -31,7 +32,7 @@ class Spec:
 
     Attributes:
         name: dotted, as in YAML.
-        type: bool, int, float or str.
+        type: bool, int, float, str, or tuple: of so many floats as its default has.
         default: its value where nobody sets one.
         description: a sentence for people.
         unit: of the value, "" where it has none.
@@ -70,7 +71,13 @@ class Spec:
         return f"{self.description}{unit}{choices}"
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
-        """Raise ParameterError where a string is not one of the choices."""
+        """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
+        if self.type is tuple and (
+            len(value) != len(self.default) or not all(map(math.isfinite, value))
+        ):
+            raise ParameterError(
+                f"parameter {self.name} is {list(value)}; it must be {len(self.default)} numbers"
+            )
         if self.choices and value not in self.choices:
             raise ParameterError(
                 f"parameter {self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
@@ -103,7 +110,7 @@ def specs(cls: type) -> list[Spec]:
 def _spec(entry: Field[Any], kind: type) -> Spec:
     if entry.default is MISSING:
         raise TypeError(f"parameter {entry.name} needs a default")
-    return Spec(entry.name, kind, entry.default, **entry.metadata)
+    return Spec(entry.name, get_origin(kind) or kind, entry.default, **entry.metadata)
 
 
 def _prefixed(prefix: str, spec: Spec) -> Spec:
@@ -155,7 +162,8 @@ class DeclaredParameters(Generic[Parameters]):
         self._specs = {spec.name: spec for spec in specs(cls)}
         self._is_locked = is_locked
         for spec in self._specs.values():
-            node.declare_parameter(spec.name, spec.default, spec.descriptor())
+            default = list(spec.default) if spec.type is tuple else spec.default
+            node.declare_parameter(spec.name, default, spec.descriptor())
         self.values: Parameters = build(cls, self._current())
         node.add_on_set_parameters_callback(self._validate)
         # Humble has no post-set callback: there the validated values are taken at once.
@@ -165,10 +173,14 @@ class DeclaredParameters(Generic[Parameters]):
         self._warn_of_unknown()
 
     def _current(self) -> dict[str, Any]:
-        return {name: self._node.get_parameter(name).value for name in self._specs}
+        return {name: self._value(self._node.get_parameter(name)) for name in self._specs}
+
+    def _value(self, given: Parameter) -> Any:  # noqa: ANN401
+        """Return a parameter's value; rclpy has arrays of two kinds, and neither is a constant."""
+        return tuple(given.value) if self._specs[given.name].type is tuple else given.value
 
     def _validate(self, changes: list[Parameter]) -> SetParametersResult:
-        changed = {p.name: p.value for p in changes if p.name in self._specs}
+        changed = {p.name: self._value(p) for p in changes if p.name in self._specs}
         try:
             for name, value in changed.items():
                 self._refuse_static(name, value)
@@ -180,7 +192,7 @@ class DeclaredParameters(Generic[Parameters]):
         return SetParametersResult(successful=True)
 
     def _refuse_static(self, name: str, value: Any) -> None:  # noqa: ANN401
-        unchanged = value == self._node.get_parameter(name).value
+        unchanged = value == self._value(self._node.get_parameter(name))
         if self._specs[name].static and self._is_locked() and not unchanged:
             raise ParameterError(
                 f"parameter {name} cannot change while the node is active; deactivate it first"

@@ -10,7 +10,7 @@ from typing import Any
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.tools import evaluate, pseudo_label, render_world, train
+from depth_anything_ros.tools import benchmark, evaluate, pseudo_label, render_world, train
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_demo(verbs)
-    for verb in (train, pseudo_label, render_world, evaluate):
+    for verb in (train, pseudo_label, render_world, evaluate, benchmark):
         verb.add_parser(verbs)
     return parser
 
@@ -78,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         "pseudo-label": pseudo_label.run,
         "render-world": render_world.run,
         "evaluate": evaluate.run,
+        "benchmark": benchmark.run,
     }
     if options.verb in verbs:
         return verbs[options.verb](options)

@@ -14,7 +14,14 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.evaluation import Comparison, DepthRange, compare
+from depth_anything_ros.core.evaluation import (
+    LEAST_SQUARES,
+    Alignment,
+    Comparison,
+    DepthRange,
+    compare,
+)
+from depth_anything_ros.core.metrics import METRICS
 from depth_anything_ros.core.recording import RecordedFrame, frames_of, recordings_under
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.panels import row, spread, tile
@@ -53,11 +60,20 @@ class Picture:
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one picture; the names of the values are the columns of the CSV."""
+    """The scores of one picture; the names of the values are the columns of the CSV.
+
+    Attributes:
+        name: of the picture.
+        group: what it is averaged with.
+        values: scores by column.
+        aligned_by: the method that answered, which is a simpler one than was asked for where the
+            picture did not determine that.
+    """
 
     name: str
     group: str
     values: dict[str, float]
+    aligned_by: str = ""
 
 
 def world(first_seed: int, count: int, width: int, height: int, device: str) -> Iterator[Picture]:
@@ -92,12 +108,10 @@ def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
 
 
 def recorded(frames: Iterable[RecordedFrame]) -> Iterator[Picture]:
-    """Read frames, one after the other. The pictures stay as their lens made them."""
+    """Read frames, one after the other, rectified where depth_node would rectify them."""
     for frame in frames:
-        rgb = frame.read_rgb()
-        height, width = rgb.shape[:2]
-        truth, camera = frame.read_truth(width, height), frame.camera(width, height)
-        yield Picture(_name(frame), frame.recording, rgb, camera, truth)
+        rgb, truth = frame.read_rectified()
+        yield Picture(_name(frame), frame.recording, rgb, truth.camera, truth)
 
 
 def _name(frame: RecordedFrame) -> str:
@@ -113,6 +127,7 @@ class Evaluation:
         estimator: the model.
         counted: true depths that count.
         panels: folder of the pictures to look at; None draws none.
+        alignment: how answers are brought to the truth.
         rows: the scores so far.
         left_out: a line for each picture that could not be scored.
     """
@@ -120,6 +135,7 @@ class Evaluation:
     estimator: DepthEstimator
     counted: DepthRange
     panels: Path | None = None
+    alignment: Alignment = LEAST_SQUARES
     rows: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
@@ -132,18 +148,24 @@ class Evaluation:
             )
             return
         is_assumed = picture.camera is None and self.estimator.card.focal_scaled
-        answer = self.estimator.infer(picture.rgb, _camera_for(picture, is_assumed))
-        comparison = compare(answer, picture.truth, self.counted, is_metric=not is_assumed)
-        self.rows.append(Row(picture.name, picture.group, _values(comparison, answer, picture)))
+        if is_assumed and self.alignment.method == "none":
+            self.left_out.append(f"{picture.name}: no metres, for its camera is not known")
+            return
+        camera = assumed_camera(picture.rgb) if is_assumed else picture.camera
+        answer = self.estimator.infer(picture.rgb, camera)
+        comparison = compare(answer, picture.truth, self.counted, not is_assumed, self.alignment)
+        values = _values(comparison, answer, picture)
+        self.rows.append(Row(picture.name, picture.group, values, comparison.used))
         if self.panels is not None:
             self.panels.mkdir(exist_ok=True)
             path = self.panels / f"{picture.name.replace('/', '_').replace(' ', '_')}.png"
             cv2.imwrite(str(path), panel(picture, comparison, self.counted)[..., ::-1])
 
 
-def _camera_for(picture: Picture, is_assumed: bool) -> Camera | None:
-    height, width = picture.rgb.shape[:2]
-    return Camera.from_hfov(width, height, ASSUMED_HFOV_DEG) if is_assumed else picture.camera
+def assumed_camera(rgb: NDArray[np.uint8]) -> Camera:
+    """Return a camera for a model that needs one, of a picture whose camera is not known."""
+    height, width = rgb.shape[:2]
+    return Camera.from_hfov(width, height, ASSUMED_HFOV_DEG)
 
 
 def _values(
@@ -152,7 +174,7 @@ def _values(
     """Flatten scores into the columns of the CSV; NaN where a model has no such answer."""
     values: dict[str, float] = {"pixels": comparison.aligned.pixels}
     for prefix, scores in (("metric", comparison.metric), ("aligned", comparison.aligned)):
-        for name in ("abs_rel", "delta1", "rmse"):
+        for name in METRICS:
             values[f"{prefix}_{name}"] = np.nan if scores is None else getattr(scores, name)
     for name in ("mean_depth", "best_constant", "best_plane"):
         values[f"{name}_abs_rel"] = getattr(comparison, name).abs_rel

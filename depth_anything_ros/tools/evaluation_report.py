@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.evaluation import ALIGNMENT
+from depth_anything_ros.core.evaluation import LEAST_SQUARES, Alignment
 from depth_anything_ros.tools.evaluation import Row
 
 CLAMPED = "predictions are clamped to the range; sky and beyond range count as its end"
@@ -34,6 +35,7 @@ _TABLE = {
 }
 _BLOCKS = (("metric", 3), ("aligned", 3), ("AbsRel of baselines", 3))
 _WIDTH = 7
+_NAMED = 10  # pictures in one line
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Result:
         rows: one a picture.
         left_out: a line for each thing that was not scored.
         by_group: whether the table has a line a group rather than a line a picture.
+        alignment: that the aligned scores are after.
     """
 
     settings: dict[str, Any]
     rows: Sequence[Row]
     left_out: Sequence[str]
     by_group: bool
+    alignment: Alignment = LEAST_SQUARES
 
 
 def means(rows: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -93,10 +97,16 @@ def lines(result: Result) -> list[str]:
     body = [name.ljust(width) + _numbers(values) for name, values in shown]
     rule = "-" * len(heading[1])
     end = [name.ljust(width) + _numbers(values) for name, values in ends]
-    notes = [f"left out: {line}" for line in result.left_out]
+    notes = [f"alignment: {result.alignment}"]
+    simpler = [
+        row.name for row in result.rows if row.aligned_by not in ("", result.alignment.method)
+    ]
+    if simpler:
+        notes.append(f"aligned by a simpler method: {_some(simpler)}")
+    notes += [f"left out: {line}" for line in result.left_out]
     swapped = [row.name for row in result.rows if row.values["scale"] < 0]
     if swapped:
-        notes.append(f"aligned upside down, scale below 0: {', '.join(swapped)}")
+        notes.append(f"aligned upside down, scale below 0: {_some(swapped)}")
     return [*heading, *body, rule, *end, *notes]
 
 
@@ -108,29 +118,44 @@ def worst_first(rows: Iterable[Row]) -> list[Row]:
 def write(result: Result, folder: Path) -> list[Path]:
     """Write report.json and pictures.csv into a folder that exists; return their paths."""
     rows = worst_first(result.rows)
-    table, report = folder / "pictures.csv", folder / "report.json"
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        columns = list(rows[0].values) if rows else []
-        writer.writerow(["name", "group", *columns])
-        for row in rows:
-            writer.writerow([row.name, row.group, *(_said(row.values[c]) for c in columns)])
     groups = group_means(rows)
     content = {
         "version": __version__,
         **result.settings,
-        "alignment": ALIGNMENT,
+        "alignment": str(result.alignment),
+        "align": {"method": result.alignment.method, "space": result.alignment.space},
+        "aligned_by": dict(Counter(row.aligned_by for row in rows).most_common()),
         "clamped": CLAMPED,
         "pictures": len(rows),
         "pictures_with_metres": sum(not math.isnan(r.values["metric_abs_rel"]) for r in rows),
         "mean": _said_all(means(row.values for row in rows)),
         "mean_over_groups": _said_all(means(groups.values())),
         "groups": {name: _said_all(values) for name, values in groups.items()},
-        "worst_first": [{"name": r.name, "group": r.group, **_said_all(r.values)} for r in rows],
+        "worst_first": [_row(row) for row in rows],
         "left_out": list(result.left_out),
     }
-    report.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return [report, table]
+    return write_files(content, [_row(row) for row in rows], folder)
+
+
+def write_files(report: dict[str, Any], rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
+    """Write report.json, and the rows as pictures.csv; return their paths."""
+    path, table = folder / "report.json", folder / "pictures.csv"
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["name", "group"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return [path, table]
+
+
+def _row(row: Row) -> dict[str, Any]:
+    values = _said_all(row.values)
+    return {"name": row.name, "group": row.group, "aligned_by": row.aligned_by, **values}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _count(rows: Iterable[Row], group: str) -> int:
@@ -155,7 +180,7 @@ def _numbers(values: dict[str, float]) -> str:
     )
 
 
-def _said(value: float) -> float | None:
+def said(value: float) -> float | None:
     """Return a value as files keep it: whole, or of six digits; nothing for no number."""
     if isinstance(value, int):
         return value
@@ -163,4 +188,4 @@ def _said(value: float) -> float | None:
 
 
 def _said_all(values: dict[str, float]) -> dict[str, float | None]:
-    return {name: _said(value) for name, value in values.items()}
+    return {name: said(value) for name, value in values.items()}

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from depth_anything_ros.core.alignment import METHODS, SPACES
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
-from depth_anything_ros.core.evaluation import DepthRange, compare
+from depth_anything_ros.core.evaluation import ALIGNMENT, Alignment, DepthRange, compare
 
 RANGE = DepthRange(0.1, 80.0)
 
@@ -78,3 +79,82 @@ def test_no_truth_and_no_range():
     for limits in ((0, 80), (5, 5), (1, np.inf), (np.nan, 1)):
         with pytest.raises(ParameterError, match="the depth that counts"):
             DepthRange(*limits)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("space", SPACES)
+def test_every_alignment_by_name(method, space):
+    truth = truth_of()
+    factor = np.float32(1.5)  # on a line without shift in all three spaces
+    found = compare(DepthMap(factor * truth.depth_m), truth, RANGE, True, Alignment(method, space))
+    assert found.aligned.abs_rel < 2e-3 and found.used == method
+    assert found.metric.abs_rel == pytest.approx(0.5, abs=1e-3)
+    assert np.isfinite(found.aligned_depth.depth_m).all()
+
+
+def test_an_alignment_in_depth_is_a_line_in_depth():
+    truth = truth_of()
+    answer = DepthMap(0.5 * truth.depth_m + np.float32(3))
+    in_depth = compare(answer, truth, RANGE, True, Alignment("least_squares", "depth"))
+    assert in_depth.aligned.abs_rel < 1e-5
+    assert (in_depth.fit.scale, in_depth.fit.shift) == pytest.approx((2, -6), rel=1e-5)
+    assert compare(answer, truth, RANGE).aligned.abs_rel > 0.02
+    squared = DepthMap(truth.depth_m**2)
+    in_log = compare(squared, truth, RANGE, True, Alignment("least_squares", "log_depth"))
+    assert in_log.aligned.abs_rel < 1e-5 and in_log.fit.scale == pytest.approx(0.5)
+
+
+def test_a_disparity_in_the_spaces_of_depth_is_inverted():
+    truth = truth_of()
+    answer = DisparityMap((3 / truth.depth_m).astype(np.float32))
+    for space in SPACES:
+        found = compare(answer, truth, RANGE, True, Alignment("least_squares", space))
+        assert found.aligned.abs_rel < 1e-5
+
+
+def test_gross_outliers_need_a_robust_alignment():
+    truth = truth_of()
+    answer = (1 / truth.depth_m).astype(np.float32)
+    answer[3:5] = 2.0  # two of nine rows
+    plain = compare(DisparityMap(answer), truth, RANGE)
+    robust = compare(DisparityMap(answer), truth, RANGE, True, Alignment("ransac"))
+    assert robust.aligned.delta1 == pytest.approx(7 / 9, abs=0.02) and robust.fit.count == 7 * 16
+    assert plain.aligned.delta1 < robust.aligned.delta1 - 0.2
+
+
+def test_without_an_alignment_metres_are_scored_as_they_came():
+    truth = truth_of()
+    answer = DepthMap(1.5 * truth.depth_m)
+    found = compare(answer, truth, RANGE, True, Alignment("none"))
+    assert found.aligned == found.metric and found.used == "none"
+    np.testing.assert_array_equal(found.aligned_depth.depth_m, RANGE.clamped(answer))
+    for without, is_metric in (
+        (answer, False),
+        (DisparityMap(np.ones((12, 16), np.float32)), True),
+    ):
+        with pytest.raises(ParameterError, match="choose one of least_squares, median_mad"):
+            compare(without, truth, RANGE, is_metric, Alignment("none"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("space", SPACES)
+def test_whatever_the_alignment_nothing_to_align_is_the_best_constant(method, space):
+    truth = truth_of()
+    sky = DepthMap(np.full((12, 16), np.inf, np.float32))
+    found = compare(sky, truth, RANGE, True, Alignment(method, space))
+    assert found.used == "constant" and found.fit.scale == 0
+    if space == "disparity":
+        assert found.aligned.abs_rel == pytest.approx(found.best_constant.abs_rel, rel=1e-5)
+
+
+def test_the_report_says_which_alignment():
+    said = {str(Alignment(method, space)) for method in METHODS for space in SPACES}
+    assert len(said) == len(METHODS) * len(SPACES)
+    assert ALIGNMENT == "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
+    assert str(Alignment("huber", "log_depth")) == (
+        "Huber's loss of scale and shift in log depth, per picture"
+    )
+    assert str(Alignment("none", "depth")) == "none, metres as they came"
+    for words in (("best",), ("ransac", "inverse")):
+        with pytest.raises(ParameterError, match=f"no alignment '{words[-1]}'; expected"):
+            Alignment(*words)

@@ -154,6 +154,26 @@ def test_a_frame_of_lidar(tmp_path):
     assert np.argwhere(~np.isnan(depth)).tolist() == [[5, 7]] and depth[5, 7] == 4
 
 
+def test_what_a_lens_bent_is_read_as_depth_node_takes_it(tmp_path):
+    """Through the pinhole of P, which here is K: rays stay, pixels move."""
+    T = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    fields = {"T_camera_lidar": T.ravel().tolist(), "D": [-0.3, 0, 0, 0, 0]}
+    (frame,) = frames_of(recording(tmp_path, **fields))
+    rgb, truth = frame.read_rectified()
+    assert rgb.shape == (12, 16, 3) and not truth.camera.is_distorted
+    # The halves at 2 m and 3 m meet in the middle, which stays; the depth picture is of the frame.
+    assert np.nanmax(truth.depth_m[:, :8]) == 2 and np.nanmin(truth.depth_m[:, 8:]) == 3
+    (tmp_path / "depth.png").unlink()
+    recording_without = recording(tmp_path, depth_file=None, **fields)
+    np.array([[4, 2.56, 0.44, 1]], np.float32).tofile(tmp_path / "lidar.bin")
+    (tmp_path / "depth.png").unlink()
+    (frame,) = frames_of(recording_without)
+    pinhole = np.argwhere(np.isfinite(frame.read_rectified()[1].depth_m)).tolist()
+    assert pinhole == [[4, 1]]  # row 5.5 - 10 · 0.11, column 7.5 - 10 · 0.64
+    bent = np.argwhere(np.isfinite(frame.read_truth(16, 12).depth_m)).tolist()
+    assert bent != pinhole
+
+
 def test_sequences_and_rigs(tmp_path):
     recording(tmp_path, depth_file=None)
     (tmp_path / "color.png").rename(tmp_path / "color_000005.png")

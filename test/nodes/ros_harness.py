@@ -29,6 +29,7 @@ OUTPUT_TYPES = {
     "depth/image_color": Image,
     "disparity/image_rect": Image,
     "points": PointCloud2,
+    "confidence/image": Image,
 }
 RELIABLE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
@@ -52,12 +53,13 @@ def wait_until(condition, timeout_s=30.0, what="the condition"):
 
 
 class NodeProcess:
-    """A node of this package in a process of its own."""
+    """A node of this package, or the program of a test, in a process of its own."""
 
-    def __init__(self, name, parameters=None, arguments=(), namespace="/", log=None):
+    def __init__(self, name, parameters=None, arguments=(), namespace="/", log=None, program=None):
         self.name = name
         self.full_name = f"{namespace.rstrip('/')}/{name}"
-        command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
+        what = [program] if program else ["-m", f"depth_anything_ros.nodes.{name}"]
+        command = [sys.executable, *what, "--ros-args"]
         command += ["-r", f"__ns:={namespace}", *arguments]
         for key, value in (parameters or {}).items():
             text = str(value).lower() if isinstance(value, bool) else value

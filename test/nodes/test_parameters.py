@@ -10,13 +10,18 @@ from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.parameters import build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
+from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 
 TABLES = {
     "depth_node": DepthParameters,
+    "scale_anchor_node": ScaleAnchorParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
 }
+
+
+YAMLS = {"depth": DepthParameters, "scale_anchor": ScaleAnchorParameters}
 
 
 def flattened(tree, prefix=""):
@@ -27,13 +32,19 @@ def flattened(tree, prefix=""):
             yield f"{prefix}{key}", value
 
 
-def test_the_yaml_holds_every_parameter_at_its_default(repository):
-    text = (repository / "config" / "depth.yaml").read_text()
+def typed(value):
+    """The value with its type, and those of its numbers: ROS is strict, an integer is no double."""
+    if isinstance(value, (list, tuple)):
+        return [typed(v) for v in value]
+    return type(value), value
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_the_yaml_holds_every_parameter_at_its_default(repository, name):
+    text = (repository / "config" / f"{name}.yaml").read_text()
     given = dict(flattened(yaml.safe_load(text)["/**"]["ros__parameters"]))
-    expected = {spec.name: spec.default for spec in specs(DepthParameters)}
-    assert given == expected
-    # ROS is strict: an integer is no double.
-    assert {k: type(v) for k, v in given.items()} == {k: type(v) for k, v in expected.items()}
+    expected = {spec.name: spec.default for spec in specs(YAMLS[name])}
+    assert {k: typed(v) for k, v in given.items()} == {k: typed(v) for k, v in expected.items()}
 
 
 @pytest.mark.parametrize("node", TABLES)
@@ -43,7 +54,7 @@ def test_the_readme_table_holds_every_parameter_with_its_default(repository, nod
     rows = dict(re.findall(r"^\| `([\w.]+)` \| `([^`]*)` \|", section, re.M))
     expected = {}
     for spec in specs(TABLES[node]):
-        value = spec.default
+        value = list(spec.default) if spec.type is tuple else spec.default
         expected[spec.name] = str(value).lower() if isinstance(value, bool) else str(value)
     expected = {name: value or '""' for name, value in expected.items()}
     assert rows == expected
@@ -53,7 +64,7 @@ def test_the_readme_table_holds_every_parameter_with_its_default(repository, nod
 def test_every_parameter_is_described(cls):
     for spec in specs(cls):
         assert spec.description.endswith("."), spec.name
-        assert spec.type in (bool, int, float, str)
+        assert spec.type in (bool, int, float, str, tuple)
         assert isinstance(spec.default, spec.type), spec.name
         assert (spec.low is None) == (spec.high is None)
         if spec.type in (int, float):
@@ -73,3 +84,15 @@ def test_values_become_the_nested_dataclass_and_wrong_ones_are_refused():
         ParameterError, match=r"range\.min_m \(5\) must be below range\.max_m \(5\)"
     ):
         build(DepthParameters, {**values, "range.min_m": 5.0, "range.max_m": 5.0})
+
+
+def test_a_tuple_takes_as_many_finite_numbers_as_its_default():
+    values = {spec.name: spec.default for spec in specs(ScaleAnchorParameters)}
+    name = "extrinsics.translation_m"
+    parameters = build(ScaleAnchorParameters, {**values, name: (0.1, -2.0, 3.0)})
+    assert parameters.extrinsics.translation_m == (0.1, -2.0, 3.0)
+    for wrong in ((0.1, -2.0), (0.0, 0.0, float("nan")), ()):
+        with pytest.raises(ParameterError, match=r"extrinsics\.translation_m .* 3 numbers"):
+            build(ScaleAnchorParameters, {**values, name: wrong})
+    with pytest.raises(ParameterError, match=r"rotation_xyzw has length 2"):
+        build(ScaleAnchorParameters, {**values, "extrinsics.rotation_xyzw": (0.0, 0.0, 0.0, 2.0)})

@@ -11,7 +11,7 @@ from depth_anything_ros.sim.palette import draw_of
 from depth_anything_ros.sim.places import PLACES, WEIGHTS, build_scene
 from depth_anything_ros.sim.scene import Material, Shape, Texture
 
-SEEDS = range(50)
+SEEDS = range(16)
 MOST = 200
 KINDS = sorted(PLACES)
 BOUNDED = (Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CONE)

@@ -1,0 +1,88 @@
+"""Where a range sensor is, seen from the camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from rclpy.node import Node
+from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
+
+from depth_anything_ros.core.errors import DepthAnythingError
+
+_POLL_S = 0.005
+
+
+class TransformExtrinsics:
+    """Ask tf2 where a sensor was at the time of a picture.
+
+    Args:
+        node: whose executor hears /tf and /tf_static.
+    """
+
+    def __init__(self, node: Node) -> None:
+        # Without the node, to which it would add a service for good; jumps are told by forget().
+        self._buffer = Buffer()
+        self._listener = TransformListener(self._buffer, node)
+
+    def find(
+        self, camera_frame: str, sensor_frame: str, stamp: Time, timeout_s: float
+    ) -> NDArray[np.float64]:
+        """Return what maps points of the sensor's frame to the camera's, float64 (4, 4).
+
+        Waits, for the time given, only for a transform that is late: a frame that nobody has
+        heard of may never come.
+
+        Raises:
+            DepthAnythingError: with the reason ``no_transform``.
+        """
+        # Not by the timeout of the buffer, which may count simulated time that stands still.
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                found = self._buffer.lookup_transform(camera_frame, sensor_frame, stamp)
+                break
+            except ExtrapolationException as error:
+                if time.monotonic() >= deadline:
+                    raise _no_transform(camera_frame, sensor_frame, error) from error
+                time.sleep(_POLL_S)
+            except TransformException as error:
+                raise _no_transform(camera_frame, sensor_frame, error) from error
+        t, q = found.transform.translation, found.transform.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+
+    def forget(self) -> None:
+        """Drop the transforms that move, as their time has jumped away."""
+        self._buffer.clear()
+
+    def destroy(self) -> None:
+        """Hear no more of them."""
+        self._listener.unregister()
+
+
+def _no_transform(
+    camera_frame: str, sensor_frame: str, error: TransformException
+) -> DepthAnythingError:
+    return DepthAnythingError(
+        f"tf2 has no transform from {sensor_frame!r} to {camera_frame!r} at the picture's stamp: "
+        f"{error}; publish it, or set extrinsics.source to parameters",
+        reason="no_transform",
+    )
+
+
+def rigid_matrix(
+    translation_m: Sequence[float], rotation_xyzw: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the 4×4 matrix of a translation and a quaternion, which is normalised.
+
+    R = I + 2 w [v]x + 2 [v]x², with the quaternion (v, w).
+    """
+    x, y, z, w = np.asarray(rotation_xyzw, np.float64) / np.linalg.norm(rotation_xyzw)
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    matrix = np.eye(4)
+    matrix[:3, :3] += 2 * w * cross + 2 * cross @ cross
+    matrix[:3, 3] = translation_m
+    return matrix

@@ -1,0 +1,145 @@
+"""Subscribe to what measures ranges, and find the measurements that belong to a picture."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
+
+from depth_anything_ros.nodes.answering_node import stamp_of
+from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.range_messages import cloud_points, range_points, scan_points
+from depth_anything_ros.nodes.stamp_buffer import StampBuffer
+
+TOPICS: dict[str, type] = {
+    "lidar/points": PointCloud2,
+    "scan": LaserScan,
+    "range": Range,
+    "sparse_depth": Image,
+}
+_READERS: dict[type, Callable[[Any], NDArray[np.floating]]] = {
+    PointCloud2: cloud_points,
+    LaserScan: scan_points,
+    Range: range_points,
+}
+# A sensor that was silent for so long is waited for no more.
+_SILENT_S = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class RangeMessage:
+    """One message of a range sensor."""
+
+    topic: str
+    message: Any
+
+    @property
+    def frame_id(self) -> str:
+        """Frame of its points."""
+        return str(self.message.header.frame_id)
+
+    @cached_property
+    def points(self) -> NDArray[np.floating]:
+        """Points (N, 3) in its frame, not all finite; read once, as pictures may share them.
+
+        Raises:
+            DepthAnythingError: with the reason ``bad_cloud``.
+        """
+        return _READERS[type(self.message)](self.message)
+
+
+class RangeInputs:
+    """Keep what range sensors said lately. Callbacks only keep; a worker asks and reads.
+
+    Args:
+        node: to subscribe with.
+        history_s: how long messages are kept, by their stamps.
+        on_jump: called with a topic whose stamps jumped backwards; it is to call ``forget``.
+    """
+
+    def __init__(self, node: Node, history_s: float, on_jump: Callable[[str], None]) -> None:
+        self._came = threading.Condition()
+        self._on_jump = on_jump
+        self._names = {name: str(node.resolve_topic_name(name)) for name in TOPICS}
+        span_ns = round(history_s * 1e9)
+        self._buffers = {name: StampBuffer[RangeMessage](span_ns) for name in TOPICS}
+        self._arrived_s: dict[str, float] = {}
+        self._subscriptions = [
+            ImageSubscription(node, kind, self._names[name], partial(self._keep, name))
+            for name, kind in TOPICS.items()
+        ]
+
+    def _keep(self, name: str, message: Any) -> None:  # noqa: ANN401 - one of TOPICS
+        stamp_ns, buffer = stamp_of(message), self._buffers[name]
+        if buffer.is_jump(stamp_ns):
+            self._on_jump(self._names[name])
+        with self._came:
+            buffer.put(stamp_ns, RangeMessage(name, message))
+            self._arrived_s[name] = time.monotonic()
+            self._came.notify_all()
+
+    def at(self, stamp_ns: int, max_offset_s: float, wait_s: float) -> list[RangeMessage]:
+        """Return the nearest message of each topic that is near enough to a stamp.
+
+        Waits for up to ``wait_s`` where there is none but, at the pace of a sensor, one is due.
+        """
+        within_ns = round(max_offset_s * 1e9)
+        with self._came:
+            self._came.wait_for(
+                lambda: self._near(stamp_ns, within_ns) or not self._is_due(stamp_ns, within_ns),
+                wait_s,
+            )
+            return self._near(stamp_ns, within_ns)
+
+    def _near(self, stamp_ns: int, within_ns: int) -> list[RangeMessage]:
+        nearest = (buffer.nearest(stamp_ns) for buffer in self._buffers.values())
+        return [found[1] for found in nearest if found is not None and abs(found[0]) <= within_ns]
+
+    def _is_due(self, stamp_ns: int, within_ns: int) -> bool:
+        since = time.monotonic() - _SILENT_S
+        alive = (name for name, arrived in self._arrived_s.items() if arrived > since)
+        return any(self._buffers[name].is_due(stamp_ns, within_ns) for name in alive)
+
+    def why_none(self, stamp_ns: int) -> str:
+        """Say why no message is near a stamp."""
+        now, offsets = time.monotonic(), {}
+        with self._came:
+            for name, buffer in self._buffers.items():
+                found = buffer.nearest(stamp_ns)
+                if found is not None:
+                    offsets[name] = found[0] / 1e9
+        if not offsets:
+            return f"no ranges yet on {', '.join(self._names.values())}"
+        name = min(offsets, key=lambda name: abs(offsets[name]))
+        silent_s = now - self._arrived_s[name]
+        if silent_s > _SILENT_S:
+            return f"no ranges on {self._names[name]} for {silent_s:.1f} s"
+        side = "after" if offsets[name] > 0 else "before"
+        return (
+            f"the nearest stamp on {self._names[name]} is {abs(offsets[name]):.3f} s {side} the "
+            "picture's: are the clocks one? See sync.max_offset_s and sync.wait_s"
+        )
+
+    def forget(self) -> None:
+        """Drop all messages, as their time has jumped away."""
+        with self._came:
+            for buffer in self._buffers.values():
+                buffer.clear()
+
+    def adapt(self) -> None:
+        """Follow the reliability of the publishers that are there now."""
+        for subscription in self._subscriptions:
+            subscription.adapt()
+
+    def destroy(self) -> None:
+        """End the subscriptions."""
+        for subscription in self._subscriptions:
+            subscription.destroy()

@@ -1,0 +1,147 @@
+"""NYU Depth V2, the labelled pictures: nyu_depth_v2_labeled.mat and its splits.mat."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.errors import DepthAnythingError, SourceError
+from depth_anything_ros.tools.evaluation import Picture
+
+# Of the colour camera, by the toolbox of the data set (camera_params.m). The pictures of the file
+# are free of lens distortion, and the depth is registered to them.
+_WIDTH, _HEIGHT = 640, 480
+_K = (518.857901, 0.0, 325.582449, 0.0, 519.469611, 253.736166, 0.0, 0.0, 1.0)
+# What the papers score on, by BTS' extraction: as measured. "depths" has the holes filled in.
+TRUTH = "rawDepths"
+_TEST = "testNdxs"
+# Of a MATLAB 5 file (MathWorks, MAT-File Format, tables 1-1 and 1-3).
+_HEADER_BYTES = 128
+_MATRIX, _COMPRESSED = 14, 15
+_NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
+
+
+@dataclass(frozen=True, eq=False)
+class NyuLabelled:
+    """Pictures of the labelled file; they are read when asked for.
+
+    Attributes:
+        path: of the .mat file, HDF5 inside (MATLAB 7.3).
+        numbers: of the pictures, from 1, as the data set counts.
+    """
+
+    path: Path
+    numbers: tuple[int, ...]
+
+    def pictures(self) -> Iterator[Picture]:
+        """Read the pictures, one after the other, each in the group of its kind of room."""
+        with _opened(self.path) as file:
+            for number in self.numbers:
+                rgb = np.ascontiguousarray(file["images"][number - 1].T, np.uint8)
+                depth = np.ascontiguousarray(file[TRUTH][number - 1].T, np.float32)
+                depth[depth <= 0] = np.nan
+                height, width = depth.shape
+                camera = Camera(_WIDTH, _HEIGHT, _K).scaled(width, height)
+                kind = _kind(file, number)
+                yield Picture(f"{number:04d}", kind, rgb, camera, DepthMap(depth, camera))
+
+
+def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
+    """Open the labelled file and choose its pictures.
+
+    Args:
+        path: of nyu_depth_v2_labeled.mat.
+        split: splits.mat of the data set, whose 654 test pictures are taken, or a text file with
+            numbers from 1, one a line. Without it, all pictures.
+
+    Raises:
+        DepthAnythingError: where h5py is not installed.
+        SourceError: where a file cannot be used, or the split has a number that the file lacks.
+    """
+    path = path.expanduser()
+    with _opened(path) as file:
+        missing = [name for name in ("images", TRUTH, "sceneTypes") if name not in file]
+        if missing:
+            raise SourceError(
+                f"{path} lacks {', '.join(missing)}; expected nyu_depth_v2_labeled.mat"
+            )
+        count = len(file["images"])
+    numbers = tuple(range(1, count + 1)) if split is None else _numbers(split.expanduser())
+    outside = [number for number in numbers if not 1 <= number <= count]
+    if outside or not numbers:
+        raise SourceError(
+            f"{split} names picture {outside[0] if outside else 'none'}; {path} has 1 to {count}"
+        )
+    return NyuLabelled(path, numbers)
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
+    try:
+        import h5py
+    except ImportError as error:
+        raise DepthAnythingError(
+            f"NYU Depth V2 needs what the extra [datasets] names (pip install h5py): {error}"
+        ) from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        reason = " ".join(str(error).split())  # HDF5 tells it in several lines
+        raise SourceError(f"cannot read {path} as a MATLAB 7.3 file (HDF5): {reason}") from error
+
+
+def _kind(file: Any, number: int) -> str:  # noqa: ANN401 - h5py has no types
+    """Return the kind of room, which the file has as one reference a picture to its letters."""
+    letters = np.asarray(file[file["sceneTypes"][0, number - 1]]).ravel()
+    return "".join(chr(letter) for letter in letters)
+
+
+def _numbers(split: Path) -> tuple[int, ...]:
+    try:
+        data = split.read_bytes()
+    except OSError as error:
+        raise SourceError(f"cannot read the split {split}: {error}") from error
+    try:
+        if split.suffix != ".mat":
+            return tuple(int(word) for word in data.decode().split())
+        arrays = dict(_arrays(data[_HEADER_BYTES:]))
+    except (ValueError, KeyError, struct.error, zlib.error) as error:
+        raise SourceError(
+            f"cannot read the split {split}: {error}; expected splits.mat, or numbers, one a line"
+        ) from error
+    if _TEST not in arrays:
+        raise SourceError(f"{split} has {', '.join(arrays) or 'nothing'}; expected {_TEST}")
+    return tuple(int(number) for number in arrays[_TEST])
+
+
+def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Read the arrays of numbers of a MATLAB 5 file, flat; scipy would be much for one list."""
+    for kind, content in _elements(data):
+        if kind == _COMPRESSED:
+            yield from _arrays(zlib.decompress(content))
+        elif kind == _MATRIX:
+            # Flags, dimensions, name, values.
+            _, _, (_, name), (number, values), *_ = _elements(content)
+            yield name.decode(), np.frombuffer(values, _NUMBERS[number])
+
+
+def _elements(data: bytes) -> Sequence[tuple[int, bytes]]:
+    """Split data elements: a tag of kind and length, and the content, padded to eight bytes."""
+    found, place = [], 0
+    while place + 8 <= len(data):
+        kind, length = struct.unpack_from("<II", data, place)
+        start = place + 8
+        if kind >> 16:  # a small one: the length beside the kind, the content in the tag
+            kind, length, start = kind & 0xFFFF, kind >> 16, place + 4
+        found.append((kind, data[start : start + length]))
+        is_padded = kind != _COMPRESSED
+        place = place + 8 if start == place + 4 else start + length + (-length % 8) * is_padded
+    return found

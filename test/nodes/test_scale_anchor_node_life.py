@@ -1,0 +1,203 @@
+"""scale_anchor_node with tf2, with simulated time, and beside depth_node."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from anchor_harness import (
+    FOCAL,
+    HEIGHT,
+    MODEL,
+    ROTATION,
+    SECOND,
+    T_CAMERA_LIDAR,
+    TRANSLATION,
+    WIDTH,
+    Robot,
+    anchor_info,
+    assert_room,
+    disparity,
+    in_lidar,
+    sweep,
+)
+from rclpy.qos import QoSProfile
+from room import room_points
+from ros_harness import (
+    FRAME_ID,
+    RELIABLE,
+    Camera,
+    NodeProcess,
+    image_array,
+    picture,
+    values,
+    wait_until,
+)
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Header
+
+from depth_anything_ros.nodes.messages import lidar_message, transform_message
+
+
+@pytest.fixture
+def with_tf(logs, request):
+    """Start a scale_anchor_node that asks tf2, in the namespace of the test."""
+    name = re.sub(r"\W+", "_", request.node.name).rstrip("_")
+    program = request.path.parent / "anchor_with_tf.py"
+    log = logs / f"{name}.log"
+    started = []
+
+    def start(**parameters):
+        merged = {key.replace("__", "."): value for key, value in parameters.items()}
+        process = NodeProcess("scale_anchor_node", merged, (), f"/{name}", log, program)
+        process.wait_for_log("waiting for pictures")
+        started.append((process, Robot(f"/{name}").connected()))
+        return started[-1]
+
+    yield start
+    for process, robot in started:
+        robot.close()
+        assert process.stop() == 0
+        assert "Traceback" not in process.log
+
+
+def lidar_transform(stamp_ns=0, T=T_CAMERA_LIDAR):
+    message = transform_message(Header().stamp, FRAME_ID, "lidar", T)
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    return message
+
+
+def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_tf):
+    process, robot = with_tf()
+    keys = [robot.look(sweep(500)) for _ in range(3)]
+    status = robot.wait_for_status(lambda s: "tf2 has no transform" in s.message)
+    assert status.level == b"\x01" and "no depth goes out" in status.message
+    assert "'lidar'" in status.message and FRAME_ID in status.message
+    assert robot.never_answered(*keys)
+    assert int(values(status)["dropped: no_transform"]) >= 1
+    assert process.log.count("ranges not used") == 1
+    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    robot.transforms.publish(lidar_transform())
+    depth, _ = robot.anchored(sweep(500))
+    assert_room(depth)
+    # Ranges in the picture's own frame need no transform.
+    own = np.zeros((300, 4), np.float32)
+    own[:, :3] = room_points(MODEL, 300)
+    robot.leap()._stamp += SECOND // 10
+    stamp_ns = robot.now_ns()
+    robot.measure(own, stamp_ns, frame_id=FRAME_ID)
+    time.sleep(0.05)
+    key = robot.show(disparity(), anchor_info(), stamp_ns=stamp_ns)
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+
+
+def test_a_late_transform_is_waited_for_and_is_that_of_the_pictures_stamp(with_tf):
+    _, robot = with_tf(extrinsics__timeout_s=3.0)
+    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    # The mount swings to the side by half a metre a second.
+    swung = T_CAMERA_LIDAR.copy()
+    swung[0, 3] += 1.0
+    robot.leap()
+    start_ns = robot.now_ns()
+    robot.transforms.publish(lidar_transform(start_ns))
+    # Half of the way at the picture's stamp: what is half a metre off there is right here.
+    points = in_lidar(room_points(MODEL, 500) - (0.5, 0.0, 0.0))
+    ranges = np.column_stack((points, np.zeros(500))).astype(np.float32)
+    key = robot.look(ranges, after_s=1.0)
+    time.sleep(0.4)
+    assert robot.never_answered(key)
+    robot.transforms.publish(lidar_transform(start_ns + 2 * SECOND, swung))
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+
+
+def test_a_transform_that_stays_late_is_given_up_in_time(with_tf):
+    _, robot = with_tf(extrinsics__timeout_s=0.2)
+    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    robot.transforms.publish(lidar_transform(SECOND))
+    time.sleep(0.2)
+    robot.leap()
+    keys = [robot.look(sweep(100)) for _ in range(2)]
+    status = robot.wait_for_status(lambda s: "extrapolation" in s.message)
+    assert robot.never_answered(*keys) and status.level == b"\x01"
+
+
+def test_simulated_time_that_is_reset_starts_anew(with_tf):
+    extrinsics = {
+        "extrinsics__source": "parameters",
+        "extrinsics__translation_m": list(TRANSLATION),
+        "extrinsics__rotation_xyzw": list(ROTATION),
+    }
+    process, robot = with_tf(use_sim_time=True, **extrinsics)
+    clock = robot.node.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+
+    def tick(seconds):
+        message = Clock()
+        message.clock.sec = seconds
+        clock.publish(message)
+        time.sleep(0.05)
+
+    now = [100]
+
+    def told(condition):
+        def tick_and_look():
+            now[0] += 1
+            tick(now[0])
+            status = robot.status(0.0)
+            return status is not None and condition(values(status))
+
+        return wait_until(tick_and_look, 20, lambda: f"the status; last: {robot.status(0.0)}")
+
+    told(lambda shown: shown["state"] == "waiting")
+    robot.anchored(sweep(500))
+    told(lambda shown: shown["state"] == "anchored" and shown["clock jumps"] == "0")
+    now[0] = 5
+    told(lambda shown: shown["clock jumps"] == "1")
+    key = robot.look()
+    told(lambda shown: shown["state"] == "waiting")
+    assert robot.never_answered(key)
+    assert process.log.count("jumped backwards") == 1
+
+
+def test_depth_node_and_anchor_node_give_metres_together(logs):
+    """A network of random weights gives the shape; the LiDAR alone says that it is a scene."""
+    tiny = {"model": "test_relative", "weights": "random", "input_size": 56, "device": "cpu"}
+    inputs = {
+        "disparity/image_rect": "disparity/image_rect",
+        "camera_info": "depth/camera_info",
+        "lidar/points": "lidar/points",
+    }
+    remaps = [part for a, b in inputs.items() for part in ("-r", f"{a}:=/both/{b}")]
+    depth_log, anchor_log = logs / "both_depth.log", logs / "both_anchor.log"
+    anchor = {"extrinsics.source": "parameters"}
+    with (
+        NodeProcess("depth_node", tiny, (), "/both", depth_log) as depth_node,
+        NodeProcess("scale_anchor_node", anchor, remaps, "/both/anchored", anchor_log) as node,
+    ):
+        camera = Camera("/both", outputs=("disparity/image_rect",))
+        listener = Camera("/both/anchored", outputs=("depth/image_rect", "depth/camera_info"))
+        try:
+            depth_node.wait_for_log("waiting for pictures on /both/image")
+            node.wait_for_log("waiting for pictures on /both/disparity/image_rect")
+            camera.connected()
+            rgb = picture(WIDTH, HEIGHT)
+            key = camera.ask(rgb, anchor_info(), output="disparity/image_rect")
+            p = image_array(camera.answer("disparity/image_rect", key)).astype(np.float64)
+            # 1 / depth is between 0.1 and 0.6.
+            expected = 1 / (0.1 + 0.5 * (p - p.min()) / np.ptp(p))
+            rows, columns = np.random.default_rng(0).integers((0, 0), p.shape, (400, 2)).T
+            points = MODEL.rays()[rows, columns] * expected[rows, columns, None]
+            cloud = lidar_message(Header(), np.column_stack((points, rows)).astype(np.float32))
+            lidar = camera.node.create_publisher(PointCloud2, "lidar/points", RELIABLE)
+            wait_until(lidar.get_subscription_count, 10, "a subscriber of lidar/points")
+            key += SECOND
+            cloud.header = camera.header(frame_id="lidar", stamp_ns=key)
+            lidar.publish(cloud)
+            time.sleep(0.1)
+            camera.show(rgb, anchor_info(), stamp_ns=key)
+            metres = image_array(listener.answer("depth/image_rect", key))
+            assert (np.abs(metres / expected - 1) < 0.03).mean() > 0.95
+            assert listener.answer("depth/camera_info", key).k[0] == FOCAL
+        finally:
+            camera.close()
+            listener.close()
