@@ -103,12 +103,17 @@ class Fit:
     def apply(self, prediction: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return depth in metres, float32 in the shape of the prediction.
 
-        NaN stays NaN. An inverse depth of 0 or below is +Inf, beyond range; depth that is not
-        positive, and the logarithm of what is not positive, are NaN. All is NaN without a fit.
+        NaN stays NaN. An inverse depth of 0 or below is +Inf, beyond range, if the shift was
+        measured: one that was assumed to be 0 does not tell, so that it is NaN then. Depth that
+        is not positive, and the logarithm of what is not positive, are NaN. All is NaN without a
+        fit.
         """
         if not self.ok:
             return np.full(prediction.shape, np.nan, np.float32)
-        return metres(self._values(np.asarray(prediction, np.float32)), self.space)
+        values = self._values(np.asarray(prediction, np.float32))
+        if self.space == "disparity" and self.used == "scale_only":
+            values = np.where(values > 0, values, np.float32(np.nan))
+        return metres(values, self.space)
 
     def _values(self, prediction: NDArray[np.floating]) -> NDArray[np.floating]:
         if self.space == "log_depth":

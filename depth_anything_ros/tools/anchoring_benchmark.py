@@ -17,6 +17,7 @@ from depth_anything_ros.core.alignment import fit_scale_shift, metres
 from depth_anything_ros.core.anchoring import LocalMethod, LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, anchors_of_depth
 from depth_anything_ros.core.colormap import nearness
+from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.evaluation import DepthRange
 from depth_anything_ros.core.metrics import abs_rel, rmse
 from depth_anything_ros.core.robust import line_at
@@ -159,8 +160,7 @@ class AnchoringBenchmark:
             anchors = anchors_of_depth(measured, prediction, AnchorOptions())
             depth = method(prediction, anchors)
             cells[name].ms.append(1e3 * (time.perf_counter() - started))
-            depth = np.nan_to_num(depth, nan=COUNTED.max_m, posinf=COUNTED.max_m)
-            depth = np.clip(depth, COUNTED.min_m, COUNTED.max_m)
+            depth = COUNTED.clamped(DepthMap(depth))
             cells[name].abs_rel.append(abs_rel(depth, truth, scored))
             cells[name].rmse.append(rmse(depth, truth, scored))
 

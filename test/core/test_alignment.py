@@ -209,3 +209,13 @@ def test_what_cannot_be_asked():
         fit_scale_shift(two, two, space="metres")
     with pytest.raises(ParameterError, match=r"one shape, got \(2,\), \(3,\)"):
         fit_scale_shift(two, np.ones(3))
+
+
+def test_a_shift_that_was_assumed_says_nothing_of_what_is_beyond_range():
+    """A disparity of 0 is infinitely far only where the shift is known to be 0."""
+    falling = fit_scale_shift(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 4]))
+    assert falling.used == "scale_only"
+    assert np.isnan(falling.apply(np.zeros((1, 2), np.float32))).all()
+    held = fit_scale_shift(np.array([1.0, 2]), np.array([1.0, 0.5]), held_shift=0.0)
+    assert held.used == "held_shift"
+    assert np.isposinf(held.apply(np.zeros((1, 2), np.float32))).all()
