@@ -47,6 +47,7 @@ setup(
             "rosbags>=0.10",
             "imgviz>=1.7",
             "h5py>=3.8",
+            "tensorboard>=2.14",
             "mypy>=1.11",
             "ruff>=0.8",
             "types-PyYAML",
