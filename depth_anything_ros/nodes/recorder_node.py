@@ -33,7 +33,9 @@ class RecorderParameters:
 
     bag: str = parameter("", "Folder to write; it must not exist yet.", static=True)
     nodes: str = parameter(
-        "depth_node,player_node", "Names of the nodes to record, with commas.", static=True
+        "depth_node,player_node",
+        "Names of the nodes to record, with commas; of another namespace, after it and a slash.",
+        static=True,
     )
     quiet_s: float = parameter(
         0.0,
@@ -81,11 +83,13 @@ class RecorderNode(Node):
 
     def _look_around(self) -> None:
         present = self.get_node_names_and_namespaces()
-        for name in self.parameters.nodes.split(","):
-            if (name, self.get_namespace()) not in present:
+        for given in self.parameters.nodes.split(","):
+            inner, _, name = given.rpartition("/")
+            namespace = f"{self.get_namespace().rstrip('/')}/{inner}".rstrip("/") or "/"
+            if (name, namespace) not in present:
                 continue
             try:
-                topics = self.get_publisher_names_and_types_by_node(name, self.get_namespace())
+                topics = self.get_publisher_names_and_types_by_node(name, namespace)
             except NodeNameNonExistentError:  # it has left in between
                 continue
             for topic, (type_name, *_) in topics:

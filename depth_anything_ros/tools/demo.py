@@ -17,6 +17,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
@@ -25,7 +26,7 @@ from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
-from depth_anything_ros.tools.demo_nodes import NodeProcess, isolated_environment
+from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
 from depth_anything_ros.tools.render_world import parse_size
 
 # Written by an earlier run and written again.
@@ -36,6 +37,8 @@ DISCOVERY_TIMEOUT_S = 60.0
 SLOWEST_RENDERING_S = 60.0
 SLOWEST_ANSWER_S = 10.0
 QUIET_S = 3.0
+# Its outputs have depth_node's names.
+ANCHORED_NAMESPACE = "anchored"
 ASSUMED_HFOV_DEG = 60.0
 # Of a picture of yours: larger ones pass no shared memory and make bags of gigabytes.
 LONGEST_SIDE = 1280
@@ -62,12 +65,14 @@ class Part:
         node: that plays.
         parameters: of that node.
         is_calibrated: whether its camera is known; otherwise the depth node assumes one.
+        T_camera_lidar: float64 (4, 4) where it has a LiDAR, by which depth is anchored.
     """
 
     name: str
     node: str
     parameters: dict[str, object]
     is_calibrated: bool = True
+    T_camera_lidar: NDArray[np.float64] | None = None
 
 
 def run(options: argparse.Namespace) -> int:
@@ -149,7 +154,7 @@ def _robot(options: argparse.Namespace, folder: Path) -> Part:
         "count": options.frames,
         "wait_for_subscribers": 2,  # the depth node and the recorder
     }
-    return Part("robot", "sim_node", described | playing)
+    return Part("robot", "sim_node", described | playing, T_camera_lidar=matrix)
 
 
 def _picture(options: argparse.Namespace, folder: Path) -> Part:
@@ -217,34 +222,77 @@ def _play_and_record(options: argparse.Namespace, output: Path, parts: list[Part
         "download": options.download,
         "camera.fallback_hfov_deg": 0.0 if calibrated else ASSUMED_HFOV_DEG,
     }
-    with ExitStack() as stack:
-
-        def start(name: str, parameters: dict[str, object], part: str = "") -> NodeProcess:
-            log = output / "log" / f"{name}{part and '_'}{part}.log"
-            return stack.enter_context(NodeProcess(name, parameters, environment, log))
-
+    log = output / "log" / "depth_node.log"
+    with NodeProcess("depth_node", depth_parameters, environment, log) as depth_node:
         weights = f"weights: {options.weights}" if options.weights else "its own weights"
         _say(f"starting the depth node with {options.model}, {weights}")
-        depth_node = start("depth_node", depth_parameters)
         depth_node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         for part in parts:
-            recorder = start("recorder_node", _recording(part, output), part.name)
-            # Only now, or the first pictures would find nobody who wants their depth.
-            depth_node.wait_for("publishing", DISCOVERY_TIMEOUT_S)
-            source = start(part.node, part.parameters)
-            if part.node == "sim_node":
-                _say(f"a simulated robot renders {options.frames} pictures of {options.size}")
-                source.wait_for("driving", 60 + options.frames * SLOWEST_RENDERING_S)
-            else:
-                source.wait_for("playing", DISCOVERY_TIMEOUT_S)
-            _say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
-            recorder.wait(60 + options.frames * (1 / options.rate + SLOWEST_ANSWER_S) + QUIET_S)
-            depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
+            _play_part(options, output, part, depth_node, environment)
+
+
+def _play_part(
+    options: argparse.Namespace,
+    output: Path,
+    part: Part,
+    depth_node: NodeProcess,
+    environment: dict[str, str],
+) -> None:
+    """Run recorder, source and, where there is a LiDAR, scale_anchor_node until all is quiet."""
+    with ExitStack() as stack:
+
+        def start(name: str, parameters: dict[str, object], **more: Any) -> NodeProcess:  # noqa: ANN401
+            log = output / "log" / f"{name}_{part.name}.log"
+            return stack.enter_context(NodeProcess(name, parameters, environment, log, **more))
+
+        anchor_node = None
+        if part.T_camera_lidar is not None:
+            anchor_node = start("scale_anchor_node", **_anchoring(options.model, part))
+            anchor_node.wait_for("waiting for pictures", DISCOVERY_TIMEOUT_S)
+        recorder = start("recorder_node", _recording(part, output))
+        # Only now, or the first pictures would find nobody who wants their depth: these two topics
+        # have no subscriber but the recorder.
+        depth_node.wait_for("depth/image_color", DISCOVERY_TIMEOUT_S)
+        if anchor_node is not None:
+            anchor_node.wait_for("confidence/image", DISCOVERY_TIMEOUT_S)
+        source = start(part.node, part.parameters)
+        if part.node == "sim_node":
+            _say(f"a simulated robot renders {options.frames} pictures of {options.size}")
+            source.wait_for("driving", 60 + options.frames * SLOWEST_RENDERING_S)
+        else:
+            source.wait_for("playing", DISCOVERY_TIMEOUT_S)
+        _say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
+        recorder.wait(60 + options.frames * (1 / options.rate + SLOWEST_ANSWER_S) + QUIET_S)
+    depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
+
+
+def _anchoring(model: str, part: Part) -> dict[str, Any]:
+    """Return the arguments of scale_anchor_node's process."""
+    is_metric = find_card(model).kind == "metric"
+    assert part.T_camera_lidar is not None  # its part has a LiDAR
+    turn, _ = cv2.Rodrigues(part.T_camera_lidar[:3, :3])
+    angle = float(np.linalg.norm(turn))
+    axis = turn.ravel() * (np.sin(angle / 2) / angle if angle else 0.5)
+    return {
+        "parameters": {
+            "input": "depth" if is_metric else "disparity",
+            "extrinsics.source": "parameters",  # ROS 2 from PyPI has no /tf between processes
+            "extrinsics.translation_m": part.T_camera_lidar[:3, 3].tolist(),
+            "extrinsics.rotation_xyzw": [*axis.tolist(), float(np.cos(angle / 2))],
+        },
+        "namespace": ANCHORED_NAMESPACE,
+        "remappings": {
+            "depth": f"{NAMESPACE}/depth/image_rect",
+            "disparity/image_rect": f"{NAMESPACE}/disparity/image_rect",
+            "camera_info": f"{NAMESPACE}/depth/camera_info",
+            "lidar/points": f"{NAMESPACE}/lidar/points",
+        },
+    }
 
 
 def _recording(part: Part, output: Path) -> dict[str, object]:
     return {
         "bag": output / "bag" / part.name,
-        "nodes": f"depth_node,{part.node}",
+        "nodes": f"depth_node,{part.node},{ANCHORED_NAMESPACE}/scale_anchor_node",
         "quiet_s": QUIET_S,
     }

@@ -21,7 +21,16 @@ from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.tools.demo_nodes import NAMESPACE
 
 # Topics of which every message is kept; of the others, only the last.
-KEPT = ("image", "depth/image_rect", "disparity/image_rect", "ground_truth/depth", "lidar/points")
+ANCHORED = "anchored/depth/image_rect"
+KEPT = (
+    "image",
+    "depth/image_rect",
+    "disparity/image_rect",
+    "ground_truth/depth",
+    "lidar/points",
+    ANCHORED,
+    "/diagnostics",
+)
 
 
 @dataclass
@@ -73,12 +82,21 @@ def read_bag(path: Path) -> dict[str, Recorded]:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One picture: what was seen, what was answered, what is true, all on one grid."""
+    """One picture: what was seen, what was answered, what is true, all on one grid.
+
+    Attributes:
+        rgb: uint8 (height, width, 3).
+        result: of depth_node.
+        camera: None where it is not known.
+        truth: None where there is none.
+        anchored: of scale_anchor_node; None where it did not run or had no fit.
+    """
 
     rgb: NDArray[np.uint8]
     result: DepthMap | DisparityMap
     camera: Camera | None
     truth: DepthMap | None
+    anchored: DepthMap | None = None
 
 
 def answer_name(topics: dict[str, Recorded]) -> str:
@@ -104,10 +122,16 @@ def frames(topics: dict[str, Recorded], folder: Path) -> list[Frame]:
             _result(topics, camera, stamp),
             camera,
             DepthMap(floats(truths.by_stamp[stamp]), camera),
+            _anchored(topics, camera, stamp),
         )
         for stamp in stamps
         if stamp in truths.by_stamp
     ]
+
+
+def _anchored(topics: dict[str, Recorded], camera: Camera | None, stamp: int) -> DepthMap | None:
+    found = topics[ANCHORED].by_stamp.get(stamp) if ANCHORED in topics else None
+    return None if found is None else DepthMap(floats(found), camera)
 
 
 def _played_frame(

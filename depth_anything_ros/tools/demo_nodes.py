@@ -43,18 +43,35 @@ class NodeProcess:
     """A node of this package in a process of its own, its output in a log file.
 
     Leaving the context stops it.
+
+    Args:
+        name: of its module.
+        parameters: of the node.
+        environment: of the process.
+        log: file to write.
+        namespace: within that of the demo.
+        remappings: of topics.
     """
 
     def __init__(
-        self, name: str, parameters: dict[str, object], environment: dict[str, str], log: Path
+        self,
+        name: str,
+        parameters: dict[str, object],
+        environment: dict[str, str],
+        log: Path,
+        namespace: str = "",
+        remappings: dict[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self._read_up_to = 0
         command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
-        command += ["-r", f"__ns:={NAMESPACE}"]
+        command += ["-r", f"__ns:={NAMESPACE}{namespace and '/'}{namespace}"]
+        for old, new in (remappings or {}).items():
+            command += ["-r", f"{old}:={new}"]
         for key, value in parameters.items():
-            text = json.dumps(value) if isinstance(value, (bool, int, float)) else f"'{value}'"
+            plain = isinstance(value, (bool, int, float, list))
+            text = json.dumps(value) if plain else f"'{value}'"
             command += ["-p", f"{key}:={text}"]
         with self.log.open("wb") as file:
             self._process = subprocess.Popen(

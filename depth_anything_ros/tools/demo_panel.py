@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.evaluation import Comparison
+from depth_anything_ros.core.metrics import Scores
 from depth_anything_ros.tools.demo_bag import Frame
 from depth_anything_ros.tools.panels import row, tile
 
@@ -19,9 +20,15 @@ _PERCENTILES = (2, 98)
 
 
 def panel_row(
-    name: str, frame: Frame, comparison: Comparison | None, note: str
+    name: str,
+    frame: Frame,
+    comparison: Comparison | None,
+    note: str,
+    anchored: Scores | None = None,
 ) -> NDArray[np.uint8]:
     """Set picture and answer side by side, and ground truth and error where there is a truth.
+
+    Depth that a LiDAR anchored, and its error, come after those of the answer.
 
     Metres and truth share their colours, so that a wrong scale is seen; a disparity has its own.
 
@@ -30,6 +37,7 @@ def panel_row(
         frame: to show.
         comparison: of its answer with its truth.
         note: goes with the answer.
+        anchored: scores of the depth that a LiDAR anchored, where there is one.
     """
     size = f"{frame.rgb.shape[1]} x {frame.rgb.shape[0]}"
     is_metric = isinstance(frame.result, DepthMap)
@@ -44,6 +52,11 @@ def panel_row(
         drawn.append((truth, "ground truth", "near is bright; black is unknown or the sky"))
         if comparison is not None:
             drawn.append(_error(frame, frame.truth.depth_m, comparison))
+        if frame.anchored is not None and anchored is not None:
+            painted = colorize(nearness(frame.anchored), limits=limits)
+            drawn.append((painted, "anchored by the LiDAR", "in the colours of the truth"))
+            error = _painted_error(frame.anchored.depth_m, frame.truth.depth_m)
+            drawn.append((error, "error, anchored", f"AbsRel {anchored.abs_rel:.3f}"))
     return row([tile(rgb, title, text, TILE_WIDTH) for rgb, title, text in drawn])
 
 
@@ -68,14 +81,18 @@ def _error(
     title, depth_m, scores = "error after alignment", comparison.aligned_depth.depth_m, None
     if comparison.metric is not None and isinstance(frame.result, DepthMap):
         title, depth_m, scores = "error", frame.result.depth_m, comparison.metric
-    known = np.isfinite(truth_m)
-    error = np.full(truth_m.shape, np.nan, np.float32)
-    error[known] = np.abs(depth_m[known] - truth_m[known]) / truth_m[known]
     as_it_is = "" if scores is None else f"AbsRel {scores.abs_rel:.3f}, "
     text = (
         f"{as_it_is}aligned {comparison.aligned.abs_rel:.3f}, "
         f"best plane {comparison.best_plane.abs_rel:.3f}"
     )
-    shown = np.minimum(error, LARGEST_ERROR)  # +Inf too is an error
     title = f"{title}, 0 to {LARGEST_ERROR:.0%} of the true depth"
-    return colorize(shown, "viridis", (0.0, LARGEST_ERROR)), title, text
+    return _painted_error(depth_m, truth_m), title, text
+
+
+def _painted_error(depth_m: NDArray[np.float32], truth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
+    known = np.isfinite(truth_m)
+    error = np.full(truth_m.shape, np.nan, np.float32)
+    error[known] = np.abs(depth_m[known] - truth_m[known]) / truth_m[known]
+    shown = np.minimum(error, LARGEST_ERROR)  # +Inf too is an error
+    return colorize(shown, "viridis", (0.0, LARGEST_ERROR))

@@ -16,7 +16,7 @@ from depth_anything_ros.core.cloud import BackProjector, Cloud, write_ply
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.evaluation import ALIGNMENT, Comparison, DepthRange, compare
-from depth_anything_ros.core.metrics import Scores
+from depth_anything_ros.core.metrics import Scores, score
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.models.weights import RANDOM
 from depth_anything_ros.tools.demo_bag import (
@@ -44,10 +44,15 @@ RANDOM_WARNING = "RANDOM WEIGHTS: depth, clouds and scores show only that it run
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A frame and how its answer compares with the truth; None where there is no truth."""
+    """A frame and how its answer compares with the truth; None where there is no truth.
+
+    Attributes:
+        anchored: scores of the depth that a LiDAR anchored; None where there is none.
+    """
 
     frame: Frame
     comparison: Comparison | None
+    anchored: Scores | None = None
 
 
 def write_report(
@@ -78,7 +83,7 @@ def write_report(
         part, shown = _part(output, name, topics, scored, counted), _median(scored)
         report["sources"][name] = part
         note = RANDOM_WARNING.partition(":")[0] if weights == RANDOM else model
-        rows.append(panel_row(name, shown.frame, shown.comparison, note))
+        rows.append(panel_row(name, shown.frame, shown.comparison, note, shown.anchored))
         before = _drops(said)
     report["passed"] = all(all(p["checks"].values()) for p in report["sources"].values())
     cv2.imwrite(str(output / "panel.png"), stacked(rows)[..., ::-1])
@@ -137,6 +142,7 @@ def summary(report: dict[str, Any]) -> Sequence[str]:
 def _table(scores: dict[str, dict[str, float] | None]) -> list[str]:
     titles = {
         "metric": "metres as they come",
+        "anchored": "anchored by the LiDAR",
         "aligned": "after scale and shift",
         "mean_depth": "baseline: mean depth",
         "best_constant": "baseline: best constant",
@@ -171,8 +177,13 @@ def _scored(frame: Frame, is_calibrated: bool) -> Scored:
     """Compare with the truth; metres of an assumed camera mean nothing."""
     if frame.truth is None:
         return Scored(frame, None)
+    anchored = None
+    if frame.anchored is not None:
+        clamped = RANGE.clamped(frame.anchored)
+        anchored = score(clamped, frame.truth.depth_m, RANGE.mask(frame.truth))
     try:
-        return Scored(frame, compare(frame.result, frame.truth, RANGE, is_calibrated))
+        comparison = compare(frame.result, frame.truth, RANGE, is_calibrated)
+        return Scored(frame, comparison, anchored)
     except DepthAnythingError as error:
         if error.reason != "degenerate_fit":
             raise
@@ -197,6 +208,7 @@ def _mean_scores(scored: Sequence[Scored]) -> dict[str, dict[str, float] | None]
     for name in ("metric", "aligned", *BASELINES):
         scores = [getattr(comparison, name) for comparison in comparisons]
         means[name] = _mean([s for s in scores if s is not None])
+    means["anchored"] = _mean([one.anchored for one in scored if one.anchored is not None])
     return means
 
 
@@ -210,8 +222,10 @@ def _mean(scores: Sequence[Scores]) -> dict[str, float] | None:
 def _said(topics: dict[str, Recorded]) -> dict[str, str]:
     """Return the depth node's last diagnostics."""
     said = {}
-    for status in topics["/diagnostics"].last.status if "/diagnostics" in topics else ():
-        said = {value.key: value.value for value in status.values}
+    arrays = topics["/diagnostics"].by_stamp.values() if "/diagnostics" in topics else ()
+    for status in (status for array in arrays for status in array.status):
+        if status.name.endswith("depth_node: depth"):
+            said = {value.key: value.value for value in status.values}
     return said
 
 
