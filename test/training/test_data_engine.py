@@ -9,7 +9,11 @@ from lesson import HEIGHT, WIDTH, picture, write_lesson, write_pictures
 
 from depth_anything_ros.core.alignment import fit_scale_shift
 from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks import untrained_network
+from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
+from depth_anything_ros.training.beginnings import teacher_encoder
+from depth_anything_ros.training.objective import normalise
 from depth_anything_ros.training.recipe import RECIPE_FOLDER, load_recipe
 from depth_anything_ros.training.samples import FolderSource
 
@@ -85,14 +89,13 @@ def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path)
         "sources.0.cache": "",
         "sources.1.path": labels,
         "sources.1.weight": 3,
-        "steps": 60,
+        "steps": 120,
         "batch_size": 8,
         "optimiser.lr": 1e-3,
         "log_every": 10,
     }
     assert load_recipe(RECIPE_FOLDER / "student.yaml").sources[1].augment == "strong"
     rows = trained("student", tmp_path, settings)
-    print([(round(r["loss"], 3), round(r["ssi"], 3)) for r in rows])
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["ssi"] < 0.85 * rows[0]["ssi"]
     weights = str(tmp_path / "weights.safetensors")
     student = DepthEstimator("tiny_relative", weights, "cpu", "fp32", input_size=HEIGHT)
@@ -102,18 +105,36 @@ def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path)
     assert fit.used == "least_squares" and correlation(disparity, 77) > 0.5
 
 
-def test_a_student_keeps_near_to_a_frozen_encoder(teacher, labels, tmp_path):
-    """Feature alignment with the teacher's encoder, from random weights."""
+def features(encoder):
+    """Return the last feature map of pictures that nobody was trained on."""
+    rgb = np.stack([picture(number)[0] for number in range(60, 68)])
+    image = torch.from_numpy(rgb).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        return encoder(normalise(image, find_card("tiny")))[-1]
+
+
+def test_a_student_comes_near_to_a_frozen_encoder(teacher, labels, tmp_path):
+    """Feature alignment with the teacher's encoder, from random weights.
+
+    The loss itself need not fall: what is near enough leaves it, and the rest is its mean.
+    """
     settings = {
         "sources": f"[{{kind: pseudo, path: {labels}, augment: strong}}]",
         "losses": "{ssi: 0.5, feature_alignment: 1}",
         "teacher": f"{{model: tiny, weights: {teacher}}}",
         "seed": 3,
-        "steps": 20,
+        "steps": 40,
         "batch_size": 4,
-        "log_every": 5,
+        "log_every": 10,
     }
     rows = trained("smoke", tmp_path, settings)
-    assert rows[-1]["feature_alignment"] < 0.8 * rows[0]["feature_alignment"]
-    state = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert all(values.isfinite().all() for values in state["network"].values())
+    assert all(0 <= row["feature_alignment"] < 2 for row in rows)
+    card, recipe = find_card("tiny"), load_recipe(tmp_path / "recipe.yaml")
+    wanted = features(teacher_encoder(recipe, card))
+    student = untrained_network(card, 3).eval()
+    near = []
+    for state in (student.state_dict(), torch.load(tmp_path / "state.pt")["average"]):
+        student.load_state_dict(state)
+        found = features(torch.nn.Sequential(student.stem, student.encoder))
+        near.append(float(torch.cosine_similarity(found, wanted, dim=1).mean()))
+    assert near[1] > near[0] + 0.2
