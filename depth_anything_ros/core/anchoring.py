@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.alignment import Fit
 from depth_anything_ros.core.anchors import Anchors
-from depth_anything_ros.core.errors import ImageError, ParameterError
+from depth_anything_ros.core.errors import ImageError, ParameterError, check_ranges
 from depth_anything_ros.core.kriging import Field, Sites, cross_validated, doubted, krige
 from depth_anything_ros.core.local_lines import fit_local_lines
 
@@ -72,12 +72,7 @@ class LocalOptions:
             "min_anchors": self.min_anchors >= 2,
             "confident_error": 0 < self.confident_error < float("inf"),
         }
-        for name, is_good in ranges.items():
-            if not is_good:
-                raise ParameterError(
-                    f"LocalOptions.{name} is {getattr(self, name)}, out of its range; "
-                    "see its docstring"
-                )
+        check_ranges(self, ranges)
 
 
 @dataclass(frozen=True, eq=False)

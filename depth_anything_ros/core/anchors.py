@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.errors import CameraError, ImageError, ParameterError
+from depth_anything_ros.core.errors import CameraError, ImageError, check_ranges
 
 Mask = NDArray[np.bool_]
 
@@ -93,12 +93,7 @@ class AnchorOptions:
             "cell_px": self.cell_px >= 1,
             "max_count": self.max_count >= 1,
         }
-        for name, is_good in ranges.items():
-            if not is_good:
-                raise ParameterError(
-                    f"AnchorOptions.{name} is {getattr(self, name)}, out of its range; "
-                    "see its docstring"
-                )
+        check_ranges(self, ranges)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """The errors that this package raises on purpose: one line each, fit to be shown to a user."""
 
+from collections.abc import Mapping
+
 
 class DepthAnythingError(Exception):
     """Base of every error that a caller may want to catch.
@@ -64,3 +66,21 @@ class TrainingError(DepthAnythingError):
     """A training run that cannot go on, or whose folder cannot be continued."""
 
     reason = "training"
+
+
+def check_ranges(options: object, ranges: Mapping[str, bool]) -> None:
+    """Refuse options of which a value is out of its range.
+
+    Args:
+        options: whose class and values the message names.
+        ranges: whether each value is in its range, by name.
+
+    Raises:
+        ParameterError: for the first that is not.
+    """
+    for name, is_good in ranges.items():
+        if not is_good:
+            raise ParameterError(
+                f"{type(options).__name__}.{name} is {getattr(options, name)}, out of its range; "
+                "see its docstring"
+            )

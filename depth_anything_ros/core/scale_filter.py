@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.alignment import Fit, Space
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import check_ranges
 
 Matrix = NDArray[np.float64]
 Status = Literal["anchored", "held", "degraded", "waiting"]
@@ -61,12 +61,7 @@ class FilterOptions:
             "max_age_s": self.max_age_s >= 0,
             "late_s": self.late_s >= 0,
         }
-        for name, is_good in ranges.items():
-            if not is_good:
-                raise ParameterError(
-                    f"FilterOptions.{name} is {getattr(self, name)}, out of its range; "
-                    "see its docstring"
-                )
+        check_ranges(self, ranges)
 
 
 @dataclass(frozen=True, eq=False)

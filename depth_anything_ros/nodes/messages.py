@@ -60,6 +60,25 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
             reason="encoding",
         )
     row = message.width * pixel
+    check_rows(message, row)
+    if message.step != row:
+        message = _without_padding(message, row)
+    try:
+        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
+        raise ImageError(
+            f"cv_bridge cannot decode {message.encoding} of {message.width}x{message.height}: "
+            f"{error}",
+            reason="undecodable",
+        ) from error
+
+
+def check_rows(message: Image, row: int) -> None:
+    """Refuse an Image whose step or data do not hold rows of so many bytes.
+
+    Raises:
+        ImageError: with the reason ``bad_step`` or ``bad_length``.
+    """
     if message.step < row:
         raise ImageError(
             f"step is {message.step} bytes and a row of {message.width} {message.encoding} pixels "
@@ -72,16 +91,6 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
             f"{message.step} take {message.step * message.height}",
             reason="bad_length",
         )
-    if message.step != row:
-        message = _without_padding(message, row)
-    try:
-        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
-        raise ImageError(
-            f"cv_bridge cannot decode {message.encoding} of {message.width}x{message.height}: "
-            f"{error}",
-            reason="undecodable",
-        ) from error
 
 
 def _without_padding(message: Image, row: int) -> Image:

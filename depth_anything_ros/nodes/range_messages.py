@@ -12,6 +12,7 @@ from sensor_msgs_py.point_cloud2 import read_points
 from depth_anything_ros.core.anchors import beam_of_range, points_of_scan
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ImageError
+from depth_anything_ros.nodes.messages import check_rows
 
 # The factor turns them into metres (REP 118); a disparity has no unit and comes as float.
 _DEPTH_ENCODINGS = {"32FC1": 1.0, "16UC1": 1e-3}
@@ -58,18 +59,7 @@ def _map(message: Image) -> NDArray[np.float32]:
     shape, row = (message.height, message.width), message.width * kind.itemsize
     if 0 in shape:
         raise ImageError(f"a picture of {message.width}x{message.height}", reason="empty")
-    if message.step < row:
-        raise ImageError(
-            f"step is {message.step} bytes and a row of {message.width} {message.encoding} pixels "
-            f"takes {row}",
-            reason="bad_step",
-        )
-    if len(message.data) != message.step * message.height:
-        raise ImageError(
-            f"data has {len(message.data)} bytes and {message.height} rows of step "
-            f"{message.step} take {message.step * message.height}",
-            reason="bad_length",
-        )
+    check_rows(message, row)
     view = np.ndarray(shape, kind, message.data, strides=(message.step, kind.itemsize))
     return np.ascontiguousarray(view, np.float32)
 
