@@ -13,7 +13,6 @@ from cv_bridge import CvBridge
 from numpy.typing import NDArray
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
@@ -30,7 +29,7 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
-from depth_anything_ros.nodes.qos import OUTPUT
+from depth_anything_ros.nodes.qos import create_output
 from depth_anything_ros.nodes.running import forward_logs, run_node
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
@@ -57,23 +56,17 @@ class PlayerNode(Node):
         self._bridge = CvBridge()
         compressed = p.image_transport == "compressed"
         topic = f"{self.resolve_topic_name('image')}/compressed" if compressed else "image"
-        self._image_out = self._publisher(CompressedImage if compressed else Image, topic)
-        self._info_out = self._publisher(CameraInfo, "camera_info") if self._calibration else None
-        self._lidar_out = self._publisher(PointCloud2, "lidar/points") if self._lidar else None
+        self._image_out = create_output(self, CompressedImage if compressed else Image, topic)
+        self._info_out = (
+            create_output(self, CameraInfo, "camera_info") if self._calibration else None
+        )
+        self._lidar_out = create_output(self, PointCloud2, "lidar/points") if self._lidar else None
         seen = [out for out in (self._image_out, self._info_out) if out is not None]
         self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
         self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
         self.get_logger().info(f"playing {p.source} at {p.rate_hz:g} Hz on {topic}")
-
-    def _publisher(self, message_type: type, topic: str) -> Any:  # noqa: ANN401
-        return self.create_publisher(
-            message_type,
-            topic,
-            OUTPUT,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
 
     def _endless(self) -> Iterator[Frame]:
         rounds = itertools.repeat(self._source) if self.parameters.loop else (self._source,)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.messages import transform_message
 from depth_anything_ros.nodes.parameters import DeclaredParameters
-from depth_anything_ros.nodes.qos import OUTPUT
+from depth_anything_ros.nodes.qos import create_output
 from depth_anything_ros.nodes.running import forward_logs, run_node
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 
@@ -43,7 +42,7 @@ class SimNode(Node):
         p = self.parameters
         self.finished = False
         self._step = self._played = 0
-        self._outputs = {name: self._publisher(kind, name) for name, kind in TOPICS.items()}
+        self._outputs = {name: create_output(self, kind, name) for name, kind in TOPICS.items()}
         seen = [self._outputs[name] for name in ("image", "camera_info")]
         self._audience = Audience(seen, p.wait_for_subscribers)
         self._mounts = StaticTransformBroadcaster(self)
@@ -66,14 +65,6 @@ class SimNode(Node):
         if drive is not None:
             drive.stop()
         super().destroy_node()
-
-    def _publisher(self, message_type: type, topic: str) -> Any:  # noqa: ANN401
-        return self.create_publisher(
-            message_type,
-            topic,
-            OUTPUT,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
 
     def _send_mounts(self) -> None:
         stamp, drive = self.get_clock().now().to_msg(), self._drive.robot.drive
