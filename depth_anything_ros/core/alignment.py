@@ -16,7 +16,14 @@ from depth_anything_ros.core.monotone import along, monotone_spline
 from depth_anything_ros.core.robust import Bools, Floats, Line, line_at
 
 Method = Literal[
-    "least_squares", "median_mad", "trimmed", "huber", "ransac", "scale_only", "spline"
+    "least_squares",
+    "median_mad",
+    "trimmed",
+    "huber",
+    "ransac",
+    "log_ransac",
+    "scale_only",
+    "spline",
 ]
 Used = Literal[
     "least_squares",
@@ -24,6 +31,7 @@ Used = Literal[
     "trimmed",
     "huber",
     "ransac",
+    "log_ransac",
     "scale_only",
     "spline",
     "held_shift",
@@ -42,6 +50,8 @@ MAX_CONDITION = 1e9
 MIN_SPREAD = 0.005
 # Scale must differ from 0 by this many of its standard deviations.
 MIN_SIGMAS = 2.0
+# A simpler model is refuted where the nearest 40 % of the points are this much farther off.
+_NEAREST, _MUCH = 0.4, 1.25
 
 _LINES: dict[str, Callable[[Floats, Floats], Line]] = {
     "least_squares": robust.least_squares,
@@ -75,7 +85,8 @@ class Fit:
             of a constant. The size of p does not matter; what it is measured from does, as that
             decides how far scale and shift hang together.
         knots: float64 (k, 2), p (or log p) and its value, both rising; only of a spline.
-        reason: why a simpler method answered; empty where it did not.
+        reason: why a simpler method answered, or should where ``used`` is ``asked``: the points
+            leave the scale open. Else empty.
     """
 
     asked: Method
@@ -135,7 +146,8 @@ def fit_scale_shift(
     """Fit scale and shift of a prediction to depth in metres.
 
     Residuals are of the space, with one weight each, as in the papers: in disparity those of far
-    points are small, so that near points decide.
+    points are small, so that near points decide. Those of ``log_ransac`` are of log depth in every
+    space, so that near and far count alike.
 
     Points that determine no line are answered by the next simpler model: the scale with the held
     shift, then the scale alone, then none. They are: fewer than three, predictions or depths that
@@ -147,8 +159,8 @@ def fit_scale_shift(
         target_m: the same shape, depth in metres; what is not positive and finite is left out.
         mask: bool, the same shape, the points to fit; all where None.
         method: ``least_squares``, ``median_mad``, ``trimmed`` (20 %), ``huber``, ``ransac``,
-            ``scale_only``, or ``spline`` (10 knots, rising), see ``core.robust`` and
-            ``core.monotone``.
+            ``log_ransac``, ``scale_only``, or ``spline`` (10 knots, rising), see ``core.robust``
+            and ``core.monotone``.
         space: ``disparity``, ``depth``, or ``log_depth``, where the two are on one line.
         held_shift: the shift of an earlier fit in the same space, None where there was none.
         seed: of the pairs that RANSAC tries.
@@ -192,31 +204,51 @@ def _ladder(
 ) -> _Answer:
     """Return the first model that the points determine, and why those before it are not."""
     reasons: list[str] = []
+    opened: Line | None = None
     if method != "scale_only":
         used, line, knots, reason = _line(x, y, method, space, seed)
-        if line is not None:
+        if line is not None and (used != method or not reason):
             return used, line, knots, reason
         reasons.append(reason)
+        opened = line
         if held_shift is not None:
             line = robust.slope_only(x, y, held_shift)
-            if line is not None and line.scale > 0:
+            if line is not None and line.scale > 0 and not _refuted(line, opened, x, y):
                 return "held_shift", line, None, reason
             reasons.append(f"no positive scale goes with the held shift {held_shift:g}")
     line = robust.shift_only(x, y) if space == "log_depth" else robust.slope_only(x, y)
-    if line is not None and line.scale > 0:
+    if line is not None and line.scale > 0 and not _refuted(line, opened, x, y):
         return "scale_only", line, None, "; ".join(reasons)
+    if opened is not None:
+        return method, opened, None, reasons[0]
     reasons.append("no positive scale goes with shift 0" if x.size else "no points")
     return "none", None, None, "; ".join(dict.fromkeys(reasons))
+
+
+def _refuted(simpler: Line, opened: Line | None, x: Floats, y: Floats) -> bool:
+    """Say whether the points are much nearer to a line whose scale they leave open."""
+    if opened is None:
+        return False
+    off, near = (np.quantile(np.abs(y - line.at(x)), _NEAREST) for line in (simpler, opened))
+    return bool(off > _MUCH * near)
 
 
 def _line(x: Floats, y: Floats, method: Method, space: Space, seed: int) -> _Answer:
     """Return a line or a spline, or else None and why."""
     if reason := _flaw(x, y, space):
         return method, None, None, reason
-    line = _LINES[method](x, y) if method in _LINES else robust.ransac(x, y, seed)
-    reason = _flaw(x[line.inliers], y[line.inliers], space) or _flaw_of_scale(line)
-    if reason:
+    if method == "log_ransac":
+        line = robust.log_ransac(x, y, space == "log_depth", seed)
+    else:
+        line = _LINES[method](x, y) if method in _LINES else robust.ransac(x, y, seed)
+    if reason := _flaw(x[line.inliers], y[line.inliers], space):
         return method, None, None, reason
+    if line.scale <= 0:
+        return method, None, None, f"the scale is not positive: {line.scale:.3g}"
+    deviation = sqrt(line.covariance[0, 0])
+    if line.scale < MIN_SIGMAS * deviation:
+        reason = f"the points leave the scale open: {line.scale:.3g} +- {deviation:.2g}"
+        return method, line, None, reason
     if method != "spline":
         return method, line, None, ""
     curve = monotone_spline(x, y, line)
@@ -234,15 +266,6 @@ def _flaw(x: Floats, y: Floats, space: Space) -> str:
     spread = float(y.std()) / (1.0 if space == "log_depth" else abs(float(y.mean())))
     if spread < MIN_SPREAD:
         return f"all {x.size} points are at one depth, within {100 * spread:.2g} %"
-    return ""
-
-
-def _flaw_of_scale(line: Line) -> str:
-    deviation = sqrt(line.covariance[0, 0])
-    if line.scale <= 0:
-        return f"the scale is not positive: {line.scale:.3g}"
-    if line.scale < MIN_SIGMAS * deviation:
-        return f"the points leave the scale open: {line.scale:.3g} +- {deviation:.2g}"
     return ""
 
 

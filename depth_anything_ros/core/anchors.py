@@ -7,7 +7,7 @@ here and counted by reason, so that the fits see points that belong to their pix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -167,6 +167,8 @@ def anchors_of_depth(
 ) -> Anchors:
     """Take anchors from a sparse depth picture on the grid of the prediction.
 
+    Nothing of it is taken to be hidden: it has one point of view.
+
     Args:
         depth_m: (height, width), metres along Z; NaN and 0 are no point. Of a dense picture, some
             50,000 pixels on a lattice are looked at.
@@ -192,6 +194,7 @@ def anchors_of_depth(
     near = _in_range(values, options, dropped)
     found = np.stack((columns, rows, values)).astype(np.float32)[:, near]
     shape = (depth_m.shape[0], depth_m.shape[1])
+    options = replace(options, occlusion_ratio=0)
     return _thinned(found, seen, dropped, shape, prediction, options)
 
 

@@ -30,7 +30,8 @@ _SAID = {
     "trimmed": ("least squares of scale and shift, 20 % trimmed,", ""),
     "huber": ("Huber's loss of scale and shift", ""),
     "ransac": ("RANSAC of scale and shift", ""),
-    "scale_only": ("least squares of the scale alone", ""),
+    "log_ransac": ("RANSAC of scale and shift by truncated errors of log depth", ""),
+    "scale_only": ("least absolute residuals of the scale alone", ""),
     "spline": ("a rising spline of ten knots", ""),
 }
 

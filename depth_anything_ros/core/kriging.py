@@ -34,12 +34,10 @@ _LEAST_WEIGHT = 1e-3
 _STEPS, _LAST_STEPS = 12, 30
 # Of expectation-maximisation, after each field.
 _EM_STEPS = 5
-_WIDE, _WIDE_SHARE = 3.0, 0.1
+_WIDE, _WIDE_SHARE = 2.0, 0.1
 _OUTLIER_SHARE = (0.005, 0.7)
-# Sites, from which on groups of them tell outliers better than the global fit does.
-_MANY = 200
-# Of a normal distribution's absolute values: a quantile, in standard deviations.
-_LOWER, _LOWER_SIGMA = 0.4, 0.5244
+# Residuals beyond this are gross at first, and count as little as this.
+_GROSS, _GROSS_WEIGHT = 1.0, 0.01
 _GOLDEN = 0.6180339887
 
 
@@ -229,20 +227,14 @@ def _folds(sites: Sites) -> NDArray[np.intp]:
 
 
 def _first_belief(sites: Sites) -> Belief:
-    """Trust all sites where they are many; few must agree with the global fit.
+    """Trust all sites but those off by more than a factor of e, as the global fit did.
 
-    Far from the global fit is where a local correction is wanted most, and there many sites bear
-    each other out. Few cannot.
+    Far from the global fit is where a local correction is wanted most.
     """
-    weight = np.asarray(sites.spread**-2, np.float32)
-    share = 0.3
-    if weight.size >= _MANY:
-        deviation = sqrt(float(np.mean(sites.residual**2 * weight))) / 2
-        return Belief(weight, np.ones_like(weight), share, max(deviation, _NOISE))
-    # Less than half of the sites decide, so that half of them may be outliers.
-    lower = float(np.quantile(np.abs(sites.residual) / sites.spread, _LOWER))
-    belief = Belief(weight, np.ones_like(weight), share, max(lower / _LOWER_SIGMA, _NOISE))
-    return _judged(sites, sites.residual, belief)
+    off = np.abs(sites.residual)
+    weight = np.where(off < _GROSS, 1.0, _GROSS_WEIGHT) / sites.spread**2
+    square = float(np.mean(np.minimum(off, _GROSS) ** 2))
+    return Belief(weight.astype(np.float32), np.ones_like(off), 0.3, max(sqrt(square) / 2, _NOISE))
 
 
 def _lattice(sites: Sites, resolution: Resolution) -> _Lattice:

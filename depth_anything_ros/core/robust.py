@@ -34,6 +34,9 @@ _SCORED = 500
 _QUANTILE = 0.4
 # A falling line has to be this much better than a rising one to be believed.
 _FALLING = 0.75
+# Of an error of log y: beyond a factor of e it counts as that.
+_CUT = 1.0
+_REFINEMENTS, _LEAST_ERROR = 4, 0.01
 _NORMAL = NormalDist()
 
 
@@ -177,19 +180,10 @@ def ransac(x: Floats, y: Floats, seed: int = 0) -> Line:
         y: float64 (n,).
         seed: of the pairs, and of the 500 points that compare the lines where there are more.
     """
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(x.size, _SCORED, replace=False) if x.size > _SCORED else np.arange(x.size)
-    chosen = chosen[np.argsort(x[chosen], kind="stable")]
     middle = float(np.mean(x))
-    scored, target = x[chosen] - middle, y[chosen]
-    low, high = _pairs(chosen.size, rng)
-    run = scored[high] - scored[low]
-    usable = run > 1e-9 * np.ptp(x)
-    if not usable.any():
+    scored, target, scales, levels = _hypotheses(x - middle, y, seed)
+    if not scales.size:
         return least_squares(x, y)
-    low, high, run = low[usable], high[usable], run[usable]
-    scales = (target[high] - target[low]) / run
-    levels = target[low] - scales * scored[low]
     best, threshold = _compare(scales, levels, scored, target)
     residual = y - levels[best] - scales[best] * (x - middle)
     line = least_squares(x, y, np.abs(residual) <= threshold)
@@ -198,6 +192,93 @@ def ransac(x: Floats, y: Floats, seed: int = 0) -> Line:
         inliers = residual <= inlier_threshold(residual[line.inliers], y)
         line = least_squares(x, y, inliers)
     return _widened(line, 2 * _NORMAL.cdf(INLIER_SIGMAS) - 1)
+
+
+def log_ransac(x: Floats, y: Floats, is_log: bool = False, seed: int = 0) -> Line:
+    """Find the rising line with the least truncated absolute error of log y.
+
+    An error counts as a part of y, near and far alike, and one by a factor of e or more counts as
+    that: with a bound so wide even a poor prediction is told from points that are anywhere, which
+    a bound by the MAD in disparity, as of ``ransac``, takes for a level line of far points. The
+    lines are those of ``ransac``; the best one is then taken to the minimum by Gauss-Newton steps
+    on reweighted squares (Holland and Welsch 1977). Survives half of the points wrong.
+
+    The covariance is that of a least absolute fit to normal noise of log y: pi / 2 that of least
+    squares.
+
+    Args:
+        x: float64 (n,).
+        y: float64 (n,), positive unless is_log.
+        is_log: y is a logarithm already, and so is the line's value.
+        seed: as of ``ransac``.
+    """
+    floor = float("-inf") if is_log else float(y.min()) / np.e
+    middle = float(np.mean(x))
+    away = x - middle
+    scored, target, scales, levels = _hypotheses(away, y, seed)
+    if not scales.size:
+        return least_squares(x, y)
+    # In single precision, as in _compare.
+    values = np.multiply.outer(scales.astype(np.float32), scored.astype(np.float32))
+    values += levels.astype(np.float32)[:, None]
+    loss = np.minimum(np.abs(_log_error(values, target, floor, is_log)), _CUT).sum(axis=1)
+    loss[scales <= 0] /= _FALLING
+    best = int(np.argmin(loss))
+    start = float(scales[best]), float(levels[best])
+    scale, level, error = _refined(*start, away, y, floor, is_log)
+    size = np.abs(error)
+    sigma = max(_SIGMA_OF_MEDIAN * float(np.median(size[size < _CUT])), _ROUNDING)
+    inliers = size <= min(INLIER_SIGMAS * sigma * _few(x.size), _CUT)
+    change = np.array([[1.0, 0.0], [-middle, 1.0]])
+    covariance = np.full((2, 2), np.nan)
+    if x.size > 2:
+        normal = _normal_matrix(
+            inliers.astype(np.float64), away, level + scale * away, floor, is_log
+        )
+        if np.linalg.det(normal) > 1e-12 * normal[0, 0] * normal[1, 1]:
+            covariance = pi / 2 * sigma**2 * change @ np.linalg.inv(normal) @ change.T
+    return Line(scale, level - scale * middle, inliers, covariance)
+
+
+def _log_error(
+    values: NDArray[np.floating], y: Floats, floor: float, is_log: bool
+) -> NDArray[np.floating]:
+    """Return log(values / y); what is below the floor counts as there."""
+    if is_log:
+        return np.asarray(values - y.astype(values.dtype))
+    values = np.maximum(values, values.dtype.type(floor))
+    return np.asarray(np.log(values) - np.log(y).astype(values.dtype))
+
+
+def _refined(
+    scale: float, level: float, away: Floats, y: Floats, floor: float, is_log: bool
+) -> tuple[float, float, Floats]:
+    """Lower the truncated absolute error as long as it falls; return scale, level and errors."""
+    values = level + scale * away
+    error = np.asarray(_log_error(values, y, floor, is_log), np.float64)
+    for _ in range(_REFINEMENTS):
+        size = np.abs(error)
+        weight = (size < _CUT) / np.maximum(size, _LEAST_ERROR)
+        normal = _normal_matrix(weight, away, values, floor, is_log)
+        if np.linalg.det(normal) <= 1e-12 * normal[0, 0] * normal[1, 1]:
+            break
+        pull = weight * error / (1.0 if is_log else np.maximum(values, floor))
+        step = np.linalg.solve(normal, (pull @ away, pull.sum()))
+        values = level - step[1] + (scale - step[0]) * away
+        changed = np.asarray(_log_error(values, y, floor, is_log), np.float64)
+        if np.minimum(np.abs(changed), _CUT).sum() >= np.minimum(size, _CUT).sum():
+            break
+        scale, level, error = scale - float(step[0]), level - float(step[1]), changed
+    return scale, level, error
+
+
+def _normal_matrix(
+    weight: Floats, away: Floats, values: Floats, floor: float, is_log: bool
+) -> Floats:
+    """Return that of (scale, level) for errors of log y, float64 (2, 2)."""
+    weight = weight if is_log else weight / np.maximum(values, floor) ** 2
+    cross = float(weight @ away)
+    return np.array([[float(weight @ away**2), cross], [cross, float(weight.sum())]])
 
 
 def slope_only(x: Floats, y: Floats, shift: float = 0.0) -> Line | None:
@@ -243,6 +324,26 @@ def _one_number(
     if residual.size >= 3:
         covariance[fitted, fitted] = pi / 2 * sigma**2 / weight
     return Line(scale, shift, np.abs(residual) <= INLIER_SIGMAS * sigma, covariance)
+
+
+def _hypotheses(away: Floats, y: Floats, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the points that compare lines, sorted, and lines through pairs of them.
+
+    Returns:
+        x and y of the points, float64 (at most 500,), and scales and levels at x = 0 of the lines,
+        float64 (at most 256,): none where x is constant.
+    """
+    rng = np.random.default_rng(seed)
+    count = away.size
+    chosen = rng.choice(count, _SCORED, replace=False) if count > _SCORED else np.arange(count)
+    chosen = chosen[np.argsort(away[chosen], kind="stable")]
+    x, y = away[chosen], y[chosen]
+    low, high = _pairs(chosen.size, rng)
+    run = x[high] - x[low]
+    usable = run > 1e-9 * np.ptp(away)
+    low, high, run = low[usable], high[usable], run[usable]
+    scales = (y[high] - y[low]) / run
+    return x, y, scales, y[low] - scales * x[low]
 
 
 def _pairs(count: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -269,11 +269,12 @@ def _started(state: ScaleState, fit: Fit, options: FilterOptions, reason: str) -
 
 
 def _accepted(state: ScaleState, fit: Fit, reason: str) -> ScaleState:
-    simpler = f"{fit.used} in place of {fit.asked}: {fit.reason}" if fit.used != fit.asked else ""
+    why = f"{fit.used} in place of {fit.asked}: {fit.reason}"
+    why = why if fit.used != fit.asked else fit.reason
     return replace(
         state,
-        status="degraded" if simpler else "anchored",
-        reason=_joined(reason, simpler),
+        status="degraded" if why else "anchored",
+        reason=_joined(reason, why),
         prediction_rms=_prediction_rms(state, fit),
         fitted_ns=state.stamp_ns,
         rejected=0,

@@ -148,7 +148,10 @@ class AnchorPipeline:
     def _options(self, parameters: ScaleAnchorParameters) -> AnchorOptions:
         p = parameters.anchors
         floor = 0.0 if self._is_metric else AnchorOptions.edge_floor
-        return AnchorOptions(p.min_m, p.max_m, max_count=p.max_count, edge_floor=floor)
+        # A local correction tells hidden points by the picture; near outliers that are not there
+        # would hide right ones.
+        hiding = AnchorOptions.occlusion_ratio if parameters.local.method == "global" else 0.0
+        return AnchorOptions(p.min_m, p.max_m, hiding, max_count=p.max_count, edge_floor=floor)
 
     def _fit_to(
         self,

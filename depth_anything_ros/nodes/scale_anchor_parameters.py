@@ -87,9 +87,17 @@ class FitParameters:
     """How scale and shift are found."""
 
     method: str = parameter(
-        "ransac",
+        "log_ransac",
         "Fit of scale and shift to the points.",
-        choices=("least_squares", "median_mad", "trimmed", "huber", "ransac", "scale_only"),
+        choices=(
+            "least_squares",
+            "median_mad",
+            "trimmed",
+            "huber",
+            "ransac",
+            "log_ransac",
+            "scale_only",
+        ),
     )
     metric_correction: str = parameter(
         "scale",

@@ -60,7 +60,7 @@ def _least_squares(prediction: Array, anchors: Anchors) -> Array:
 def _local(name: LocalMethod) -> Method:
     def run(prediction: Array, anchors: Anchors) -> Array:
         rows, columns = anchors.indices
-        fit = fit_scale_shift(prediction[rows, columns], anchors.depth_m, method="ransac")
+        fit = fit_scale_shift(prediction[rows, columns], anchors.depth_m, method="log_ransac")
         return anchored(prediction, fit, anchors, LocalOptions(name)).depth_m
 
     return run
@@ -71,6 +71,7 @@ METHODS: Mapping[str, Method] = {
     "trimmed": _global("trimmed"),
     "huber": _global("huber"),
     "ransac": _global("ransac"),
+    "log_ransac": _global("log_ransac"),
     "spline": _global("spline"),
     "lwlr": _local("lwlr"),
     "kriging": _local("kriging"),

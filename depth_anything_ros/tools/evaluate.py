@@ -97,8 +97,8 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
         "--align",
         default="least_squares",
         metavar="METHOD",
-        help="before scoring: none, least_squares, median_mad, trimmed, huber, ransac, scale_only "
-        "or spline",
+        help="before scoring: none, least_squares, median_mad, trimmed, huber, ransac, log_ransac, "
+        "scale_only or spline",
     )
     parser.add_argument(
         "--align-space",

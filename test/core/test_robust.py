@@ -173,3 +173,64 @@ def test_a_number_alone_has_the_variance_of_a_median():
     told = np.sqrt(np.mean([fit.covariance[1, 1] for fit in shifts]))
     assert told == pytest.approx(np.std([fit.shift for fit in shifts]), rel=0.15)
     assert all(np.isnan(fit.covariance).sum() == 3 for fit in (slopes[0], shifts[0]))
+
+
+def spread_anywhere(seed, wrong, count=500):
+    """Inverse depths, noise of 5 %; a share lies anywhere in 0.5 to 80 m, by the logarithm."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0.05, 1, count)
+    y = (0.5 * x + 0.02) * np.exp(0.05 * rng.standard_normal(count))
+    anywhere = rng.random(count) < wrong
+    y[anywhere] = 1 / np.exp(rng.uniform(np.log(0.5), np.log(80), np.count_nonzero(anywhere)))
+    return x, y, anywhere
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("wrong", [0.0, 0.3, 0.5])
+def test_log_ransac_outvotes_points_that_lie_anywhere(seed, wrong):
+    x, y, anywhere = spread_anywhere(seed, wrong)
+    found = robust.log_ransac(x, y)
+    error = np.abs(np.log(found.at(x) / (0.5 * x + 0.02)))
+    assert error.max() < 0.15 and error.mean() < 0.04
+    assert found.inliers[~anywhere].mean() > 0.95
+    assert found.inliers[anywhere].mean() < 0.2 if wrong else not anywhere.any()
+
+
+def test_log_ransac_counts_near_and_far_alike():
+    """Far points are many; in disparity the few near ones, which are off, outweigh them."""
+    x = np.concatenate((np.linspace(0.01, 0.1, 200), np.linspace(0.5, 1, 50)))
+    y = np.where(x < 0.3, 0.5 * x, 0.8 * x)
+    assert np.abs(np.log(robust.log_ransac(x, y).at(x[:200]) / y[:200])).max() < 0.01
+    assert np.abs(np.log(robust.huber(x, y).at(x[:200]).clip(1e-3) / y[:200])).max() > 0.1
+
+
+@given(
+    scale=st.floats(0.01, 50),
+    shift=st.floats(0.01, 5),
+    count=st.integers(3, 40),
+    seed=st.integers(0, 1000),
+    is_log=st.booleans(),
+)
+@settings(max_examples=50)
+def test_log_ransac_finds_an_exact_line(scale, shift, count, seed, is_log):
+    x = np.random.default_rng(seed).uniform(0, 10, count)
+    found = robust.log_ransac(x, scale * x + shift, is_log)
+    np.testing.assert_allclose(found.at(x), scale * x + shift, rtol=1e-5)
+    assert found.count == count
+
+
+def test_the_covariance_of_log_ransac_is_that_of_repeated_measurements():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(0.2, 3, 100)
+    noise = np.exp(0.05 * rng.standard_normal((300, 100)))
+    found = [robust.log_ransac(x, (0.5 * x + 0.2) * factor) for factor in noise]
+    told = np.mean([fit.covariance for fit in found], axis=0)
+    measured = np.cov([(fit.scale, fit.shift) for fit in found], rowvar=False)
+    np.testing.assert_allclose(np.sqrt(np.diag(told)), np.sqrt(np.diag(measured)), rtol=0.25)
+    assert told[0, 1] < 0 and measured[0, 1] < 0
+
+
+def test_log_ransac_says_where_a_line_falls():
+    x = np.linspace(0.1, 1, 50)
+    assert robust.log_ransac(x, 1.2 - x).scale == pytest.approx(-1, rel=1e-4)
+    assert robust.log_ransac(np.full(7, 3.0), np.linspace(1, 2, 7)).scale == 0

@@ -48,7 +48,7 @@ DEFAULTS = {
     "extrinsics__translation_m": list(TRANSLATION),
     "extrinsics__rotation_xyzw": list(ROTATION),
     "anchors__max_m": 120.0,
-    "fit__method": "ransac",
+    "fit__method": "log_ransac",
     "fit__max_age_s": 2.0,
     "depth__encoding": "32FC1",
     "range__max_m": 1000.0,
