@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap, Estimate
 
 COLORMAPS = {
     "inferno": cv2.COLORMAP_INFERNO,
@@ -19,10 +19,15 @@ COLORMAPS = {
 _PERCENTILES = (2.0, 98.0)
 
 
-def nearness(result: DepthMap | DisparityMap) -> NDArray[np.float32]:
-    """Return what is painted: the disparity itself, or 1 / depth (0 at +Inf, NaN unknown)."""
+def nearness(result: Estimate) -> NDArray[np.float32]:
+    """Return what is painted: the disparity itself, 1 / depth (0 at +Inf), or -affine depth.
+
+    NaN is unknown.
+    """
     if isinstance(result, DisparityMap):
         return result.disparity
+    if isinstance(result, AffineDepthMap):
+        return -result.depth
     with np.errstate(divide="ignore"):
         return np.asarray(1.0 / result.depth_m, np.float32)
 

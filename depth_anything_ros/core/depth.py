@@ -1,4 +1,4 @@
-"""The two answers a model can give. Two types, so that a relative one never passes for metres."""
+"""The three answers a model can give. Three types, so that no other one passes for metres."""
 
 from __future__ import annotations
 
@@ -70,3 +70,26 @@ class DisparityMap:
 
     def __post_init__(self) -> None:
         _check_map(self.disparity, self.camera, "disparity")
+
+
+@dataclass(frozen=True, eq=False)
+class AffineDepthMap:
+    """Depth along Z up to an unknown scale and shift per picture (no unit).
+
+    metres = s * depth + t, with s > 0 and t unknown: larger is farther. It is fitted in depth, not
+    in inverse depth as a DisparityMap is, and like that has no other way to metres.
+
+    Attributes:
+        depth: float32 (height, width). NaN is unknown and +Inf is the sky, where the model knows
+            it.
+        camera: the camera of exactly this pixel grid, or None where it is not known.
+    """
+
+    depth: NDArray[np.float32]
+    camera: Camera | None = None
+
+    def __post_init__(self) -> None:
+        _check_map(self.depth, self.camera, "depth")
+
+
+Estimate = DepthMap | DisparityMap | AffineDepthMap

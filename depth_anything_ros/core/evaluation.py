@@ -18,7 +18,7 @@ from depth_anything_ros.core.alignment import (
 )
 from depth_anything_ros.core.baselines import best_constant, best_plane, mean_depth
 from depth_anything_ros.core.colormap import nearness
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, Estimate
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.metrics import Scores, score
 from depth_anything_ros.core.robust import Line, least_squares
@@ -125,7 +125,7 @@ class Comparison:
 
 
 def compare(
-    answer: DepthMap | DisparityMap,
+    answer: Estimate,
     truth: DepthMap,
     counted: DepthRange,
     is_metric: bool = True,
@@ -142,7 +142,8 @@ def compare(
 
     Raises:
         DepthAnythingError: (``degenerate_fit``) where no pixel counts.
-        ParameterError: where an answer without metres is to be scored without an alignment.
+        ParameterError: where an answer without metres is to be scored without an alignment, or
+            affine depth with one in disparity.
     """
     mask, depth = counted.mask(truth), truth.depth_m
     constant = best_constant(depth, mask)
@@ -154,6 +155,8 @@ def compare(
             "an answer without metres cannot be scored without an alignment; choose one of "
             f"{', '.join(METHODS)}"
         )
+    if isinstance(answer, AffineDepthMap) and alignment.space == "disparity":
+        raise ParameterError("affine depth is on no line with disparity: align it in depth")
     fitted, fit, used = _aligned(answer, depth, mask, alignment)
     aligned = DepthMap(counted.clamped(DepthMap(fitted)))
     return Comparison(
@@ -169,7 +172,7 @@ def compare(
 
 
 def _aligned(
-    answer: DepthMap | DisparityMap,
+    answer: Estimate,
     truth_m: NDArray[np.float32],
     mask: NDArray[np.bool_],
     alignment: Alignment,
@@ -208,9 +211,11 @@ def _in_space(values: NDArray[np.float32], space: Space) -> NDArray[np.float64]:
         return np.log(found) if space == "log_depth" else found
 
 
-def _depth_of(answer: DepthMap | DisparityMap) -> NDArray[np.float32]:
+def _depth_of(answer: Estimate) -> NDArray[np.float32]:
     """Return depth, of a disparity its inverse, which is +Inf at 0 and below."""
     if isinstance(answer, DepthMap):
         return answer.depth_m
+    if isinstance(answer, AffineDepthMap):
+        return answer.depth
     with np.errstate(divide="ignore"):
         return np.asarray(1.0 / np.maximum(answer.disparity, 0), np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.colormap import nearness
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ImageError
 
 
@@ -35,7 +35,7 @@ class PairScores:
 
 
 def score_pairs(
-    answer: DepthMap | DisparityMap, nearer: NDArray[np.integer], farther: NDArray[np.integer]
+    answer: Estimate, nearer: NDArray[np.integer], farther: NDArray[np.integer]
 ) -> PairScores:
     """Count the pairs whose nearer point is strictly nearer in the answer.
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["relative", "metric"]
+Kind = Literal["relative", "affine_depth", "metric"]
 Output = Literal["relu", "sigmoid", "exp"]
+# What input_size is the length of: the shorter side, the longer side, or both sides of a square.
+Fit = Literal["shorter", "longer", "square"]
+# Kernel of the resize: bicubic always, bicubic up and area down, or bilinear.
+Interpolation = Literal["cubic", "area", "linear"]
 Four = tuple[int, int, int, int]
 Channels = tuple[float, float, float]
 
@@ -22,7 +26,8 @@ class ModelCard:
     Attributes:
         name: the zoo name, which is what the user writes as ``model``.
         family: the network that the other fields are arguments of.
-        kind: ``relative`` answers a DisparityMap, ``metric`` a DepthMap.
+        kind: ``relative`` answers a DisparityMap, ``affine_depth`` an AffineDepthMap, ``metric`` a
+            DepthMap.
         encoder: the encoder's size in words, for messages ("Small").
         width: channels of a token, by which a checkpoint of another size is recognised.
         timm_id: the encoder's name in timm.
@@ -36,6 +41,9 @@ class ModelCard:
             has.
         output: what follows the last convolution: ``relu``, ``sigmoid`` times max_depth_m, or
             ``exp``.
+        any_view: whether it answers several pictures together, with their poses
+            (``DepthEstimator.infer_views``).
+        options: facts that only this family has, as pairs; its network's file names them.
         max_depth_m: the depth that a sigmoid of 1 means. It belongs to the checkpoint: another
             value rescales every answer. None where the model has no such bound.
         canonical_focal_px: the focal length at which the answer is metres; at any other it is to
@@ -45,8 +53,12 @@ class ModelCard:
         hub_file: the file in hub_repo.
         sha256: hash of hub_file; "" where no trusted source for it is known.
         bundled: file of weights in this package's ``weights`` folder; "" where there is none.
-        input_size: length in pixels that the shorter side of the picture is resized to.
+        input_size: length in pixels that the picture is resized to, see fit.
+        fit: which side of the picture becomes input_size; the other keeps the aspect, but of a
+            ``square``.
         multiple: both sides of the network's input are multiples of it (the patch size).
+        interpolation: of the resize: ``cubic``; ``area``, the mean over the area when shrinking
+            and cubic when enlarging; or ``linear``.
         antialias: whether a picture is filtered before it is shrunk, as the weights were trained.
         mean, std: of RGB in 0-1, subtracted and divided by.
     """
@@ -71,8 +83,12 @@ class ModelCard:
     timm_overrides: tuple[tuple[str, Any], ...] = ()
     stem: int = 0
     trained_size: int = 518
+    any_view: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
     input_size: int = 518
+    fit: Fit = "shorter"
     multiple: int = 14
+    interpolation: Interpolation = "cubic"
     antialias: bool = False
     mean: Channels = IMAGENET_MEAN
     std: Channels = IMAGENET_STD
@@ -81,6 +97,10 @@ class ModelCard:
     def commercial(self) -> bool:
         """Whether the licence of the weights allows commercial use."""
         return "-NC" not in self.licence
+
+    def option(self, name: str) -> Any:  # noqa: ANN401 - a fact of any type
+        """Return one of ``options``."""
+        return dict(self.options)[name]
 
     @property
     def focal_scaled(self) -> bool:

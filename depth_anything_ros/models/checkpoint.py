@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.layouts import StateDict, to_ours
+from depth_anything_ros.models.families import family_of
+from depth_anything_ros.models.layouts import StateDict
 from depth_anything_ros.models.provenance import check_claims
 from depth_anything_ros.models.zoo import CARDS
 
@@ -196,13 +197,12 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
     """
     file = checkpoint_file(path, card)
     check_claims(file, card)
-    found = read_state_dict(file)
-    state = to_ours(found)
+    found, family = read_state_dict(file), family_of(card)
+    state = family.to_ours(found)
     if state is None:
         raise CheckpointError(
-            f"{file} is not a checkpoint of {card.family}: its {len(found)} names begin with "
-            f"{_few(list(found))}; expected pretrained.* and depth_head.*, or "
-            f"backbone.* and neck.*, or encoder.vit.* and decoder.*",
+            f"{file} is not a checkpoint of {family.title}: its {len(found)} names begin with "
+            f"{_few(list(found))}; expected {family.names}",
             reason="unknown_layout",
         )
     expected = network.state_dict()

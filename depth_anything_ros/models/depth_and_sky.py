@@ -40,6 +40,18 @@ _FIRST_SKY_LOGIT = -3.0
 _FIRST_DISPARITY = 1.0
 
 
+class DepthWithSky(NamedTuple):
+    """Depth of a network that knows the sky, each float32 (batch, height, width).
+
+    Attributes:
+        depth: along Z, more than 0: metres at the canonical focal length, or affine depth.
+        sky: 0 to 1; below 0.3 is not sky.
+    """
+
+    depth: Tensor
+    sky: Tensor
+
+
 class Prediction(NamedTuple):
     """What the network answers, each float32 (batch, height, width).
 
@@ -54,6 +66,11 @@ class Prediction(NamedTuple):
     sky: Tensor
     disparity: Tensor
     sky_logit: Tensor
+
+    @property
+    def with_sky(self) -> DepthWithSky:
+        """Depth and sky alone."""
+        return DepthWithSky(self.depth, self.sky)
 
 
 class Stem(nn.Sequential):
@@ -113,20 +130,23 @@ class DepthAndSky(nn.Module):
         return Prediction(depth, sky_logit.sigmoid(), disparity.relu(), sky_logit)
 
 
-def metres_of(prediction: Prediction, focal_ratio: float, height: int, width: int) -> Tensor:
-    """Turn depth into metres at the size of the picture; the sky becomes +Inf.
+def beyond_sky(
+    prediction: DepthWithSky | Prediction, focal_ratio: float, height: int, width: int
+) -> Tensor:
+    """Scale depth, at the size of the picture; the sky becomes +Inf.
 
     Depth is resized without what the network answers in the sky, which means nothing and would
     bend the edges of roofs and trees; the sky is resized apart, and then cut at 0.3.
 
     Args:
         prediction: of (batch, h, w).
-        focal_ratio: mean(fx, fy) of the camera scaled to w x h, over the canonical focal length.
+        focal_ratio: mean(fx, fy) of the camera scaled to w x h, over the canonical focal length;
+            1 for depth that is not scaled by it.
         height: of the answer.
         width: of the answer.
 
     Returns:
-        float32 (batch, height, width): metres along Z, +Inf where sky is 0.3 or more.
+        float32 (batch, height, width): depth along Z, +Inf where sky is 0.3 or more.
     """
     not_sky = (prediction.sky < NOT_SKY_BELOW).float()
     parts = torch.stack((prediction.depth * not_sky, not_sky, prediction.sky), dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,15 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.depth_and_sky import Prediction, metres_of
+from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction, beyond_sky
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.dpt import resize
+from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.networks import empty_network, random_network
-from depth_anything_ros.models.preprocess import preprocess
 from depth_anything_ros.models.weights import resolve_weights
 from depth_anything_ros.models.zoo import find_card
 
@@ -82,9 +83,7 @@ class DepthEstimator:
             f"{self.precision}, input size {self.input_size}"
         )
 
-    def infer(
-        self, rgb: NDArray[np.uint8], camera: Camera | None = None
-    ) -> DepthMap | DisparityMap:
+    def infer(self, rgb: NDArray[np.uint8], camera: Camera | None = None) -> Estimate:
         """Estimate the depth of a picture, at the size of the picture.
 
         Args:
@@ -94,7 +93,8 @@ class DepthEstimator:
 
         Returns:
             A DepthMap from a metric model, where 0.98 of the maximum depth and more, and the sky
-            where the model knows it, are +Inf; a DisparityMap from a relative one.
+            where the model knows it, are +Inf; a DisparityMap from a relative one; an
+            AffineDepthMap from one of affine depth, where the sky is +Inf.
 
         Raises:
             ImageError: on a picture of another shape or type, or one that is too narrow.
@@ -102,11 +102,37 @@ class DepthEstimator:
                 ``uncalibrated`` where the model needs one and there is none.
             ModelError: (``non_finite``) where the network answers NaN or Inf.
         """
-        self._check_camera(rgb, camera)
-        values = self._predict(rgb, camera)
-        if self.card.kind == "metric":
-            return DepthMap(values, camera)
-        return DisparityMap(values, camera)
+        return self.infer_batch([rgb], [camera])[0]
+
+    def infer_batch(
+        self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
+    ) -> list[Estimate]:
+        """Estimate the depth of several pictures, of equal size to the network in one go.
+
+        Args:
+            pictures: each as of ``infer``.
+            cameras: of the pictures, one each.
+
+        Returns:
+            What ``infer`` answers, in the order of the pictures.
+
+        Raises:
+            As ``infer``; of the first picture that is wrong.
+        """
+        for rgb, camera in zip(pictures, cameras, strict=True):
+            self._check_camera(rgb, camera)
+        prepare = family_of(self.card).preparation
+        images = [prepare(rgb, self.card, self.input_size, self.device) for rgb in pictures]
+        batches: dict[torch.Size, list[int]] = {}
+        for index, image in enumerate(images):
+            batches.setdefault(image.shape, []).append(index)
+        found: dict[int, Estimate] = {}
+        for indices in batches.values():
+            answer = self._predict(torch.cat([images[index] for index in indices]))
+            for row, index in enumerate(indices):
+                size = pictures[index].shape[:2]
+                found[index] = self._answer(_row(answer, row), cameras[index], size)
+        return [found[index] for index in range(len(images))]
 
     def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         if camera is None and self.card.focal_scaled:
@@ -123,22 +149,39 @@ class DepthEstimator:
             )
 
     @torch.inference_mode()
-    def _predict(self, rgb: NDArray[np.uint8], camera: Camera | None) -> NDArray[np.float32]:
-        image = preprocess(rgb, self.card, self.input_size, self.device)
-        image = image.contiguous(memory_format=torch.channels_last)
+    def _predict(self, images: Tensor) -> Tensor | Prediction | DepthWithSky:
+        """Run the network on (batch, 3, h, w)."""
+        images = images.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            answer = self.network(image)
+            answer: Tensor | Prediction | DepthWithSky = self.network(images)
+        self._check_finite(answer if isinstance(answer, Tensor) else torch.stack(answer))
+        return answer
+
+    @torch.inference_mode()
+    def _answer(
+        self,
+        answer: Tensor | Prediction | DepthWithSky,
+        camera: Camera | None,
+        size: tuple[int, ...],
+    ) -> Estimate:
+        """Turn what the network said of one picture, (1, h, w) each, into a map of its size."""
+        kind, height, width = self.card.kind, size[0], size[1]
         if isinstance(answer, Prediction):
-            self._check_finite(torch.stack(answer))
+            answer = answer.disparity if kind == "relative" else answer.with_sky
+        if isinstance(answer, DepthWithSky):
+            ratio = 1.0
             if self.card.focal_scaled and camera is not None:
-                ratio = _focal_ratio(camera, image, self.card)
-                return metres_of(answer, ratio, *rgb.shape[:2])[0].cpu().numpy()
-            answer = answer.disparity
+                ratio = _focal_ratio(camera, answer.depth, self.card)
+            values = beyond_sky(answer, ratio, height, width)[0]
         else:
-            self._check_finite(answer)
-        values = resize(answer[:, None], *rgb.shape[:2])[0, 0]
-        return _beyond_range(values, self.card).cpu().numpy()
+            values = _beyond_range(resize(answer[:, None], height, width)[0, 0], self.card)
+        found = values.cpu().numpy()
+        if kind == "metric":
+            return DepthMap(found, camera)
+        if kind == "affine_depth":
+            return AffineDepthMap(found, camera)
+        return DisparityMap(found, camera)
 
     def _check_finite(self, values: Tensor) -> None:
         bad = values.numel() - int(values.isfinite().sum())
@@ -148,6 +191,15 @@ class DepthEstimator:
                 f"{self.precision}; try precision fp32, and check the weights",
                 reason="non_finite",
             )
+
+
+def _row(
+    answer: Tensor | Prediction | DepthWithSky, row: int
+) -> Tensor | Prediction | DepthWithSky:
+    """Return one picture's part of a batch, as a batch of one."""
+    if isinstance(answer, Tensor):
+        return answer[row : row + 1]
+    return type(answer)(*(values[row : row + 1] for values in answer))
 
 
 def _focal_ratio(camera: Camera, image: Tensor, card: ModelCard) -> float:

@@ -7,12 +7,7 @@ from torch import nn
 
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.depth_and_sky import DepthAndSky
-from depth_anything_ros.models.depth_anything_v2 import DepthAnythingV2
-
-_FAMILIES: dict[str, type[nn.Module]] = {
-    "depth_anything_v2": DepthAnythingV2,
-    "depth_and_sky": DepthAndSky,
-}
+from depth_anything_ros.models.families import family_of
 
 
 def empty_network(card: ModelCard) -> nn.Module:
@@ -21,7 +16,7 @@ def empty_network(card: ModelCard) -> nn.Module:
     Initial values that a checkpoint overwrites take seconds for a large model.
     """
     with torch.device("meta"):
-        network = _FAMILIES[card.family](card)
+        network = family_of(card).build(card)
     return network.to_empty(device="cpu")
 
 
@@ -32,7 +27,7 @@ def untrained_network(card: ModelCard, seed: int = 0) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _FAMILIES[card.family](card)
+        return family_of(card).build(card)
 
 
 def random_network(card: ModelCard, seed: int = 0) -> nn.Module:

@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.rows_depth_anything import FAMILY as _V2_FAMILY
 from depth_anything_ros.models.zoo import CARDS
-from depth_anything_ros.models.zoo import FAMILY as _V2_FAMILY
 
 # Of the metadata of a safetensors file: the zoo name of its model, or the family of its network.
 MODEL_KEY = "model"

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ModelError
 from depth_anything_ros.nodes.answering_node import (
     EXPECTED_DROPS,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 OUTPUTS: dict[str, dict[str, type]] = {
     "metric": {"depth/image_rect": Image, "points": PointCloud2},
     "relative": {"disparity/image_rect": Image},
+    "affine_depth": {"affine_depth/image_rect": Image},
 }
 COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
 
@@ -95,9 +96,10 @@ class DepthNode(AnsweringNode[DepthParameters]):
         kind = self._estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
         self.get_logger().info(f"loaded {self._estimator.description}")
-        if kind == "relative":
+        if kind != "metric":
+            what = "disparity" if kind == "relative" else "depth"
             self.get_logger().info(
-                "a relative model gives disparity without scale: no depth in metres and no cloud"
+                f"this model gives {what} without scale: no depth in metres and no cloud"
             )
         return SUCCESS
 
@@ -184,7 +186,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _publish_result(
         self,
         header: Any,  # noqa: ANN401 - std_msgs/Header
-        result: DepthMap | DisparityMap,
+        result: Estimate,
         view: View,
         pipeline: DepthPipeline,
         wanted: set[str],
@@ -193,6 +195,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
         if "disparity/image_rect" in wanted and isinstance(result, DisparityMap):
             image = image_message(header, result.disparity, "32FC1")
             self._outputs["disparity/image_rect"].publish(image)
+        if "affine_depth/image_rect" in wanted and isinstance(result, AffineDepthMap):
+            image = image_message(header, result.depth, "32FC1")
+            self._outputs["affine_depth/image_rect"].publish(image)
         if "depth/image_rect" in wanted and isinstance(result, DepthMap):
             image = depth_message(header, result, parameters.depth.encoding)
             self._outputs["depth/image_rect"].publish(image)

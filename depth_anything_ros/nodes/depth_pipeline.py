@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector, Cloud
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
@@ -81,11 +81,13 @@ class DepthPipeline:
                 raise
         return self._rectifier
 
-    def infer(self, view: View, parameters: DepthParameters) -> DepthMap | DisparityMap:
+    def infer(self, view: View, parameters: DepthParameters) -> Estimate:
         """Run the model; what rectification did not see is NaN, and the range limits hold."""
         result = self._estimator.infer(view.rgb, view.camera)
         if isinstance(result, DisparityMap):
             return DisparityMap(_masked(result.disparity, view.valid), result.camera)
+        if isinstance(result, AffineDepthMap):
+            return AffineDepthMap(_masked(result.depth, view.valid), result.camera)
         limits = parameters.range
         limited = result.limited(limits.min_m, limits.max_m)
         return DepthMap(_masked(limited.depth_m, view.valid), result.camera)

@@ -13,6 +13,7 @@ from depth_anything_ros.tools.progress import Progress
 from depth_anything_ros.tools.render_world import parse_size
 
 if TYPE_CHECKING:
+    from depth_anything_ros.core.alignment import Space
     from depth_anything_ros.core.evaluation import Alignment
     from depth_anything_ros.core.protocols import Protocol
     from depth_anything_ros.models.estimator import DepthEstimator
@@ -102,9 +103,9 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--align-space",
-        default="disparity",
         metavar="SPACE",
-        help="where answer and truth are on one line: disparity, depth or log_depth",
+        help="where answer and truth are on one line: disparity, depth or log_depth; without it "
+        "disparity, and depth for a model of affine depth",
     )
 
 
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     from depth_anything_ros.tools import evaluation, evaluation_report
 
     protocol, alignment = _scoring(options)
-    if alignment.method == "none" and find_card(options.model).kind == "relative":
+    if alignment.method == "none" and find_card(options.model).kind != "metric":
         raise ParameterError(f"{options.model} answers no metres, so --align none scores nothing")
     left_out: list[str] = []
     source = None if options.data is None else _data(options, left_out)
@@ -191,11 +192,14 @@ def _scoring(options: argparse.Namespace) -> tuple[Protocol, Alignment]:
     """Return what counts and how answers are aligned."""
     from depth_anything_ros.core.evaluation import Alignment
     from depth_anything_ros.core.protocols import find_protocol
+    from depth_anything_ros.models import find_card
 
     protocol = find_protocol(options.protocol or DATASETS[options.dataset])
     limits = {"min_m": options.min_depth, "max_m": options.max_depth}
     protocol = replace(protocol, **{name: m for name, m in limits.items() if m is not None})
-    return protocol, Alignment(options.align, options.align_space)
+    is_affine = find_card(options.model).kind == "affine_depth"
+    space: Space = "depth" if is_affine else "disparity"
+    return protocol, Alignment(options.align, options.align_space or space)
 
 
 def _estimator(options: argparse.Namespace) -> tuple[DepthEstimator, dict[str, Any]]:

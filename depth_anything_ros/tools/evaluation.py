@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.evaluation import (
     LEAST_SQUARES,
@@ -168,9 +168,7 @@ def assumed_camera(rgb: NDArray[np.uint8]) -> Camera:
     return Camera.from_hfov(width, height, ASSUMED_HFOV_DEG)
 
 
-def _values(
-    comparison: Comparison, answer: DepthMap | DisparityMap, picture: Picture
-) -> dict[str, float]:
+def _values(comparison: Comparison, answer: Estimate, picture: Picture) -> dict[str, float]:
     """Flatten scores into the columns of the CSV; NaN where a model has no such answer."""
     values: dict[str, float] = {"pixels": comparison.aligned.pixels}
     for prefix, scores in (("metric", comparison.metric), ("aligned", comparison.aligned)):
@@ -184,10 +182,10 @@ def _values(
     return values
 
 
-def _sky_accuracy(answer: DepthMap | DisparityMap, picture: Picture) -> float:
+def _sky_accuracy(answer: Estimate, picture: Picture) -> float:
     """Return the share of pixels that are rightly called sky, or not sky; NaN if none is known."""
     known = ~np.isnan(picture.truth.depth_m)
-    if not picture.knows_sky or isinstance(answer, DisparityMap) or not known.any():
+    if not picture.knows_sky or not isinstance(answer, DepthMap) or not known.any():
         return float("nan")
     right = np.isposinf(answer.depth_m) == np.isposinf(picture.truth.depth_m)
     return float(np.mean(right[known]))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
@@ -107,8 +107,13 @@ class PseudoLabeller:
         answer = self.teacher.infer(rgb, camera)
         if isinstance(answer, DepthMap):
             write_labels(self.output, path.stem, depth_m=answer.depth_m, camera=camera)
-        else:
+        elif isinstance(answer, DisparityMap):
             write_labels(self.output, path.stem, disparity=answer.disparity, camera=camera)
+        else:
+            raise SourceError(
+                f"{self.teacher.card.name} gives affine depth, which is no label: take a teacher "
+                "of metres or of disparity"
+            )
         _link(path, self.output / path.name)
 
 

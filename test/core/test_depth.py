@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.colormap import nearness
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, ImageError
 
 
@@ -25,3 +26,12 @@ def test_limits_follow_rep_117():
     assert limited.dtype == np.float32
     # Without a lower limit, zero and negative values are still no depth.
     np.testing.assert_array_equal(depth.limited(0, 1000).depth_m[0, :2], [nan, nan])
+
+
+def test_affine_depth_is_no_depth_and_checks_its_shape():
+    values = np.array([[1, np.inf], [np.nan, 3]], np.float32)
+    affine = AffineDepthMap(values)
+    assert not isinstance(affine, DepthMap) and not hasattr(affine, "depth_m")
+    np.testing.assert_array_equal(nearness(affine), -values)
+    with pytest.raises(ImageError, match="depth must be a float32 array"):
+        AffineDepthMap(np.zeros((2, 2)))

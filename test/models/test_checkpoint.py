@@ -327,7 +327,7 @@ def test_weights_of_another_family(network, tmp_path):
     message = _unchanged(network, "unknown_layout", path)
 
     assert (
-        "is not a checkpoint of depth_anything_v2: its 1 names begin with conv1.weight" in message
+        "is not a checkpoint of Depth Anything V2: its 1 names begin with conv1.weight" in message
     )
     assert "expected pretrained.* and depth_head.*" in message
 

@@ -11,7 +11,7 @@ from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, CheckpointError, ModelError
 from depth_anything_ros.models import DepthEstimator, find_card
 from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.depth_and_sky import Prediction, metres_of
+from depth_anything_ros.models.depth_and_sky import Prediction, beyond_sky
 from depth_anything_ros.models.networks import empty_network, random_network, untrained_network
 
 CARD = find_card("tiny")
@@ -183,21 +183,21 @@ def test_the_sky_begins_at_exactly_0_3():
     threshold = np.float32(0.3)
     below = float(np.nextafter(threshold, np.float32(0)))
 
-    metres = metres_of(_row([4.0, 4.0], [below, float(threshold)]), 0.5, 1, 2)
+    metres = beyond_sky(_row([4.0, 4.0], [below, float(threshold)]), 0.5, 1, 2)
 
     assert metres.tolist() == [[[2.0, math.inf]]]
 
 
 def test_what_the_network_answers_in_the_sky_does_not_bend_the_edge():
     # A roof at 2 m before a sky to which the network gave 1000 m; 13 pixels of a quarter each.
-    metres = metres_of(_row([2.0, 2.0, 1000.0, 1000.0], [0.0, 0.0, 1.0, 1.0]), 1.0, 1, 13)
+    metres = beyond_sky(_row([2.0, 2.0, 1000.0, 1000.0], [0.0, 0.0, 1.0, 1.0]), 1.0, 1, 13)
 
     # The sky is 0.25 at position 1.25, and 0.5 at 1.5.
     assert metres[0, 0].tolist() == pytest.approx([2.0] * 6 + [math.inf] * 7, rel=1e-6)
 
 
 def test_depth_is_resized_bilinearly_where_there_is_no_sky():
-    metres = metres_of(_row([1.0, 3.0], [0.0, 0.2]), 2.0, 1, 5)
+    metres = beyond_sky(_row([1.0, 3.0], [0.0, 0.2]), 2.0, 1, 5)
 
     assert metres[0, 0].tolist() == pytest.approx([2.0, 3.0, 4.0, 5.0, 6.0], rel=1e-6)
 

@@ -164,6 +164,17 @@ def test_bf16_is_near_to_fp32_and_not_in_steps(name, rgb):
     assert len(np.unique(coarse)) > 0.5 * coarse.size
 
 
+def test_a_batch_answers_as_one_by_one(relative, rgb):
+    pictures = [rgb, rgb[:60], rgb[::-1].copy(), rgb[:, :50]]  # two of them are of one size
+
+    together = relative.infer_batch(pictures, [None] * 4)
+
+    for picture, found in zip(pictures, together, strict=True):
+        alone = relative.infer(picture).disparity
+        assert found.disparity.shape == picture.shape[:2]
+        np.testing.assert_allclose(found.disparity, alone, atol=1e-5 * np.ptp(alone))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
 def test_cuda_answers_as_the_cpu(precision, relative, rgb):
