@@ -30,11 +30,12 @@ _NOISE = 0.01
 # Errors within one cell go together: more points than this make it no surer.
 _CELL_COUNT = 1.0
 _LEAST_WEIGHT = 1e-3
-# Of each fold, and of the field of all points.
-_STEPS, _LAST_STEPS = 12, 30
+# Steps of the conjugate gradients: of stiff fields, of fine ones, each from where the last one
+# ended, and of the field of all sites.
+_STIFF_STEPS, _FINE_STEPS, _LAST_STEPS = 12, (24, 24), 40
 # Of expectation-maximisation, after each field.
 _EM_STEPS = 5
-_WIDE, _WIDE_SHARE = 2.0, 0.1
+_WIDE, _WIDE_SHARE = 2.0, 0.05
 _OUTLIER_SHARE = (0.005, 0.7)
 # Residuals beyond this are gross at first, and count as little as this.
 _GROSS, _GROSS_WEIGHT = 1.0, 0.01
@@ -68,7 +69,6 @@ _STIFF = (
     Resolution(12, 9, 0.24, 0.25, 0.6, 0.3),
 )
 _FINE = Resolution(24, 18, 0.12, 0.15, 0.4, 0.3)
-_FINE_ROUNDS = 2
 _MAX_LEVELS = 16
 
 
@@ -181,7 +181,9 @@ def doubted(sites: Sites) -> Belief:
     """Tell outliers from the other sites by stiff fields."""
     belief, fold = _first_belief(sites), _folds(sites)
     for resolution in _STIFF:
-        held, _ = _foretold(sites, belief, _lattice(sites, resolution), fold)
+        lattice = _lattice(sites, resolution)
+        start = np.zeros((2, lattice.size), np.float32)
+        held, _ = _foretold(sites, belief, lattice, fold, _STIFF_STEPS, start)
         belief = _judged(sites, sites.residual - held, belief)
     return belief
 
@@ -194,8 +196,9 @@ def cross_validated(sites: Sites, belief: Belief) -> Trial:
         belief: of ``doubted``, of these sites or of their residuals before a trend was taken out.
     """
     lattice, fold = _lattice(sites, _FINE), _folds(sites)
-    for _ in range(_FINE_ROUNDS):
-        held, halves = _foretold(sites, belief, lattice, fold)
+    halves = np.zeros((2, lattice.size), np.float32)
+    for steps in _FINE_STEPS:
+        held, halves = _foretold(sites, belief, lattice, fold, steps, halves)
         belief = _judged(sites, sites.residual - held, belief)
     return Trial(
         sites, belief, held, _likelihood(sites, sites.residual - held, belief), lattice, halves
@@ -290,14 +293,18 @@ def _binned(
 
 
 def _foretold(
-    sites: Sites, belief: Belief, lattice: _Lattice, fold: NDArray[np.intp]
+    sites: Sites,
+    belief: Belief,
+    lattice: _Lattice,
+    fold: NDArray[np.intp],
+    steps: int,
+    start: Array,
 ) -> tuple[Array, Array]:
     """Return each residual as the other half of the sites has it, and both halves' solutions."""
     size = lattice.size
     others = lattice.cells + (1 - fold) * size
     weight, mean = _binned(others, size, belief.weight, sites, batch=2)
-    start = np.zeros((2, size), np.float32)
-    solved = _solve(lattice, weight, mean, _variance(belief), start, _STEPS)
+    solved = _solve(lattice, weight, mean, _variance(belief), start, steps)
     field = AMPLITUDE**2 * _times_kernel(lattice.kernels, solved, lattice.shape)
     return field.ravel()[lattice.cells + fold * size], solved
 
@@ -325,30 +332,35 @@ def _solve(
     occupied = (weight > _LEAST_WEIGHT).astype(np.float32)
     power = np.float32(AMPLITUDE**2)
     noise = occupied * np.float32(variance) / np.clip(weight, _LEAST_WEIGHT, _CELL_COUNT)
-    scaling = occupied / (power + noise)
+    # Scaled on both sides, so that its diagonal is 1.
+    scaling = occupied / np.sqrt(power + noise)
+    outer, own = power * scaling, scaling * scaling * noise
 
     def times(values: Array) -> Array:
-        product = _times_kernel(lattice.kernels, values, lattice.shape)
-        return np.asarray(power * occupied * product + noise * values)
+        product = _times_kernel(lattice.kernels, scaling * values, lattice.shape)
+        product *= outer
+        product += own * values
+        return product
 
-    solution = start * occupied
-    left = occupied * mean - times(solution)
-    scaled = scaling * left
-    direction, dot = scaled, _dot(left, scaled)
+    solution = np.divide(start, scaling, out=np.zeros_like(start), where=occupied > 0)
+    left = scaling * mean - times(solution)
+    direction, dot = left.copy(), _dot(left, left)
     for _ in range(steps):
         product = times(direction)
         length = dot / np.maximum(_dot(direction, product), 1e-20)
-        solution = solution + length * direction
-        left = left - length * product
-        scaled = scaling * left
-        new_dot = _dot(left, scaled)
-        direction = scaled + new_dot / np.maximum(dot, 1e-20) * direction
-        dot = new_dot
+        solution += length * direction
+        product *= length
+        left -= product
+        last, dot = dot, _dot(left, left)
+        direction *= dot / np.maximum(last, 1e-20)
+        direction += left
+    solution *= scaling
     return np.asarray(solution, np.float32)
 
 
-def _dot(first: NDArray[np.floating], second: NDArray[np.floating]) -> Array:
-    return np.asarray(np.einsum("bi,bi->b", first, second)[:, None], np.float32)
+def _dot(first: Array, second: Array) -> Array:
+    """Return the product of each row with its like, float32 (batch, 1)."""
+    return np.array([[one @ other] for one, other in zip(first, second, strict=True)], np.float32)
 
 
 def _judged(sites: Sites, error: Array, belief: Belief) -> Belief:
