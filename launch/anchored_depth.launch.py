@@ -21,7 +21,7 @@ ARGUMENTS = {
         "tiny_relative",
         "Model of the zoo: a relative one, or with anchor_input:=depth a metric one.",
     ),
-    "anchor_input": ("", "disparity or depth; empty takes anchor_params_file's."),
+    "anchor_input": ("", "disparity, affine_depth or depth; empty takes anchor_params_file's."),
     "anchor_params_file": (
         str(SHARE / "config" / "scale_anchor.yaml"),
         "Parameters of scale_anchor_node.",
@@ -50,6 +50,7 @@ def anchor(context: LaunchContext) -> list[Node]:
 
     remapped = {
         "disparity/image_rect": absolute("disparity/image_rect"),
+        "affine_depth/image_rect": absolute("affine_depth/image_rect"),
         "depth": absolute("depth/image_rect"),
         "camera_info": absolute("depth/camera_info"),
         "lidar/points": absolute(text("points")),

@@ -65,7 +65,6 @@ class Alignment:
 
 
 LEAST_SQUARES = Alignment()
-ALIGNMENT = str(LEAST_SQUARES)
 
 
 @dataclass(frozen=True)

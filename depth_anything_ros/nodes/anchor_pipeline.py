@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +66,12 @@ class AnchorPipeline:
     """Anchor the pictures of one topic; the scale goes on from picture to picture.
 
     Args:
-        is_metric: the pictures are depth in metres, to be corrected, not disparity.
+        kind: what the pictures are: ``disparity``, ``affine_depth``, or ``depth`` in metres, to be
+            corrected.
     """
 
-    def __init__(self, is_metric: bool) -> None:
-        self._is_metric = is_metric
+    def __init__(self, kind: Literal["disparity", "affine_depth", "depth"]) -> None:
+        self._kind = kind
         self._restart(0)
         self._projector: BackProjector | None = None
 
@@ -108,8 +110,8 @@ class AnchorPipeline:
         if fit is not None and fit.ok:
             self._fit = fit
         line = state.as_fit(self._fit) if state.ok and self._fit is not None else None
-        if len(anchors):
-            self._check(prediction, anchors, camera, stamp_ns)
+        if len(anchors) and line is not None:
+            self._check(prediction, line, anchors, camera, stamp_ns)
         report = self._judge(self._report(prediction, anchors, fit, line), parameters)
         if line is None:
             return None, report
@@ -117,13 +119,21 @@ class AnchorPipeline:
         return anchored(prediction, line, anchors, local), report
 
     def _check(
-        self, prediction: NDArray[np.float32], anchors: Anchors, camera: Camera, stamp_ns: int
+        self,
+        prediction: NDArray[np.float32],
+        line: Fit,
+        anchors: Anchors,
+        camera: Camera,
+        stamp_ns: int,
     ) -> None:
         """Look, now and then, whether the points would fit better elsewhere."""
         if self._checked_ns is not None and stamp_ns - self._checked_ns < _CHECK_EVERY_NS:
             return
         self._checked_ns = stamp_ns
-        inverse = np.reciprocal(prediction) if self._is_metric else prediction
+        inverse = prediction
+        if self._kind != "disparity":
+            with np.errstate(divide="ignore"):
+                inverse = np.asarray(1 / line.apply(prediction), np.float32)
         self._misaligned = find_misalignment(inverse, anchors, camera.K[0])
 
     def _judge(self, report: AnchorReport, parameters: ScaleAnchorParameters) -> AnchorReport:
@@ -147,7 +157,7 @@ class AnchorPipeline:
 
     def _options(self, parameters: ScaleAnchorParameters) -> AnchorOptions:
         p = parameters.anchors
-        floor = 0.0 if self._is_metric else AnchorOptions.edge_floor
+        floor = AnchorOptions.edge_floor if self._kind == "disparity" else 0.0
         # A local correction tells hidden points by the picture; near outliers that are not there
         # would hide right ones.
         hiding = AnchorOptions.occlusion_ratio if parameters.local.method == "global" else 0.0
@@ -175,8 +185,10 @@ class AnchorPipeline:
 
     def _method(self, parameters: ScaleAnchorParameters) -> tuple[Method, Space]:
         method: Method = parameters.fit.method  # type: ignore[assignment]  # one of its choices
-        if not self._is_metric:
+        if self._kind == "disparity":
             return method, "disparity"
+        if self._kind == "affine_depth":
+            return method, "depth"
         if parameters.fit.metric_correction == "affine":
             return method, "depth"
         # The factor that is right for as many points as it is wrong for, near or far.
@@ -193,7 +205,7 @@ class AnchorPipeline:
         residuals = _residuals(prediction, anchors, line)
         median, p95 = np.percentile(residuals, (50, 95)) if len(residuals) else (np.nan, np.nan)
         scale, shift = state.scale, state.shift
-        if state.space == "log_depth" and self._is_metric:
+        if state.space == "log_depth":
             scale, shift = float(np.exp(shift)), 0.0
         reason = state.reason
         if anchors.seen and not len(anchors):

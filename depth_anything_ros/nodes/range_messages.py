@@ -19,16 +19,16 @@ _DEPTH_ENCODINGS = {"32FC1": 1.0, "16UC1": 1e-3}
 _KINDS: dict[str, np.dtype[Any]] = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16)}
 
 
-def decode_disparity(message: Image) -> NDArray[np.float32]:
-    """Return a 32FC1 image as float32 (height, width).
+def decode_relative(message: Image) -> NDArray[np.float32]:
+    """Return disparity or affine depth, a 32FC1 image, as float32 (height, width).
 
     Raises:
         ImageError: with the reason ``empty``, ``encoding``, ``bad_step`` or ``bad_length``.
     """
     if message.encoding != "32FC1":
         raise ImageError(
-            f"encoding {message.encoding!r} is no disparity, which is 32FC1; is the topic that of "
-            "a relative model's disparity/image_rect?",
+            f"encoding {message.encoding!r} is no disparity and no affine depth, which are 32FC1; is "
+            "the topic depth_node's disparity/image_rect or affine_depth/image_rect?",
             reason="encoding",
         )
     return _map(message)

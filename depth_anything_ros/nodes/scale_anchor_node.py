@@ -45,7 +45,7 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
     decode_depth,
-    decode_disparity,
+    decode_relative,
     sparse_depth_points,
 )
 from depth_anything_ros.nodes.running import run_node
@@ -58,7 +58,17 @@ OUTPUTS: dict[str, type] = {
     "confidence/image": Image,
 }
 # The topic of the pictures, by the parameter input.
-INPUTS = {"disparity": "disparity/image_rect", "depth": "depth"}
+INPUTS = {
+    "disparity": "disparity/image_rect",
+    "affine_depth": "affine_depth/image_rect",
+    "depth": "depth",
+}
+# The model that gives such pictures.
+MODELS = {
+    "disparity": "a relative model",
+    "affine_depth": "a model of affine depth",
+    "depth": "a metric model",
+}
 # Drops of pictures without a fit, which the state explains.
 WAITING_DROPS = frozenset({"no_ranges", "no_transform", "bad_ranges", "no_fit"})
 
@@ -110,12 +120,12 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     # Worker ---------------------------------------------------------------------------------
 
     def _prepare(self) -> Answer:
-        pipeline = AnchorPipeline(is_metric=self.parameters.input == "depth")
+        pipeline = AnchorPipeline(self.parameters.input)  # type: ignore[arg-type]  # its choices
         return partial(self._answer, pipeline)
 
     def _answer(self, pipeline: AnchorPipeline, message: Image, epoch: int) -> None:
         p, wanted = self.parameters, self._wanted()
-        decode = decode_depth if p.input == "depth" else decode_disparity
+        decode = decode_depth if p.input == "depth" else decode_relative
         prediction = decode(message)
         camera = self._camera(message)
         points, problem = self._points(message, camera, p)
@@ -210,9 +220,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _judge(self, health: Health) -> tuple[bytes, str]:
         p, report = self.parameters, self._report
-        ask = "is depth_node running, with a relative model, the topic remapped?"
-        if p.input == "depth":
-            ask = "is depth_node running, with a metric model, the topic remapped?"
+        ask = f"is depth_node running, with {MODELS[p.input]}, the topic remapped?"
         level, text = self._judge_running(health, p.diagnostics.input_timeout_s, ask)
         if text:
             return level, text

@@ -174,9 +174,9 @@ class ScaleAnchorParameters:
     )
     input: str = parameter(
         "disparity",
-        "Subscribe to disparity/image_rect, of a relative model, or to depth, the metres of a "
-        "metric model, to correct them.",
-        choices=("disparity", "depth"),
+        "Subscribe to disparity/image_rect, of a relative model, to affine_depth/image_rect, or to "
+        "depth, the metres of a metric model, to correct them.",
+        choices=("disparity", "affine_depth", "depth"),
         static=True,
     )
     sync: SyncParameters = group(SyncParameters)

@@ -268,14 +268,14 @@ def _play_part(
 
 def _anchoring(model: str, part: Part) -> dict[str, Any]:
     """Return the arguments of scale_anchor_node's process."""
-    is_metric = find_card(model).kind == "metric"
+    source = {"metric": "depth", "relative": "disparity", "affine_depth": "affine_depth"}
     assert part.T_camera_lidar is not None  # its part has a LiDAR
     turn, _ = cv2.Rodrigues(part.T_camera_lidar[:3, :3])
     angle = float(np.linalg.norm(turn))
     axis = turn.ravel() * (np.sin(angle / 2) / angle if angle else 0.5)
     return {
         "parameters": {
-            "input": "depth" if is_metric else "disparity",
+            "input": source[find_card(model).kind],
             "extrinsics.source": "parameters",  # ROS 2 from PyPI has no /tf between processes
             "extrinsics.translation_m": part.T_camera_lidar[:3, 3].tolist(),
             "extrinsics.rotation_xyzw": [*axis.tolist(), float(np.cos(angle / 2))],
@@ -284,6 +284,7 @@ def _anchoring(model: str, part: Part) -> dict[str, Any]:
         "remappings": {
             "depth": f"{NAMESPACE}/depth/image_rect",
             "disparity/image_rect": f"{NAMESPACE}/disparity/image_rect",
+            "affine_depth/image_rect": f"{NAMESPACE}/affine_depth/image_rect",
             "camera_info": f"{NAMESPACE}/depth/camera_info",
             "lidar/points": f"{NAMESPACE}/lidar/points",
         },

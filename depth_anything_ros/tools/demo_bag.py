@@ -14,7 +14,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.camera import Camera, same_aspect
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth
 from depth_anything_ros.core.rectification import Rectifier
@@ -22,10 +22,15 @@ from depth_anything_ros.tools.demo_nodes import NAMESPACE
 
 # Topics of which every message is kept; of the others, only the last.
 ANCHORED = "anchored/depth/image_rect"
+# The topics of answers, of which a model has one.
+ANSWERS: dict[str, type[DepthMap | DisparityMap | AffineDepthMap]] = {
+    "depth/image_rect": DepthMap,
+    "disparity/image_rect": DisparityMap,
+    "affine_depth/image_rect": AffineDepthMap,
+}
 KEPT = (
     "image",
-    "depth/image_rect",
-    "disparity/image_rect",
+    *ANSWERS,
     "ground_truth/depth",
     "lidar/points",
     ANCHORED,
@@ -93,7 +98,7 @@ class Frame:
     """
 
     rgb: NDArray[np.uint8]
-    result: DepthMap | DisparityMap
+    result: Estimate
     camera: Camera | None
     truth: DepthMap | None
     anchored: DepthMap | None = None
@@ -101,7 +106,7 @@ class Frame:
 
 def answer_name(topics: dict[str, Recorded]) -> str:
     """Return the topic of the answers."""
-    return "depth/image_rect" if "depth/image_rect" in topics else "disparity/image_rect"
+    return next((name for name in ANSWERS if name in topics), "depth/image_rect")
 
 
 def frames(topics: dict[str, Recorded], folder: Path) -> list[Frame]:
@@ -187,12 +192,9 @@ def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
         raise
 
 
-def _result(
-    topics: dict[str, Recorded], camera: Camera | None, stamp: int
-) -> DepthMap | DisparityMap:
+def _result(topics: dict[str, Recorded], camera: Camera | None, stamp: int) -> Estimate:
     name = answer_name(topics)
-    values = floats(topics[name].by_stamp[stamp])
-    return DepthMap(values, camera) if name.startswith("depth") else DisparityMap(values, camera)
+    return ANSWERS[name](floats(topics[name].by_stamp[stamp]), camera)
 
 
 def lidar_sweeps(topics: dict[str, Recorded]) -> list[tuple[NDArray[np.float32], DepthMap, Camera]]:

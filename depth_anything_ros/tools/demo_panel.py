@@ -8,13 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.colormap import colorize, nearness
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.evaluation import Comparison
 from depth_anything_ros.core.metrics import Scores
 from depth_anything_ros.tools.demo_bag import Frame
 from depth_anything_ros.tools.panels import row, tile
 
 TILE_WIDTH = 480
+# What an answer is called above its picture.
+WHAT = {
+    DepthMap: "depth",
+    DisparityMap: "disparity (relative)",
+    AffineDepthMap: "affine depth (no metres)",
+}
 LARGEST_ERROR = 0.5  # of the true depth
 _PERCENTILES = (2, 98)
 
@@ -41,7 +47,7 @@ def panel_row(
     """
     size = f"{frame.rgb.shape[1]} x {frame.rgb.shape[0]}"
     is_metric = isinstance(frame.result, DepthMap)
-    what = "depth" if is_metric else "disparity (relative)"
+    what = WHAT[type(frame.result)]
     limits = None if frame.truth is None else _limits(nearness(frame.truth))
     painted = colorize(nearness(frame.result), limits=limits if is_metric else None)
     if is_metric and limits is not None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.cloud import BackProjector, Cloud, write_ply
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.core.evaluation import ALIGNMENT, Comparison, DepthRange, compare
+from depth_anything_ros.core.evaluation import Alignment, Comparison, DepthRange, compare
 from depth_anything_ros.core.metrics import Scores, score
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.models.weights import RANDOM
@@ -72,13 +72,14 @@ def write_report(
     report: dict[str, Any] = {"version": __version__, "model": model, "weights": weights}
     if weights == RANDOM:
         report["warning"] = RANDOM_WARNING
-    report |= {"range_m": [RANGE.min_m, RANGE.max_m], "alignment": ALIGNMENT, "sources": {}}
+    report |= {"range_m": [RANGE.min_m, RANGE.max_m], "sources": {}}
     rows, before = [], dict[str, int]()
     for name, is_calibrated in calibrated.items():
         topics = read_bag(output / "bag" / name)
         scored = [_scored(f, is_calibrated) for f in frames(topics, output / "input")]
         said = _said(topics)
         report |= {"estimator": said.get("model", "unknown"), "gives": _gives(scored)}
+        report["alignment"] = str(_alignment(scored[-1].frame.result))
         counted = _counts(topics, said, before)
         part, shown = _part(output, name, topics, scored, counted), _median(scored)
         report["sources"][name] = part
@@ -169,8 +170,15 @@ def _lidar_line(lidar: dict[str, Any]) -> str:
 
 
 def _gives(scored: Sequence[Scored]) -> str:
-    is_metric = isinstance(scored[-1].frame.result, DepthMap)
-    return "metres" if is_metric else "disparity without scale"
+    result = scored[-1].frame.result
+    if isinstance(result, DepthMap):
+        return "metres"
+    return f"{'disparity' if isinstance(result, DisparityMap) else 'depth'} without scale"
+
+
+def _alignment(result: Estimate) -> Alignment:
+    """Return how an answer is brought to the truth: in what it is affine in."""
+    return Alignment(space="depth" if isinstance(result, AffineDepthMap) else "disparity")
 
 
 def _scored(frame: Frame, is_calibrated: bool) -> Scored:
@@ -182,7 +190,8 @@ def _scored(frame: Frame, is_calibrated: bool) -> Scored:
         clamped = RANGE.clamped(frame.anchored)
         anchored = score(clamped, frame.truth.depth_m, RANGE.mask(frame.truth))
     try:
-        comparison = compare(frame.result, frame.truth, RANGE, is_calibrated)
+        alignment = _alignment(frame.result)
+        comparison = compare(frame.result, frame.truth, RANGE, is_calibrated, alignment)
         return Scored(frame, comparison, anchored)
     except DepthAnythingError as error:
         if error.reason != "degenerate_fit":
@@ -255,7 +264,7 @@ def _checks(topics: dict[str, Recorded], drops: dict[str, int]) -> dict[str, boo
     outputs = {
         name: topic
         for name, topic in topics.items()
-        if name.startswith(("depth/", "disparity/")) or name == "points"
+        if name.startswith(("depth/", "disparity/", "affine_depth/")) or name == "points"
     }
     name = answer_name(topics)
     message, info = topics[name].last, answered.last
@@ -312,7 +321,7 @@ def _write_cloud(path: Path, topics: dict[str, Recorded], scored: Scored) -> dic
         values = np.ascontiguousarray(message.data).view(np.float32).reshape(shape)
         source, cloud = "points as published", Cloud(values, message.is_dense)
     elif comparison is not None and frame.camera is not None:
-        source = "disparity aligned to the ground truth (a relative model publishes no cloud)"
+        source = f"{_gives([scored])}, aligned to the ground truth (no cloud is published)"
         aligned = DepthMap(comparison.aligned_depth.depth_m, frame.camera)
         cloud = BackProjector(frame.camera).project(aligned, frame.rgb, edge_jump=EDGE_JUMP)
     else:

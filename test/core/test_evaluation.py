@@ -4,7 +4,7 @@ import pytest
 from depth_anything_ros.core.alignment import METHODS, SPACES
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
-from depth_anything_ros.core.evaluation import ALIGNMENT, Alignment, DepthRange, compare
+from depth_anything_ros.core.evaluation import Alignment, DepthRange, compare
 
 RANGE = DepthRange(0.1, 80.0)
 
@@ -150,7 +150,7 @@ def test_whatever_the_alignment_nothing_to_align_is_the_best_constant(method, sp
 def test_the_report_says_which_alignment():
     said = {str(Alignment(method, space)) for method in METHODS for space in SPACES}
     assert len(said) == len(METHODS) * len(SPACES)
-    assert ALIGNMENT == "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
+    assert str(Alignment()) == "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
     assert str(Alignment("huber", "log_depth")) == (
         "Huber's loss of scale and shift in log depth, per picture"
     )

@@ -53,9 +53,9 @@ def anchor(pipeline, cloud, stamp_s=0.0, prediction=DISPARITY, epoch=0, **change
     )
 
 
-@pytest.mark.parametrize("method", ["ransac", "least_squares", "huber"])
+@pytest.mark.parametrize("method", ["log_ransac", "ransac", "least_squares", "huber"])
 def test_an_exact_disparity_becomes_exact_depth(method):
-    result, report = anchor(AnchorPipeline(False), points(500), fit__method=method)
+    result, report = anchor(AnchorPipeline("disparity"), points(500), fit__method=method)
     np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.01)
     assert (report.status, report.reason, report.seen) == ("anchored", "", 500)
     assert report.scale == pytest.approx(SCALE, rel=1e-3)
@@ -69,7 +69,7 @@ def test_an_exact_disparity_becomes_exact_depth(method):
     ("count", "status"), [(0, "waiting"), (1, "degraded"), (2, "degraded"), (13, "anchored")]
 )
 def test_few_points_are_answered_as_far_as_they_go(count, status):
-    result, report = anchor(AnchorPipeline(False), points(count, seed=3))
+    result, report = anchor(AnchorPipeline("disparity"), points(count, seed=3))
     assert report.status == status and count - 1 <= report.used <= count
     assert (result is None) == (status == "waiting")
     if status == "degraded":
@@ -81,7 +81,7 @@ def test_few_points_are_answered_as_far_as_they_go(count, status):
 
 
 def test_without_points_the_last_fit_is_held_until_it_is_too_old():
-    pipeline = AnchorPipeline(False)
+    pipeline = AnchorPipeline("disparity")
     assert anchor(pipeline, NO_POINTS)[1].status == "waiting"
     assert anchor(pipeline, points(500), 0.1)[1].status == "anchored"
     for stamp_s, age_s in ((0.2, 0.1), (1.05, 0.95)):
@@ -96,7 +96,7 @@ def test_without_points_the_last_fit_is_held_until_it_is_too_old():
 
 
 def test_one_point_goes_with_a_young_shift_and_not_with_an_old_one():
-    pipeline = AnchorPipeline(False)
+    pipeline = AnchorPipeline("disparity")
     anchor(pipeline, points(500))
     result, report = anchor(pipeline, points(1), 0.5)
     assert report.status == "degraded" and "held_shift" in report.reason
@@ -109,7 +109,7 @@ def test_one_point_goes_with_a_young_shift_and_not_with_an_old_one():
 
 
 def test_another_epoch_forgets_everything():
-    pipeline = AnchorPipeline(False)
+    pipeline = AnchorPipeline("disparity")
     assert anchor(pipeline, points(500), 100.0)[0] is not None
     result, report = anchor(pipeline, NO_POINTS, 100.1, epoch=1)
     assert result is None and report.status == "waiting" and math.isnan(report.age_s)
@@ -118,7 +118,7 @@ def test_another_epoch_forgets_everything():
 
 def test_points_that_all_lie_elsewhere_are_named():
     behind = points(300) * (1, 1, -1)
-    result, report = anchor(AnchorPipeline(False), behind)
+    result, report = anchor(AnchorPipeline("disparity"), behind)
     assert result is None
     assert report.reason == "none of 300 points may anchor: 300 behind"
     shown = report_values(report)
@@ -128,7 +128,7 @@ def test_points_that_all_lie_elsewhere_are_named():
 def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
     wrong = (DEPTH * 1.4).astype(np.float32)
     wrong[0, 0] = np.nan
-    pipeline = AnchorPipeline(is_metric=True)
+    pipeline = AnchorPipeline("depth")
     result, report = anchor(pipeline, points(500), prediction=wrong)
     assert np.isnan(result.depth_m[0, 0])
     np.testing.assert_allclose(result.depth_m[1:], DEPTH[1:], rtol=0.01)
@@ -136,7 +136,7 @@ def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
     assert (report.scale, report.shift) == (pytest.approx(1 / 1.4, rel=1e-3), 0.0)
     shifted = (DEPTH * 1.4 + 0.5).astype(np.float32)
     result, report = anchor(
-        AnchorPipeline(is_metric=True),
+        AnchorPipeline("depth"),
         points(500),
         prediction=shifted,
         fit__metric_correction="affine",
@@ -149,7 +149,7 @@ def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
 def test_points_that_contradict_the_picture_degrade_it_with_the_likely_causes():
     rng = np.random.default_rng(5)
     wild = points(800) * np.exp(rng.normal(0, 1.0, (800, 1)))
-    result, report = anchor(AnchorPipeline(False), wild, diagnostics__max_residual=0.1)
+    result, report = anchor(AnchorPipeline("disparity"), wild, diagnostics__max_residual=0.1)
     assert report.status == "degraded" and result is not None
     assert "extrinsics" in report.reason and "clocks" in report.reason
     assert report.residual_median > 0.1
@@ -159,17 +159,28 @@ def test_points_that_contradict_the_picture_degrade_it_with_the_likely_causes():
 def test_a_third_of_the_points_wrong_does_not_matter():
     cloud = points(1000)
     cloud[::3] *= 2.0
-    result, report = anchor(AnchorPipeline(False), cloud)
+    result, report = anchor(AnchorPipeline("disparity"), cloud)
     assert report.status == "anchored" and report.inliers < report.used
     off = np.abs(result.depth_m / DEPTH - 1)
     assert np.median(off) < 0.02
 
 
 def test_the_cloud_is_the_back_projection():
-    pipeline, depth = AnchorPipeline(False), DepthMap(DEPTH, CAMERA)
+    pipeline, depth = AnchorPipeline("disparity"), DepthMap(DEPTH, CAMERA)
     cloud = pipeline.cloud(depth, CAMERA, parameters(cloud__stride=2, cloud__edge_jump=0.0).cloud)
     expected = (CAMERA.rays() * DEPTH[..., None])[::2, ::2]
     np.testing.assert_allclose(cloud.xyz, expected, rtol=1e-5)
     loose = parameters(cloud__organized=False, cloud__edge_jump=0.5).cloud
     cloud = pipeline.cloud(depth, CAMERA, loose)
     assert cloud.height == 1 and 0 < cloud.width < DEPTH.size and cloud.is_dense
+
+
+def test_affine_depth_is_fitted_in_depth():
+    affine = ((DEPTH + 0.7) / 3).astype(np.float32)  # metres = 3 · affine - 0.7
+    affine[:5, :9] = np.inf  # the sky
+    result, report = anchor(AnchorPipeline("affine_depth"), points(500), prediction=affine)
+    assert report.status == "anchored" and report.scale == pytest.approx(3, rel=1e-3)
+    assert report.shift == pytest.approx(-0.7, abs=1e-2)
+    known = np.isfinite(affine)
+    np.testing.assert_allclose(result.depth_m[known], DEPTH[known], rtol=0.01)
+    assert np.isposinf(result.depth_m[~known]).all()

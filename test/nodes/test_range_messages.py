@@ -15,7 +15,7 @@ from depth_anything_ros.nodes.messages import lidar_message
 from depth_anything_ros.nodes.range_messages import (
     cloud_points,
     decode_depth,
-    decode_disparity,
+    decode_relative,
     range_points,
     scan_points,
     sparse_depth_points,
@@ -49,7 +49,7 @@ MAP = np.array([[0.5, -1.0, np.nan], [0.0, 7.25, np.inf]], np.float32)
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("step", [12, 19])
 def test_a_map_is_read_by_its_step_and_byte_order(step, big):
-    np.testing.assert_array_equal(decode_disparity(image(MAP, "32FC1", step, big)), MAP)
+    np.testing.assert_array_equal(decode_relative(image(MAP, "32FC1", step, big)), MAP)
 
 
 def test_depth_has_no_zero_and_millimetres_become_metres():
@@ -64,7 +64,7 @@ def test_depth_has_no_zero_and_millimetres_become_metres():
 
 
 def test_what_is_no_map_is_refused_with_its_reason():
-    assert reason(decode_disparity, image(np.ones((2, 3), np.uint16), "16UC1")) == "encoding"
+    assert reason(decode_relative, image(np.ones((2, 3), np.uint16), "16UC1")) == "encoding"
     assert reason(decode_depth, image(MAP, "rgb8")) == "encoding"
     message = image(MAP, "32FC1")
     message.step = 8
@@ -72,7 +72,7 @@ def test_what_is_no_map_is_refused_with_its_reason():
     message = image(MAP, "32FC1")
     message.data = message.data[:-1]
     assert reason(decode_depth, message) == "bad_length"
-    assert reason(decode_disparity, Image(encoding="32FC1")) == "empty"
+    assert reason(decode_relative, Image(encoding="32FC1")) == "empty"
 
 
 def test_a_cloud_of_any_fields_gives_its_points():
