@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.boundaries import boundary_scores
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import SourceError
@@ -178,8 +179,16 @@ def _values(comparison: Comparison, answer: Estimate, picture: Picture) -> dict[
         values[f"{name}_abs_rel"] = getattr(comparison, name).abs_rel
     values["plane_ratio"] = comparison.plane_ratio
     values["scale"], values["shift"] = comparison.fit.scale, comparison.fit.shift
+    values["boundary_f1"] = _boundary_f1(comparison.aligned_depth, picture.truth)
     values["sky_accuracy"] = _sky_accuracy(answer, picture)
     return values
+
+
+def _boundary_f1(aligned: DepthMap, truth: DepthMap) -> float:
+    """Return how well edges of depth are met; NaN where the truth has no neighbours."""
+    if np.mean(~np.isnan(truth.depth_m)) < _SPARSE:
+        return float("nan")
+    return boundary_scores(aligned.depth_m, truth.depth_m).f1
 
 
 def _sky_accuracy(answer: Estimate, picture: Picture) -> float:

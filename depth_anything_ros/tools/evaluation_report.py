@@ -31,6 +31,7 @@ _TABLE = {
     "best_constant_abs_rel": ("const", ".3f"),
     "best_plane_abs_rel": ("plane", ".3f"),
     "plane_ratio": ("ratio", ".2f"),
+    "boundary_f1": ("edges", ".3f"),
     "sky_accuracy": ("sky", ".3f"),
 }
 _BLOCKS = (("metric", 3), ("aligned", 3), ("AbsRel of baselines", 3))

@@ -81,6 +81,19 @@ def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_pa
     assert said.strip().endswith("report.json")
 
 
+def test_the_disparity_of_a_relative_model_is_anchored_by_the_robots_lidar(tmp_path):
+    options = ("--model", "tiny_relative", "--frames", 3, "--size", "160x120")
+    result = run("demo", *options, "--output", tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["passed"] and report["gives"] == "disparity without scale"
+    assert "in disparity" in report["alignment"]
+    scores = report["sources"]["robot"]["scores"]
+    # The LiDAR has a quarter of the picture; the fit by the truth has all of it, and is a line.
+    assert scores["metric"] is None
+    assert scores["anchored"]["abs_rel"] < 0.9 * scores["aligned"]["abs_rel"]
+
+
 def test_random_weights_say_so(tmp_path, picture):
     output = tmp_path / "out"
     options = ("--model", "test_relative", "--weights", "random", "--input-size", 126)
