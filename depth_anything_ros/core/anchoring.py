@@ -29,9 +29,9 @@ METHODS: tuple[LocalMethod, ...] = get_args(LocalMethod)
 _FAR = 1.5
 # q of what the fit has beyond range goes on as far as this, by which sky is told from far walls.
 _BEYOND = 2.0
-# Anchors of the same depth near, without which what the fit has beyond range stays there: sky is
-# beyond what LiDAR sees.
-_BEYOND_SUPPORT = 2.0
+# Anchors of the same depth near, and as a part of all, without which what the fit has beyond range
+# stays there: sky is beyond what LiDAR sees, and the roofs before it are not.
+_BEYOND_SUPPORT, _BEYOND_SHARE = 2.0, 0.005
 # Anchors near at which confidence is half of what it is amid many.
 _HALF_SUPPORT = 0.5
 # Of a normal distribution: standard deviation over median absolute deviation.
@@ -123,7 +123,8 @@ def anchored(
     field = krige(cross_validated(sites, belief))
     if options.method == "kriging":
         inverse = _corrected(inverse, q, field, far)
-    corrected = _metres(inverse, depth, q, field, far, options.max_factor)
+    needed = max(_BEYOND_SUPPORT, _BEYOND_SHARE * sites.q.size)
+    corrected = _metres(inverse, depth, q, field, far, options.max_factor, needed)
     return Anchored(corrected, _confidence(corrected, q, field, options))
 
 
@@ -213,8 +214,9 @@ def _metres(
     field: Field,
     far: float,
     factor: float,
+    needed: float,
 ) -> NDArray[np.float32]:
-    """Return depth within a factor of the fitted one; +Inf stays where no anchors deny it."""
+    """Return depth within a factor of the fitted one; +Inf stays where too few anchors deny it."""
     corrected = np.maximum(inverse, 0)
     with np.errstate(divide="ignore"):
         np.reciprocal(corrected, out=corrected)
@@ -226,7 +228,7 @@ def _metres(
     beyond = depth == np.inf
     if beyond.any():
         support = _sliced(field, field.support, q) * field.fading(q)
-        corrected[beyond & (support < _BEYOND_SUPPORT)] = np.inf
+        corrected[beyond & (support < needed)] = np.inf
     return corrected
 
 
