@@ -38,6 +38,8 @@ $(STAMP): setup.py pip_ros/setup.py Makefile
 	  { echo "cannot make $(VENV): install Python's venv module (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -m pip install --use-pep517 --progress-bar on "$(TORCH)" -e ./pip_ros -e ".[demo,test]" || \
 	  { echo "pip could not install: see its last lines above (network? disk? PIP_* settings?)" >&2; exit 1; }
+	@$(BIN)/python -m pip install --no-deps depth-anything-3==0.1.1 || \
+	  echo "without depth-anything-3, the tests that compare with it are skipped" >&2
 	@touch $@
 
 clean:

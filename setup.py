@@ -40,10 +40,17 @@ setup(
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
         "train": ["tensorboard>=2.14"],
         "datasets": ["h5py>=3.8"],
+        "hf": ["transformers>=4.50"],
         "test": [
             "pytest>=8",
             "hypothesis>=6",
-            "transformers>=4.46",
+            "transformers>=4.50",
+            # What depth-anything-3, which `make test` installs without its dependencies, imports.
+            "einops>=0.7",
+            "omegaconf>=2.3",
+            "addict>=2.4",
+            "imageio>=2.30",
+            "pytest-xdist>=3.5",
             "rosbags>=0.10",
             "imgviz>=1.7",
             "h5py>=3.8",

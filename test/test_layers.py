@@ -15,6 +15,7 @@ ALLOWED = {
         "timm",
         "safetensors",
         "huggingface_hub",
+        "transformers",  # the extra hf, imported where it is used
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
     },

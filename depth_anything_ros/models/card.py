@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 Kind = Literal["relative", "affine_depth", "metric"]
 Output = Literal["relu", "sigmoid", "exp"]
-# What input_size is the length of: the shorter side, the longer side, or both sides of a square.
-Fit = Literal["shorter", "longer", "square"]
+# What input_size is the length of: the shorter side, the longer side, the side that is the nearer
+# to it by ratio, or both sides of a square.
+Fit = Literal["shorter", "longer", "nearest", "square"]
 # Kernel of the resize: bicubic always, bicubic up and area down, or bilinear.
 Interpolation = Literal["cubic", "area", "linear"]
 Four = tuple[int, int, int, int]
@@ -95,8 +96,8 @@ class ModelCard:
 
     @property
     def commercial(self) -> bool:
-        """Whether the licence of the weights allows commercial use."""
-        return "-NC" not in self.licence
+        """Whether the licence of the weights allows commercial use; no where it is not known."""
+        return "-NC" not in self.licence and not self.licence.startswith("LicenseRef-")
 
     def option(self, name: str) -> Any:  # noqa: ANN401 - a fact of any type
         """Return one of ``options``."""

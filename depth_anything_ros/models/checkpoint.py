@@ -11,14 +11,17 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import family_of
+from depth_anything_ros.models.identify import described, fitting_cards
 from depth_anything_ros.models.layouts import StateDict
-from depth_anything_ros.models.provenance import check_claims
+from depth_anything_ros.models.provenance import MODEL_KEY, check_claims
+from depth_anything_ros.models.transformers_cards import FAMILY as _TRANSFORMERS
+from depth_anything_ros.models.transformers_models import fill
 from depth_anything_ros.models.zoo import CARDS
 
 _log = logging.getLogger(__name__)
@@ -72,11 +75,15 @@ def _own_file(card: ModelCard) -> str:
     return f"{card.hub_file or 'the official file'} from the hub cache"
 
 
-def read_state_dict(path: Path) -> StateDict:
+def read_state_dict(path: Path, integers: bool = False) -> StateDict:
     """Read the tensors of a ``.safetensors`` file or of one that torch.save wrote.
 
     The content decides, not the suffix. Nothing in the file is executed. Wrappers
     (``{"model": ...}``) and the ``module.`` of data-parallel training are taken off.
+
+    Args:
+        path: of the file.
+        integers: whether tensors of other than floating-point numbers may be in it.
 
     Returns:
         Name to tensor, on the CPU, mapped from the file where its format allows.
@@ -100,7 +107,7 @@ def read_state_dict(path: Path) -> StateDict:
         raise CheckpointError(
             f"{path} is not a checkpoint: {_describe(path, head)}", reason="not_a_checkpoint"
         )
-    return _unwrap(loaded, path)
+    return _unwrap(loaded, path, integers)
 
 
 def _describe(path: Path, head: bytes) -> str:
@@ -159,7 +166,7 @@ def _refused(error: pickle.UnpicklingError) -> str:
     return detail[1] if detail else _first_line(error)
 
 
-def _unwrap(loaded: object, path: Path) -> StateDict:
+def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:
     """Take off wrappers and prefixes; check that names and tensors remain."""
     while isinstance(loaded, Mapping):
         inner = [loaded[name] for name in _WRAPPERS if isinstance(loaded.get(name), Mapping)]
@@ -171,7 +178,7 @@ def _unwrap(loaded: object, path: Path) -> StateDict:
             f"{path} holds {type(loaded).__name__} instead of named tensors", reason="no_tensors"
         )
     state = {str(name).removeprefix("module."): values for name, values in loaded.items()}
-    other = [name for name, values in state.items() if not _is_weight(values)]
+    other = [name for name, values in state.items() if not _is_weight(values, integers)]
     if other:
         raise CheckpointError(
             f"{path} holds {len(other)} entries that are not floating-point tensors: {_few(other)}",
@@ -180,8 +187,8 @@ def _unwrap(loaded: object, path: Path) -> StateDict:
     return state
 
 
-def _is_weight(values: object) -> bool:
-    return isinstance(values, Tensor) and values.is_floating_point()
+def _is_weight(values: object, integers: bool) -> bool:
+    return isinstance(values, Tensor) and (integers or values.is_floating_point())
 
 
 def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
@@ -192,12 +199,60 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
 
     Raises:
         CheckpointError: as checkpoint_file, read_state_dict and check_claims, and
-            ``unknown_layout``, ``other_size``, ``missing_keys``, ``unexpected_keys`` or
-            ``wrong_shapes``.
+            ``unknown_layout``, ``other_model``, ``other_size``, ``missing_keys``,
+            ``unexpected_keys`` or ``wrong_shapes``.
     """
     file = checkpoint_file(path, card)
+    if card.family == _TRANSFORMERS:
+        fill(network, read_state_dict(file, integers=True), file, card)
+        return
+    network.load_state_dict(matching_state(file, card, network.state_dict()))
+    _log.info("loaded %d tensors of %s from %s", len(network.state_dict()), card.name, file)
+
+
+def matching_state(file: Path, card: ModelCard, expected: Mapping[str, Tensor]) -> StateDict:
+    """Read a file under the names of a card's network, and check that it fits.
+
+    Args:
+        file: of weights.
+        card: of the model that they are for.
+        expected: the state dict of its network, of which names and shapes are read only.
+
+    Raises:
+        CheckpointError: as load_weights; ``other_model`` where they fit another family.
+    """
     check_claims(file, card)
-    found, family = read_state_dict(file), family_of(card)
+    found = read_state_dict(file, integers=True)  # some families have them, and drop them
+    try:
+        state = _under_our_names(found, expected, card, file)
+        _check_size(state, card, file)
+        _check_names(state, expected, card, file)
+        _check_shapes(state, expected, card, file)
+    except CheckpointError as error:
+        _refuse_other_model(found, card, file, error)
+        raise
+    return state
+
+
+def write_weights(state: StateDict, card: ModelCard, path: Path) -> None:
+    """Write weights under our names as safetensors, with the name of their model.
+
+    Raises:
+        OSError: where it cannot be written; the path is then as it was.
+    """
+    part = path.with_name(f"{path.name}.part")
+    # Copies: tensors that share memory are refused.
+    tensors = {name: values.contiguous().clone() for name, values in state.items()}
+    save_file(tensors, part, {"format": "pt", MODEL_KEY: card.name})
+    part.replace(path)
+
+
+def _under_our_names(
+    found: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
+) -> StateDict:
+    if found.keys() == expected.keys():  # as this package's trainer and converter write them
+        return found
+    family = family_of(card)
     state = family.to_ours(found)
     if state is None:
         raise CheckpointError(
@@ -205,12 +260,22 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
             f"{_few(list(found))}; expected {family.names}",
             reason="unknown_layout",
         )
-    expected = network.state_dict()
-    _check_size(state, card, file)
-    _check_names(state, expected, card, file)
-    _check_shapes(state, expected, card, file)
-    network.load_state_dict(state)
-    _log.info("loaded %d tensors of %s from %s", len(state), card.name, file)
+    return state
+
+
+def _refuse_other_model(
+    found: StateDict, card: ModelCard, file: Path, error: CheckpointError
+) -> None:
+    """Name the model that a file is of, where it is known."""
+    cards = fitting_cards(found)
+    is_family = card.family in {other.family for other in cards}
+    if cards and not (is_family and error.reason == "other_size"):  # which names both
+        asked = f", is {family_of(card).title}" if not is_family else ", is another"
+        raise CheckpointError(
+            f"{file} is a checkpoint of {described(cards)}, and the model asked for, {card.name}"
+            f"{asked}; choose the model that the weights belong to",
+            reason="other_model",
+        ) from error
 
 
 def _check_size(state: StateDict, card: ModelCard, file: Path) -> None:
@@ -218,7 +283,8 @@ def _check_size(state: StateDict, card: ModelCard, file: Path) -> None:
     token = state.get("encoder.vit.cls_token")
     width = card.width if token is None or token.ndim != 3 else token.shape[-1]
     if width != card.width:
-        sizes = {known.width: f"a {known.encoder} checkpoint" for known in CARDS.values()}
+        known = sorted(CARDS.values(), key=lambda other: other.family == card.family)
+        sizes = {other.width: f"a {other.encoder} checkpoint" for other in known}
         raise CheckpointError(
             f"{file} is {sizes.get(width, 'a checkpoint of no known size')} ({width} wide), and "
             f"the model asked for, {card.name}, is {card.encoder} ({card.width}); choose the "

@@ -7,23 +7,26 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
-from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.any_view import PoseFrom, View, infer_views
+from depth_anything_ros.models.card import Kind, ModelCard
 from depth_anything_ros.models.checkpoint import load_weights
 from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction, beyond_sky
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.dpt import resize
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.transformers_models import ModelAnswer, prompt_input, to_picture
 from depth_anything_ros.models.weights import resolve_weights
 from depth_anything_ros.models.zoo import find_card
 
 _log = logging.getLogger(__name__)
+_Answered = Tensor | Prediction | DepthWithSky | ModelAnswer
 
 MIN_INPUT_SIZE = 28  # two patches a side: the decoder halves the grid once
 # A sigmoid this close to 1 says "as far as I can tell, or farther", as the sky does.
@@ -38,7 +41,7 @@ class DepthEstimator:
     """One loaded model on one device. ``infer`` may be called from one thread at a time.
 
     Args:
-        model: a zoo name, or a card.
+        model: a zoo name, ``hf:`` and a repo or folder of transformers, or a card.
         weights: ``""`` for the card's own from the hub cache, ``random``, a path, a zoo name, or
             a hub id; see ``weights.resolve_weights``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -69,7 +72,7 @@ class DepthEstimator:
         input_size: int = 0,
         download: bool = False,
     ) -> None:
-        self.card = find_card(model) if isinstance(model, str) else model
+        self.card = find_card(model, download) if isinstance(model, str) else model
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.input_size = _check_input_size(input_size, self.card)
@@ -83,13 +86,20 @@ class DepthEstimator:
             f"{self.precision}, input size {self.input_size}"
         )
 
-    def infer(self, rgb: NDArray[np.uint8], camera: Camera | None = None) -> Estimate:
+    def infer(
+        self,
+        rgb: NDArray[np.uint8],
+        camera: Camera | None = None,
+        prompt_m: NDArray[np.float32] | None = None,
+    ) -> Estimate:
         """Estimate the depth of a picture, at the size of the picture.
 
         Args:
             rgb: uint8 (height, width, 3).
             camera: of exactly this picture; it is handed through to the map. A model whose depth
                 is scaled by the focal length (``card.focal_scaled``) cannot do without.
+            prompt_m: a LiDAR's depth of this picture for a model that is prompted by one, as of
+                ``core.depth_prompt.dense_prompt``. With it the answer is a DepthMap.
 
         Returns:
             A DepthMap from a metric model, where 0.98 of the maximum depth and more, and the sky
@@ -97,12 +107,20 @@ class DepthEstimator:
             AffineDepthMap from one of affine depth, where the sky is +Inf.
 
         Raises:
-            ImageError: on a picture of another shape or type, or one that is too narrow.
+            ImageError: on a picture of another shape or type, or one that is too narrow;
+                ``prompt`` on a prompt with no depth in it.
             CameraError: ``camera_size`` where the camera has another size than the picture,
                 ``uncalibrated`` where the model needs one and there is none.
-            ModelError: (``non_finite``) where the network answers NaN or Inf.
+            ModelError: ``non_finite`` where the network answers NaN or Inf; ``prompt`` where it
+                takes none.
         """
-        return self.infer_batch([rgb], [camera])[0]
+        if prompt_m is None:
+            return self.infer_batch([rgb], [camera])[0]
+        self._check_camera(rgb, camera)
+        prompt = prompt_input(prompt_m, self.card, self.device)
+        prepare = family_of(self.card).preparation
+        answer = self._predict(prepare(rgb, self.card, self.input_size, self.device), prompt)
+        return self._answer(answer, camera, rgb.shape[:2], "metric")
 
     def infer_batch(
         self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
@@ -134,6 +152,31 @@ class DepthEstimator:
                 found[index] = self._answer(_row(answer, row), cameras[index], size)
         return [found[index] for index in range(len(images))]
 
+    def infer_views(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[Camera] | None = None,
+        poses: Sequence[ArrayLike] | None = None,
+        pose_from: PoseFrom = "camera",
+    ) -> list[View]:
+        """Estimate depth and poses of pictures of one scene together, so that they agree.
+
+        Args:
+            images: each as of ``infer``; where sizes differ, the middle that all of them have.
+            cameras: of the pictures; None estimates pinholes.
+            poses: T_world_camera of each, (4, 4) in metres; needs cameras.
+            pose_from: the part of the network that poses are taken from.
+
+        Returns:
+            One view a picture: in metres where there are poses, whose baselines scale it, and
+            from a nested model; else up to one factor.
+
+        Raises:
+            As ``infer``; ModelError (``single_view``) on a model of single pictures; CameraError
+            (``baseline``) on poses within 1 cm of each other, but from a nested model.
+        """
+        return infer_views(self, images, cameras, poses, pose_from)
+
     def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         if camera is None and self.card.focal_scaled:
             raise CameraError(
@@ -149,24 +192,26 @@ class DepthEstimator:
             )
 
     @torch.inference_mode()
-    def _predict(self, images: Tensor) -> Tensor | Prediction | DepthWithSky:
-        """Run the network on (batch, 3, h, w)."""
+    def _predict(self, images: Tensor, *prompt: Tensor) -> _Answered:
+        """Run the network on (batch, 3, h, w), and a prompt where it takes one."""
         images = images.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            answer: Tensor | Prediction | DepthWithSky = self.network(images)
-        self._check_finite(answer if isinstance(answer, Tensor) else torch.stack(answer))
+            answer: _Answered = self.network(images, *prompt)
+        parts = (answer,) if isinstance(answer, Tensor) else answer
+        self._check_finite(torch.cat([part.flatten() for part in parts]))
         return answer
 
     @torch.inference_mode()
     def _answer(
         self,
-        answer: Tensor | Prediction | DepthWithSky,
+        answer: _Answered,
         camera: Camera | None,
         size: tuple[int, ...],
+        kind: Kind | None = None,
     ) -> Estimate:
         """Turn what the network said of one picture, (1, h, w) each, into a map of its size."""
-        kind, height, width = self.card.kind, size[0], size[1]
+        kind, height, width = kind or self.card.kind, size[0], size[1]
         if isinstance(answer, Prediction):
             answer = answer.disparity if kind == "relative" else answer.with_sky
         if isinstance(answer, DepthWithSky):
@@ -174,6 +219,9 @@ class DepthEstimator:
             if self.card.focal_scaled and camera is not None:
                 ratio = _focal_ratio(camera, answer.depth, self.card)
             values = beyond_sky(answer, ratio, height, width)[0]
+        elif isinstance(answer, ModelAnswer):
+            values = to_picture(answer, self.card, kind, camera, height, width)
+            values = _beyond_range(values, self.card)
         else:
             values = _beyond_range(resize(answer[:, None], height, width)[0, 0], self.card)
         found = values.cpu().numpy()
@@ -193,9 +241,7 @@ class DepthEstimator:
             )
 
 
-def _row(
-    answer: Tensor | Prediction | DepthWithSky, row: int
-) -> Tensor | Prediction | DepthWithSky:
+def _row(answer: _Answered, row: int) -> _Answered:
     """Return one picture's part of a batch, as a batch of one."""
     if isinstance(answer, Tensor):
         return answer[row : row + 1]

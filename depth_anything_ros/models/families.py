@@ -88,12 +88,42 @@ FAMILIES: dict[str, Family] = {
             f"{_HERE}.layouts:own_names",
             "encoder.vit.* and decoder.*",
         ),
+        Family(  # V2's network: only its rows tap other layers
+            "depth_anything_v1",
+            "Depth Anything V1",
+            f"{_HERE}.depth_anything_v2:DepthAnythingV2",
+            f"{_HERE}.layouts:to_ours",
+            f"{_DPT_NAMES}, or encoder.vit.* and decoder.*",
+        ),
         Family(
             "depth_anything_v2",
             "Depth Anything V2",
             f"{_HERE}.depth_anything_v2:DepthAnythingV2",
             f"{_HERE}.layouts:to_ours",
             f"{_DPT_NAMES}, or encoder.vit.* and decoder.*",
+        ),
+        Family(
+            "depth_anything_3",
+            "Depth Anything 3",
+            f"{_HERE}.depth_anything_3:network",
+            f"{_HERE}.da3_layout:to_ours",
+            "model.backbone.* and model.head.*, or encoder.vit.* and decoder.*",
+            f"{_HERE}.depth_anything_3:prepare",
+        ),
+        Family(
+            "midas",
+            "MiDaS",
+            f"{_HERE}.midas:Midas",
+            f"{_HERE}.midas_layout:to_ours",
+            "pretrained.* and scratch.*, or neck.* and head.head.*",
+        ),
+        Family(  # the library knows the names of its files, see ``fill`` there
+            "transformers",
+            "transformers",
+            f"{_HERE}.transformers_models:TransformersDepth",
+            f"{_HERE}.transformers_models:no_layout",
+            "those of transformers",
+            f"{_HERE}.transformers_models:prepare",
         ),
     )
 }

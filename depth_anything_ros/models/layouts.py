@@ -76,7 +76,8 @@ _HF: Rules = (
 _HF_QUERY = re.compile(r"^(encoder\.vit\.blocks\.\d+\.)attention\.attention\.query\.(weight|bias)$")
 
 
-def _rename(state: Mapping[str, Tensor], rules: Rules, unused: str) -> StateDict:
+def rename(state: Mapping[str, Tensor], rules: Rules, unused: str) -> StateDict:
+    """Apply every rule in turn to every name; leave out those that fully match ``unused``."""
     renamed = {}
     for name, values in state.items():
         if re.fullmatch(unused, name):
@@ -89,12 +90,12 @@ def _rename(state: Mapping[str, Tensor], rules: Rules, unused: str) -> StateDict
 
 def from_official(state: Mapping[str, Tensor]) -> StateDict:
     """Rename the parameters of an official ``.pth`` file."""
-    return _rename(state, _OFFICIAL, _OFFICIAL_UNUSED)
+    return rename(state, _OFFICIAL, _OFFICIAL_UNUSED)
 
 
 def from_hf(state: Mapping[str, Tensor]) -> StateDict:
     """Rename the parameters of a ``-hf`` file, and stack query, key and value, in that order."""
-    renamed = _rename(state, _HF, _HF_UNUSED)
+    renamed = rename(state, _HF, _HF_UNUSED)
     for name in list(renamed):
         match = _HF_QUERY.match(name)
         parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import nn
 
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.depth_and_sky import DepthAndSky
 from depth_anything_ros.models.families import family_of
+
+
+@runtime_checkable
+class FirstAnswer(Protocol):
+    """A network whose last biases say what it answers before it has learnt."""
+
+    def reset_first_answer(self) -> None:
+        """Set them."""
+        ...
 
 
 def empty_network(card: ModelCard) -> nn.Module:
@@ -34,10 +45,11 @@ def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
     """Build a card's network with random weights, the same for the same seed."""
     network = empty_network(card)
     randomise(network, torch.Generator().manual_seed(seed))
-    if isinstance(network, DepthAndSky):
-        # With biases of 0 the sky would be everywhere, with full weights in places.
+    # With biases of 0 the sky would be everywhere, and a field of view nothing.
+    if isinstance(network, FirstAnswer):
         network.reset_first_answer()
-        with torch.no_grad():
+    if isinstance(network, DepthAndSky):
+        with torch.no_grad():  # with full weights the sky would be in places
             network.answer.weight.mul_(0.4)
     return network
 
@@ -54,7 +66,9 @@ def randomise(network: nn.Module, generator: torch.Generator) -> None:
     parameters = dict(network.named_parameters())
     for name, values in parameters.items():
         if values.ndim == 1:
-            values.fill_(0.1 if name.endswith("gamma") else float(name.endswith("weight")))
+            values.fill_(
+                0.1 if "gamma" in name.rpartition(".")[2] else float(name.endswith("weight"))
+            )
         elif ("embed" in name and values.ndim == 3) or name.endswith("token"):
             values.normal_(0, 0.1, generator=generator)
         else:

@@ -11,25 +11,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from depth_anything_ros.core.errors import ImageError
-from depth_anything_ros.models.card import Channels, ModelCard
+from depth_anything_ros.models.card import Channels, Fit, Interpolation, ModelCard
 
 # A strip of 7 x 900 would become 518 x 66,600 pixels, or 176,000 tokens that all attend to each
 # other. The longest pictures in use, equirectangular and stitched panoramas, stay below 5.
 MAX_ASPECT = 8.0
 
 
-def network_size(width: int, height: int, input_size: int, multiple: int) -> tuple[int, int]:
+def network_size(
+    width: int, height: int, input_size: int, multiple: int, fit: Fit = "shorter"
+) -> tuple[int, int]:
     """Compute the size that a picture is resized to.
 
-    The shorter side becomes input_size and the aspect is kept, both as nearly as multiples allow,
-    and neither side is below input_size. From ``Resize`` with ``lower_bound`` in
-    depth_anything_v2/util/transform.py of DepthAnything/Depth-Anything-V2.
+    The side that ``fit`` names becomes input_size, and the aspect is kept, both as nearly as
+    multiples allow. ``shorter``: neither side is below input_size; ``longer``: neither is above
+    it; ``nearest``: the side whose scale is nearer to 1; ``square``: both sides, and the aspect is
+    not kept. The first three are ``lower_bound``, ``upper_bound`` and ``minimal`` of ``Resize`` in
+    midas/transforms.py of isl-org/MiDaS, which depth_anything_v2/util/transform.py of
+    DepthAnything/Depth-Anything-V2 has as well.
 
     Args:
         width: of the picture, in pixels.
         height: of the picture, in pixels.
-        input_size: the least of both sides, in pixels.
-        multiple: of which both sides are multiples.
+        input_size: of the side that fit names, in pixels.
+        multiple: of which both sides are multiples, and at least one.
+        fit: see above.
 
     Returns:
         Width and height in pixels.
@@ -43,19 +49,81 @@ def network_size(width: int, height: int, input_size: int, multiple: int) -> tup
             f"the shorter: crop it, or pad it",
             reason="aspect",
         )
-    scale = max(input_size / width, input_size / height)
-    new_width, new_height = (_fit(scale * side, input_size, multiple) for side in (width, height))
+    scales = (input_size / width, input_size / height)
+    if fit == "square":
+        lengths = (float(input_size), float(input_size))
+    else:
+        scale = _scale(scales, fit)
+        lengths = (scale * width, scale * height)
+    new_width, new_height = (_fit(length, input_size, multiple, fit) for length in lengths)
     return new_width, new_height
 
 
-def _fit(length: float, least: int, multiple: int) -> int:
-    """Round to the nearest multiple (halves to even, as NumPy does), or up where that is less."""
+def _scale(scales: tuple[float, float], fit: Fit) -> float:
+    """Choose between the scales that make the width and the height the input size."""
+    if fit == "longer":
+        return min(scales)
+    if fit == "nearest":
+        of_width, of_height = scales
+        return of_width if abs(1 - of_width) < abs(1 - of_height) else of_height
+    return max(scales)
+
+
+def _fit(length: float, bound: int, multiple: int, fit: Fit) -> int:
+    """Round to the nearest multiple (halves to even, as NumPy does), or to one within the bound."""
     nearest = round(length / multiple) * multiple
-    return nearest if nearest >= least else -int(-length // multiple) * multiple
+    if fit == "shorter" and nearest < bound:
+        nearest = -int(-length // multiple) * multiple
+    if fit == "longer" and nearest > bound:
+        nearest = int(length // multiple) * multiple
+    return max(nearest, multiple)
+
+
+@lru_cache(maxsize=16)
+def _area_matrix(old: int, new: int, device: torch.device) -> Tensor:
+    """Return (new, old) weights that take old pixels in a row to the means over new wider ones."""
+    edges = torch.arange(new + 1, dtype=torch.float64) * old / new
+    pixels = torch.arange(old, dtype=torch.float64)
+    right = torch.minimum(edges[1:, None], pixels + 1)
+    overlap = (right - torch.maximum(edges[:-1, None], pixels)).clamp_min(0)
+    return (overlap * (new / old)).float().to(device)
+
+
+def resized(
+    picture: Tensor, height: int, width: int, interpolation: Interpolation, antialias: bool = False
+) -> Tensor:
+    """Resize a picture by a named kernel; as it is where it fits.
+
+    ``cubic`` is OpenCV's INTER_CUBIC (a = -0.75, not clipped), or with antialiasing torch's and
+    Pillow's (a = -0.5); ``linear`` is INTER_LINEAR. ``area`` is INTER_AREA: the mean over what
+    each new pixel covers, parts of pixels by their area; and cubic where either side grows, which
+    INTER_AREA is not made for.
+
+    Args:
+        picture: float (1, channels, h, w), of any range.
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        interpolation: the kernel.
+        antialias: whether cubic and linear filter what they shrink.
+
+    Returns:
+        float (1, channels, height, width).
+    """
+    rows, columns = picture.shape[-2:]
+    if (rows, columns) == (height, width):
+        return picture
+    if interpolation == "area" and height <= rows and width <= columns:
+        vertical = _area_matrix(rows, height, picture.device).to(picture.dtype)
+        horizontal = _area_matrix(columns, width, picture.device).to(picture.dtype)
+        return vertical @ picture @ horizontal.T
+    mode = "bilinear" if interpolation == "linear" else "bicubic"
+    return functional.interpolate(
+        picture, (height, width), mode=mode, align_corners=False, antialias=antialias
+    )
 
 
 @lru_cache(maxsize=8)
-def _normalisation(mean: Channels, std: Channels, device: torch.device) -> tuple[Tensor, Tensor]:
+def normalisation(mean: Channels, std: Channels, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return scale and shift of (1, 3, 1, 1) that take 0-255 to the network's values."""
     scale = torch.tensor([1 / (255 * s) for s in std], device=device)
     shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device)
@@ -67,14 +135,13 @@ def preprocess(
 ) -> Tensor:
     """Resize a picture and normalise it.
 
-    The resize is bicubic (a = -0.75) with no antialiasing and no clipping: OpenCV's INTER_CUBIC,
-    which Depth Anything's weights were trained with; or antialiased (a = -0.5), where the card
-    says so. Bytes go to the device before they become floats.
+    The size is ``network_size`` by the card's ``fit``, and the kernel that of ``resized`` by its
+    ``interpolation`` and ``antialias``. Bytes go to the device before they become floats.
 
     Args:
         rgb: uint8 (height, width, 3).
-        card: of the model, for its multiple, mean and std.
-        input_size: length in pixels of the shorter side of the network's input.
+        card: of the model, for its fit, multiple, interpolation, mean and std.
+        input_size: in pixels, of the side of the network's input that the card's fit names.
         device: of the network.
 
     Returns:
@@ -90,17 +157,10 @@ def preprocess(
             reason="shape",
         )
     height, width = rgb.shape[:2]
-    new_width, new_height = network_size(width, height, input_size, card.multiple)
+    new_width, new_height = network_size(width, height, input_size, card.multiple, card.fit)
     picture = torch.from_numpy(_writable(rgb)).to(device).permute(2, 0, 1)[None].float()
-    if (new_width, new_height) != (width, height):
-        picture = functional.interpolate(
-            picture,
-            (new_height, new_width),
-            mode="bicubic",
-            align_corners=False,
-            antialias=card.antialias,
-        )
-    scale, shift = _normalisation(card.mean, card.std, device)
+    picture = resized(picture, new_height, new_width, card.interpolation, card.antialias)
+    scale, shift = normalisation(card.mean, card.std, device)
     return torch.addcmul(shift, picture, scale)
 
 

@@ -1,13 +1,14 @@
-"""The rows of Depth Anything V2: encoders × what their decoders were trained to answer."""
+"""The rows of Depth Anything V2 and V1: encoders × what their decoders were trained to answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from depth_anything_ros.models.card import Four, Kind, ModelCard, Output
 
 FAMILY = "depth_anything_v2"
+FAMILY_V1 = "depth_anything_v1"
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,14 @@ _SHA256 = {
     ),
 }
 
+# The same for files of V1's first release, in the folder checkpoints of the hub space
+# LiheYoung/Depth-Anything: by it such a file is recognised whatever it is called. That of Small
+# stands in one public code base only, and none is known of the files in the rows' hub_repo.
+V1_FILES = {
+    "64ae214ae4e27424b644c49464c0aa243016f6f753d95097c8eb9ad0b9cb2d9b": "depth_anything_v1_base",
+    "6c6a383e33e51c5fdfbf31e7ebcda943973a9e6a1cbef1564afe58d7f2e8fe63": "depth_anything_v1_large",
+}
+
 # Maximum depths: metric_depth/README.md of the same repository.
 _RELATIVE = _Output("", "", "relative", "relu", None)
 _INDOOR = _Output("metric_indoor_", "Metric-Hypersim-", "metric", "sigmoid", 20.0)
@@ -164,12 +173,32 @@ def _hub_file(encoder: _Encoder, output: _Output) -> str:
     return f"{FAMILY}_{output.repo.lower().replace('-', '_')}{encoder.code}.pth"
 
 
+def _v1(encoder: _Encoder) -> ModelCard:
+    """Return the row of V1: V2's network, but for the layers that the decoder taps.
+
+    The last four: ``get_intermediate_layers(x, 4)`` in depth_anything/dpt.py of
+    LiheYoung/Depth-Anything. Names, shapes and preprocessing (run.py) are those of V2, and all
+    sizes are under the repository's Apache-2.0.
+    """
+    last = encoder.tapped_layers[-1]
+    return replace(
+        _card(encoder, _RELATIVE, f"{FAMILY_V1}_{encoder.label.lower()}"),
+        family=FAMILY_V1,
+        tapped_layers=(last - 3, last - 2, last - 1, last),
+        licence="Apache-2.0",
+        hub_repo=f"LiheYoung/depth_anything_{encoder.code}14",
+        hub_file="pytorch_model.bin",
+        sha256="",
+    )
+
+
 def rows() -> list[ModelCard]:
-    """Return the rows of this family, and two tiny ones of its kind for tests."""
+    """Return the rows of both families, and two tiny ones of V2's kind for tests."""
     found = [_card(e, _RELATIVE, f"{FAMILY}_{e.label.lower()}") for e in _RELEASED]
     for output in (_INDOOR, _OUTDOOR):
         for e in (_SMALL, _BASE, _LARGE):
             found.append(_card(e, output, f"{FAMILY}_{output.name}{e.label.lower()}"))
+    found += [_v1(e) for e in (_SMALL, _BASE, _LARGE)]
     found.append(_card(_TEST, _RELATIVE, "test_relative"))
     found.append(_card(_TEST, _INDOOR, "test_metric"))
     return found

@@ -1,13 +1,13 @@
 """Find the file of weights that ``weights:`` names.
 
-In this package, in a path, in the hub's cache, or on the hub.
+In this package, in a path, in a cache, on the hub, or at an address of its own (``releases``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,16 @@ from huggingface_hub.errors import (
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import checkpoint_file
+from depth_anything_ros.models.hashes import sha256_of as sha256_of
+from depth_anything_ros.models.releases import (
+    Progress,
+    fetch_release,
+    release_path,
+    release_sha256,
+    release_url,
+)
+from depth_anything_ros.models.transformers_cards import CONFIG_FILE
+from depth_anything_ros.models.transformers_cards import FAMILY as _TRANSFORMERS
 from depth_anything_ros.models.zoo import CARDS
 
 _log = logging.getLogger(__name__)
@@ -36,6 +46,10 @@ _HF_FILE = "model.safetensors"
 # use, which is another one from version to version.
 _NETWORK_ERRORS: tuple[type[BaseException], ...] = (EntryNotFoundError, *HfHubHTTPError.__bases__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Names that files of any model have.
+_ANY_MODEL = (_HF_FILE, "pytorch_model.bin")
+# Organisations on the hub whose files are the authors' own.
+_OFFICIAL = ("depth-anything/", "LiheYoung/")
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,24 @@ class _HubFile:
     name: str
     sha256: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name} of {self.repo}"
 
-def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Path | None:
+
+@dataclass(frozen=True)
+class _Release:
+    """A file at an address of its own, and its hash."""
+
+    url: str
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def resolve_weights(
+    weights: str, card: ModelCard, download: bool = False, progress: Progress | None = None
+) -> Path | None:
     """Find the file of weights, and log whose licence it is under.
 
     Args:
@@ -60,6 +90,7 @@ def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Pa
         card: of the model that they are for.
         download: whether the hub may be asked where its cache on this machine lacks the file.
             HF_HUB_OFFLINE=1 forbids it whatever is given here.
+        progress: told of a download that is not from the hub, which has a bar of its own.
 
     Returns:
         The path of the file; None for random weights.
@@ -70,18 +101,45 @@ def resolve_weights(weights: str, card: ModelCard, download: bool = False) -> Pa
     """
     if weights == RANDOM:
         return None
+    if not weights and card.family == _TRANSFORMERS and not card.hub_repo:
+        weights = card.option("folder")
     named = card if not weights else CARDS.get(weights)
     if named is not None and named.bundled:
         return _bundled_file(named)
     wanted = _card_file(named) if named is not None else _hub_file(weights)
     if wanted is None:
         path = checkpoint_file(Path(weights).expanduser(), card)
-        _log_licence(path.name, path.name in {c.hub_file for c in CARDS.values()}, card)
+        _log_licence(path.name, _is_official_name(path.name), card)
         return path
-    path = _cached(wanted) or _fetched(wanted, download)
+    path = _cached(wanted) or _fetched(wanted, download, progress)
     _check_sha256(path, wanted)
-    _log_licence(f"{wanted.repo}:{wanted.name}", wanted.repo.startswith("depth-anything/"), card)
+    if isinstance(wanted, _Release):
+        _log_licence(wanted.url, True, card)
+    else:
+        _log_licence(f"{wanted.repo}:{wanted.name}", _is_official_repo(wanted.repo), card)
     return path
+
+
+def cached_weights(card: ModelCard) -> Path | None:
+    """Find a card's own file on this machine; None where it is not here, or was not released."""
+    if card.bundled:
+        path = BUNDLED / card.bundled
+        return path if path.is_file() else None
+    return _cached(_card_file(card)) if card.hub_repo or release_url(card) else None
+
+
+def _is_official_name(name: str) -> bool:
+    official = {name for card in CARDS.values() for name in (card.hub_file, _release_name(card))}
+    return name in official and name not in _ANY_MODEL
+
+
+def _release_name(card: ModelCard) -> str:
+    url = release_url(card)
+    return release_path(url).name if url else ""
+
+
+def _is_official_repo(repo: str) -> bool:
+    return repo.startswith(_OFFICIAL) or repo in {card.hub_repo for card in CARDS.values()}
 
 
 def _bundled_file(card: ModelCard) -> Path:
@@ -96,7 +154,7 @@ def _bundled_file(card: ModelCard) -> Path:
     return path
 
 
-def _hub_file(weights: str) -> _HubFile | None:
+def _hub_file(weights: str) -> _HubFile | _Release | None:
     """Return the file on the hub that weights names; None where it names a path."""
     hub_id = _HUB_ID.fullmatch(weights)
     is_path = Path(weights).expanduser().exists() or weights.endswith(_FILE_SUFFIXES)
@@ -109,18 +167,27 @@ def _hub_file(weights: str) -> _HubFile | None:
     return _HubFile(repo, file or _HF_FILE)
 
 
-def _card_file(card: ModelCard) -> _HubFile:
-    if not card.hub_repo:
+def _card_file(card: ModelCard) -> _HubFile | _Release:
+    """Return the card's own file: the first of its places in whose cache it is, else the first."""
+    places: list[_HubFile | _Release] = []
+    if card.hub_repo:
+        places.append(_HubFile(card.hub_repo, card.hub_file, card.sha256))
+    if release_url(card):
+        places.append(_Release(release_url(card), release_sha256(card)))
+    if not places:
         raise CheckpointError(
             f"no weights were released for {card.name}; set weights to the path of your own, or "
             f"to random for a test",
             reason="not_released",
         )
-    return _HubFile(card.hub_repo, card.hub_file, card.sha256)
+    return next((place for place in places if _cached(place)), places[0])
 
 
-def _cached(wanted: _HubFile) -> Path | None:
+def _cached(wanted: _HubFile | _Release) -> Path | None:
     """Look into the cache only; no connection is tried."""
+    if isinstance(wanted, _Release):
+        place = release_path(wanted.url)
+        return place if place.is_file() else None
     try:
         path = Path(hf_hub_download(wanted.repo, wanted.name, local_files_only=True))
     except LocalEntryNotFoundError:
@@ -132,25 +199,33 @@ def _cached(wanted: _HubFile) -> Path | None:
     return path
 
 
-def _fetched(wanted: _HubFile, download: bool) -> Path:
+def _fetched(wanted: _HubFile | _Release, download: bool, progress: Progress | None = None) -> Path:
     if not download or constants.HF_HUB_OFFLINE:
         why = "HF_HUB_OFFLINE is set" if download else "downloading is off"
         raise CheckpointError(
-            f"{wanted.name} of {wanted.repo} is not in the cache {constants.HF_HUB_CACHE}, and "
-            f"{why}; {_how_to_get(wanted)}",
+            f"{wanted} is not in the cache {_cache(wanted)}, and {why}; {_how_to_get(wanted)}",
             reason="not_cached",
         )
-    _log.info("fetching %s of %s from %s", wanted.name, wanted.repo, constants.ENDPOINT)
+    if isinstance(wanted, _Release):
+        _log.info("fetching %s", wanted)
+        return fetch_release(wanted.url, wanted.sha256, progress)
+    _log.info("fetching %s from %s", wanted, constants.ENDPOINT)
     try:
         if wanted.name == _HF_FILE:  # config.json says which model these weights are of
             _fetch_config(wanted.repo)
         return Path(hf_hub_download(wanted.repo, wanted.name))
     except _NETWORK_ERRORS as error:
         raise CheckpointError(
-            f"cannot fetch {wanted.name} of {wanted.repo} from {constants.ENDPOINT}: "
-            f"{' '.join(str(error).split())[:300]}; {_how_to_get(wanted)}",
+            f"cannot fetch {wanted} from {constants.ENDPOINT}: "
+            f"{' '.join(str(error).split())[:300].rstrip('.')}; {_how_to_get(wanted)}",
             reason="download",
         ) from error
+
+
+def _cache(wanted: _HubFile | _Release) -> str:
+    if isinstance(wanted, _Release):
+        return str(release_path(wanted.url).parent)
+    return constants.HF_HUB_CACHE
 
 
 def _fetch_config(repo: str) -> None:
@@ -162,15 +237,51 @@ def _fetch_config(repo: str) -> None:
         _log.info("%s has no config.json: nothing says which model its weights are of", repo)
 
 
-def _how_to_get(wanted: _HubFile) -> str:
-    files = f"{wanted.name} config.json" if wanted.name == _HF_FILE else wanted.name
+def hub_folder(repo: str, names: Sequence[str], download: bool) -> Path:
+    """Find the folder of the hub's cache that holds a repo's small files.
+
+    Args:
+        repo: ``organisation/name``.
+        names: of the files; the last one must exist, and the others may. It is fetched last: where
+            the cache has it, the hub was asked about all.
+        download: as of resolve_weights.
+
+    Raises:
+        CheckpointError: ``not_found``, ``not_cached`` or ``download``.
+    """
+    path = _cached(_HubFile(repo, names[-1]))
+    if path is None:
+        for name in names if download and not constants.HF_HUB_OFFLINE else names[-1:]:
+            path = _fetched_if_there(_HubFile(repo, name), download, needed=name == names[-1])
+    assert path is not None
+    return path.parent
+
+
+def _fetched_if_there(wanted: _HubFile, download: bool, needed: bool) -> Path | None:
+    try:
+        return _fetched(wanted, download)
+    except CheckpointError as error:
+        cause = error.__cause__
+        is_absent = isinstance(cause, EntryNotFoundError)
+        if needed or not is_absent or isinstance(cause, LocalEntryNotFoundError):
+            raise
+    return None
+
+
+def _how_to_get(wanted: _HubFile | _Release) -> str:
+    if isinstance(wanted, _HubFile) and wanted.name == CONFIG_FILE:
+        return f"where there is a network, run: hf download {wanted.repo}"
+    command = f"curl -LO {wanted}"
+    if isinstance(wanted, _HubFile):
+        files = f"{wanted.name} config.json" if wanted.name == _HF_FILE else wanted.name
+        command = f"hf download {wanted.repo} {files}"
     return (
-        f"where there is a network, run: hf download {wanted.repo} {files}; or set weights to the "
-        f"path of a copy of that file"
+        f"where there is a network, run: {command}; or set weights to the path of a copy of that "
+        f"file"
     )
 
 
-def _check_sha256(path: Path, wanted: _HubFile) -> None:
+def _check_sha256(path: Path, wanted: _HubFile | _Release) -> None:
     """Compare with the pinned hash, else with the hash under which the hub's cache stores it.
 
     A large file of the hub is stored in the cache under its own sha256, which the hub announced
@@ -179,29 +290,24 @@ def _check_sha256(path: Path, wanted: _HubFile) -> None:
     stored_as = path.resolve().name
     expected = wanted.sha256 or (stored_as if _SHA256.fullmatch(stored_as) else "")
     if not wanted.sha256:
-        _log.info("%s of %s: its sha256 is not pinned", wanted.name, wanted.repo)
+        _log.info("%s: its sha256 is not pinned", wanted)
     if not expected:
         return
     found = sha256_of(path)
     if found != expected:
         raise CheckpointError(
-            f"{path} has sha256 {found}, expected {expected}: it is damaged, or it was changed on "
-            f"the hub; remove it and fetch it again, or set weights to its path if you trust it",
+            f"{path} has sha256 {found}, expected {expected}: it is damaged, or it was changed "
+            f"where it came from; remove it and fetch it again, or set weights to its path if you "
+            f"trust it",
             reason="sha256",
         )
 
 
-def sha256_of(path: Path) -> str:
-    """Hash a file of any size in little memory."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _log_licence(source: str, official: bool, card: ModelCard) -> None:
-    if not official:
+    if card.family == _TRANSFORMERS:
+        level = logging.INFO if card.commercial else logging.WARNING
+        _log.log(level, "weights %s: licence %s by the README of the model", source, card.licence)
+    elif not official:
         _log.info(
             "weights %s: their licence is not known here (%s is that of the official weights of "
             "%s)",

@@ -10,7 +10,15 @@ from typing import Any
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.tools import benchmark, evaluate, pseudo_label, render_world, train
+from depth_anything_ros.tools import (
+    benchmark,
+    evaluate,
+    models,
+    pseudo_label,
+    render_world,
+    train,
+    weights,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_demo(verbs)
-    for verb in (train, pseudo_label, render_world, evaluate, benchmark):
+    for verb in (models, weights, train, pseudo_label, render_world, evaluate, benchmark):
         verb.add_parser(verbs)
     return parser
 
@@ -74,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     verbs = {
+        "models": models.run,
+        "weights": weights.run,
         "train": train.run,
         "pseudo-label": pseudo_label.run,
         "render-world": render_world.run,

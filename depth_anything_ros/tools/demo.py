@@ -109,7 +109,7 @@ def _say(line: str) -> None:
 
 def _check_options(options: argparse.Namespace) -> None:
     """Complete the options; fail where the model, its weights or the picture cannot be had."""
-    card = find_card(options.model)
+    card = find_card(options.model, options.download)
     for name in ("image", "calibration"):
         path = getattr(options, name)
         setattr(options, name, path and path.expanduser())

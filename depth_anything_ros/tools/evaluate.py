@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> int:
     from depth_anything_ros.tools import evaluation, evaluation_report
 
     protocol, alignment = _scoring(options)
-    if alignment.method == "none" and find_card(options.model).kind != "metric":
+    if alignment.method == "none" and find_card(options.model, options.download).kind != "metric":
         raise ParameterError(f"{options.model} answers no metres, so --align none scores nothing")
     left_out: list[str] = []
     source = None if options.data is None else _data(options, left_out)
@@ -197,7 +197,7 @@ def _scoring(options: argparse.Namespace) -> tuple[Protocol, Alignment]:
     protocol = find_protocol(options.protocol or DATASETS[options.dataset])
     limits = {"min_m": options.min_depth, "max_m": options.max_depth}
     protocol = replace(protocol, **{name: m for name, m in limits.items() if m is not None})
-    is_affine = find_card(options.model).kind == "affine_depth"
+    is_affine = find_card(options.model, options.download).kind == "affine_depth"
     space: Space = "depth" if is_affine else "disparity"
     return protocol, Alignment(options.align, options.align_space or space)
 
@@ -208,7 +208,9 @@ def _estimator(options: argparse.Namespace) -> tuple[DepthEstimator, dict[str, A
     from depth_anything_ros.models.estimator import DepthEstimator
     from depth_anything_ros.models.weights import resolve_weights, sha256_of
 
-    path = resolve_weights(options.weights, find_card(options.model), options.download)
+    path = resolve_weights(
+        options.weights, find_card(options.model, options.download), options.download
+    )
     sha256 = "" if path is None else sha256_of(path)
     estimator = DepthEstimator(
         options.model,

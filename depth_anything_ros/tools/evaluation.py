@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.boundaries import boundary_scores
+from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import SourceError

@@ -150,7 +150,10 @@ def test_whatever_the_alignment_nothing_to_align_is_the_best_constant(method, sp
 def test_the_report_says_which_alignment():
     said = {str(Alignment(method, space)) for method in METHODS for space in SPACES}
     assert len(said) == len(METHODS) * len(SPACES)
-    assert str(Alignment()) == "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
+    assert (
+        str(Alignment())
+        == "least squares of scale and shift in disparity (MiDaS eq. 4), per picture"
+    )
     assert str(Alignment("huber", "log_depth")) == (
         "Huber's loss of scale and shift in log depth, per picture"
     )

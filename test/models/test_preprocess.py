@@ -1,3 +1,5 @@
+import dataclasses
+
 import cv2
 import imgviz
 import numpy as np
@@ -7,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.errors import ImageError
-from depth_anything_ros.models.preprocess import MAX_ASPECT, network_size, preprocess
+from depth_anything_ros.models.preprocess import (
+    MAX_ASPECT,
+    network_size,
+    preprocess,
+    resized,
+)
 from depth_anything_ros.models.zoo import find_card
 
 CARD = find_card("test_relative")
@@ -54,6 +61,110 @@ def test_size_is_a_multiple_at_least_the_input_size_and_keeps_the_aspect(width, 
         if scale * side > input_size + 7:
             assert abs(new_side - scale * side) <= 7 + 1e-6
     assert min(new) < input_size + 14
+
+
+@pytest.mark.parametrize(
+    ("fit", "picture", "input_size", "expected"),
+    [
+        ("longer", (640, 480), 256, (256, 192)),
+        ("longer", (480, 640), 256, (192, 256)),
+        ("longer", (1242, 375), 384, (384, 128)),  # 115.9
+        ("longer", (300, 290), 270, (256, 256)),  # 256 is nearest to 261, 288 to 270, but more
+        ("nearest", (640, 480), 384, (512, 384)),  # shrinks less by the height
+        ("nearest", (480, 640), 384, (384, 512)),
+        ("nearest", (1242, 375), 384, (1280, 384)),
+        ("nearest", (100, 50), 384, (384, 192)),  # grows less by the width
+        ("nearest", (640, 300), 384, (832, 384)),  # a height of 1.28 is nearer to 1 than 0.6
+        ("nearest", (384, 384), 370, (384, 384)),  # rounded to the nearest: 370 is no multiple
+        ("square", (640, 480), 224, (224, 224)),
+        ("square", (30, 40), 250, (256, 256)),
+    ],
+)
+def test_sizes_by_other_sides(fit, picture, input_size, expected):
+    assert network_size(*picture, input_size, 32, fit) == expected
+
+
+@given(
+    width=sides,
+    height=sides,
+    input_size=st.integers(28, 1200),
+    fit=st.sampled_from(["longer", "nearest", "square"]),
+)
+def test_size_by_other_sides_is_near_and_never_0(width, height, input_size, fit):
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        return
+
+    new = network_size(width, height, input_size, 32, fit)
+
+    assert all(side % 32 == 0 and side >= 32 for side in new)
+    if fit == "longer":
+        assert max(new) <= max(input_size, 32)
+        assert max(new) > input_size - 32
+    elif fit == "nearest":
+        assert any(abs(side - input_size) <= 16 for side in new)
+    else:
+        assert new[0] == new[1]
+        assert abs(new[0] - input_size) <= 16
+
+
+@pytest.mark.parametrize("new", [(320, 240), (160, 120), (504, 378), (640, 100), (97, 480), (1, 1)])
+def test_area_is_that_of_opencv(new):
+    rgb = np.random.default_rng(1).random((480, 640, 3), np.float32)
+    picture = torch.from_numpy(rgb).permute(2, 0, 1)[None]
+
+    found = resized(picture, new[1], new[0], "area")[0].permute(1, 2, 0).numpy()
+
+    expected = cv2.resize(rgb, new, interpolation=cv2.INTER_AREA)
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 1e-4
+
+
+def test_area_is_the_mean_of_what_a_new_pixel_covers():
+    picture = torch.arange(6.0).view(1, 1, 2, 3)  # columns of means 1.5, 2.5 and 3.5
+
+    found = resized(picture, 1, 2, "area")  # one and a half columns each
+
+    expected = [(1.5 + 2.5 / 2) / 1.5, (2.5 / 2 + 3.5) / 1.5]
+    assert found.flatten().tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("new", [(700, 500), (320, 500), (700, 240)])
+def test_area_is_cubic_where_a_side_grows(new):
+    picture = torch.rand(1, 3, 480, 640, generator=torch.Generator().manual_seed(0))
+
+    found = resized(picture, new[1], new[0], "area")
+
+    assert torch.equal(found, resized(picture, new[1], new[0], "cubic"))
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "flag"), [("cubic", cv2.INTER_CUBIC), ("linear", cv2.INTER_LINEAR)]
+)
+@pytest.mark.parametrize("new", [(320, 240), (517, 301), (800, 700)])
+def test_cubic_and_linear_are_those_of_opencv(interpolation, flag, new):
+    rgb = np.random.default_rng(2).random((480, 640, 3), np.float32)
+    picture = torch.from_numpy(rgb).permute(2, 0, 1)[None]
+
+    found = resized(picture, new[1], new[0], interpolation)[0].permute(1, 2, 0).numpy()
+
+    assert np.abs(found - cv2.resize(rgb, new, interpolation=flag)).max() < 1e-3
+
+
+@pytest.mark.parametrize("interpolation", ["cubic", "area", "linear"])
+def test_a_picture_of_the_size_is_not_touched(interpolation):
+    picture = torch.rand(1, 3, 5, 7)
+
+    assert resized(picture, 5, 7, interpolation) is picture
+
+
+def test_the_card_says_which_side_and_which_kernel():
+    rgb = _picture(200, 120)
+    card = dataclasses.replace(CARD, fit="longer", multiple=4, interpolation="area")
+
+    found = preprocess(rgb, card, 100, CPU)[0].permute(1, 2, 0).numpy() * STD + MEAN
+
+    expected = cv2.resize(rgb / 255.0, (100, 60), interpolation=cv2.INTER_AREA)
+    assert np.abs(found - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 120), (120, 200), (1920, 1080), (37, 41)])

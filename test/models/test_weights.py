@@ -16,7 +16,7 @@ from safetensors.torch import save as to_safetensors
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models import weights as weights_module
-from depth_anything_ros.models.weights import resolve_weights, sha256_of
+from depth_anything_ros.models.weights import cached_weights, resolve_weights, sha256_of
 from depth_anything_ros.models.zoo import find_card
 
 SMALL = find_card("depth_anything_v2_small")
@@ -267,6 +267,29 @@ def test_weights_of_ones_own_have_a_licence_that_is_not_known(cache, tmp_path, c
             "official weights of depth_anything_v2_base)",
         )
     ]
+
+
+def test_a_name_that_any_model_has_makes_no_weights_official(cache, tmp_path, caplog):
+    v1 = find_card("depth_anything_v1_small")
+    (tmp_path / v1.hub_file).touch()
+    _store(cache, v1.hub_repo, v1.hub_file)
+
+    with caplog.at_level(logging.INFO):
+        resolve_weights(str(tmp_path / v1.hub_file), v1)
+        resolve_weights("", v1)
+
+    own, official = _licences(caplog)
+    assert "weights pytorch_model.bin: their licence is not known here" in own[1]
+    assert official[1] == f"weights {v1.hub_repo}:pytorch_model.bin: licence Apache-2.0"
+
+
+@pytest.mark.parametrize("name", ["depth_anything_v1_small", "tiny", "depth_anything_v2_giant"])
+def test_whether_weights_are_on_this_machine(name, cache):
+    card = find_card(name)
+    assert (cached_weights(card) is None) == (name != "tiny")
+
+    if card.hub_repo:
+        assert _store(cache, card.hub_repo, card.hub_file) == cached_weights(card)
 
 
 # Downloads, in a process of their own since huggingface_hub reads its environment at import

@@ -1,0 +1,211 @@
+"""``depth_anything weights``: fetch a model's weights, convert a file, or say what a file is."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
+
+if TYPE_CHECKING:  # heavy: the parser is built without them
+    from depth_anything_ros.models.card import ModelCard
+    from depth_anything_ros.models.identify import Identity
+
+_MB = 1_000_000
+# Under these names files of any model are published.
+_ANY_MODEL = ("model.safetensors", "pytorch_model.bin")
+
+
+def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
+    """Add the parser of this verb."""
+    parser = verbs.add_parser(
+        "weights",
+        help="fetch weights, convert a file of them, or say what a file is",
+        description="Fetch the weights of a model, convert a file, or say what a file is.",
+    )
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
+    fetch = tasks.add_parser(
+        "fetch",
+        help="download the weights of a model",
+        description="Download the weights of a model into the cache, go on with a download that "
+        "was cut off, and compare the hash.",
+    )
+    fetch.add_argument("name", metavar="NAME", help="of a model, see depth_anything models")
+    fetch.add_argument("--output", type=Path, help="file or folder to copy them to")
+    convert = tasks.add_parser(
+        "convert",
+        help="write a file of weights as safetensors",
+        description="Write a file of weights as safetensors, under this package's names, and with "
+        "a note of which model it is of, so that it cannot be taken for another.",
+    )
+    convert.add_argument("file", type=Path, metavar="FILE")
+    convert.add_argument("output", type=Path, metavar="OUT.safetensors")
+    check = tasks.add_parser(
+        "check",
+        help="say what a file of weights is, or why it cannot be used",
+        description="Say of which family, size and kind a file of weights is, or why it cannot be "
+        "used.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE")
+    for task in (convert, check):
+        task.add_argument("--model", metavar="NAME", help="that the file must be of")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do the task; return the exit status."""
+    tasks = {"fetch": _fetch, "convert": _convert, "check": _check}
+    for line in tasks[options.task](options):
+        print(line)
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> list[str]:
+    from depth_anything_ros.models.weights import resolve_weights
+    from depth_anything_ros.models.zoo import find_card
+    from depth_anything_ros.tools.progress import Progress
+
+    card = find_card(options.name, download=True)
+    said = Progress(0, "MB")
+
+    def progress(done: int, total: int) -> None:
+        said.total = total // _MB
+        said.add(done // _MB - said.done)
+
+    path = resolve_weights("", card, download=True, progress=progress)
+    assert path is not None  # not random
+    lines = [f"{card.name}: {path} ({_megabytes(path)})", _hash_line(path)]
+    if options.output is not None:
+        lines.append(f"copied to {_copy(path, options.output, card)}")
+    if card.commercial:  # of others the library warns
+        lines.append(f"licence {card.licence}")
+    return lines
+
+
+def _copy(path: Path, output: Path, card: ModelCard) -> Path:
+    """Copy a file so that its name still says what it is."""
+    if output.is_dir():
+        own = f"{card.name}{path.suffix}"
+        output = output / (own if path.name in _ANY_MODEL else path.name)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, output)
+    except (OSError, shutil.SameFileError) as error:
+        raise ParameterError(f"cannot write {output}: {error}") from error
+    return output
+
+
+def _convert(options: argparse.Namespace) -> list[str]:
+    from depth_anything_ros.models.checkpoint import matching_state, write_weights
+    from depth_anything_ros.models.identify import network_on_meta
+
+    output: Path = options.output
+    _check_output(output)
+    card = _card(options.model) if options.model else _only_card(options.file)
+    state = matching_state(options.file, card, network_on_meta(card).state_dict())
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_weights(state, card, output)
+    except OSError as error:
+        raise ParameterError(f"cannot write {output}: {error}") from error
+    return [f"{output}: {len(state)} tensors of {card.name} ({_megabytes(output)})"]
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix != ".safetensors":
+        raise ParameterError(f"{output} must end in .safetensors, which is what is written")
+    if output.exists():
+        raise ParameterError(f"{output} is there already; remove it, or give another name")
+
+
+def _card(name: str) -> ModelCard:
+    from depth_anything_ros.models.zoo import find_card
+
+    card = find_card(name)
+    if card.family == "transformers":
+        raise ModelError(
+            f"{name} is read by transformers itself; give the name of a row of the zoo",
+            reason="unknown_model",
+        )
+    return card
+
+
+def _only_card(path: Path) -> ModelCard:
+    """Return the card of a file that is of one model only."""
+    from depth_anything_ros.models.identify import identify
+    from depth_anything_ros.models.zoo import find_card
+
+    found = identify(path)
+    if found.reason:
+        raise CheckpointError(found.reason, reason="other_model")
+    if len(found.cards) > 1:
+        raise CheckpointError(
+            f"{path} may be of {' or '.join(found.cards)}, and nothing in it says of which; give "
+            f"--model",
+            reason="other_model",
+        )
+    return find_card(found.cards[0])
+
+
+def _check(options: argparse.Namespace) -> list[str]:
+    from depth_anything_ros.models.checkpoint import matching_state
+    from depth_anything_ros.models.identify import identify, network_on_meta
+
+    if options.model:
+        card = _card(options.model)
+        state = matching_state(options.file, card, network_on_meta(card).state_dict())
+        return [
+            f"{options.file} fits {card.name}: {len(state)} tensors",
+            _hash_line(options.file),
+        ]
+    found = identify(options.file)
+    if found.reason:
+        raise CheckpointError(found.reason, reason="other_model")
+    return _identity_lines(found)
+
+
+def _identity_lines(found: Identity) -> list[str]:
+    """Say what a file is, one fact a line."""
+    from depth_anything_ros.models.families import FAMILIES
+    from depth_anything_ros.models.zoo import find_card
+    from depth_anything_ros.tools.models import gives
+
+    cards = [find_card(name) for name in found.cards]
+    families = dict.fromkeys(FAMILIES[card.family].title for card in cards)
+    answers = dict.fromkeys(gives(card).replace("*", "") for card in cards)
+    sizes = dict.fromkeys(card.encoder for card in cards)
+    facts = [
+        ("fits", found.cards[0]),
+        *(("  or", name) for name in found.cards[1:]),
+        ("family", " or ".join(families)),
+        ("gives", " or ".join(answers)),
+        (
+            "size",
+            f"{' or '.join(sizes)}: {found.parameters / 1e6:.1f} M numbers in {found.tensors} "
+            f"tensors, {', '.join(found.dtypes)}",
+        ),
+        ("names", "of this package" if found.layout == "own" else "as published"),
+        *(("it says", claim) for claim in found.claims),
+    ]
+    lines = [str(found.path), *(f"  {name:<9}{value}" for name, value in facts)]
+    lines.append(f"  {_hash_line(found.path)}")
+    if len(cards) > 1 and len({card.bundled for card in cards} - {""}) == 1:
+        lines.append("One file answers as each of these.")
+    elif len(cards) > 1:
+        lines.append("These have the same names and shapes; nothing says of which the file is.")
+    return lines
+
+
+def _hash_line(path: Path) -> str:
+    from depth_anything_ros.models.hashes import sha256_of
+    from depth_anything_ros.models.provenance import known_files
+
+    found = sha256_of(path)
+    name = known_files().get(found)
+    return f"sha256   {found}, " + (f"that of {name}" if name else "which is not a pinned one")
+
+
+def _megabytes(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / _MB:.0f} MB" if size >= 10 * _MB else f"{size / _MB:.1f} MB"

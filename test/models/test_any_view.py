@@ -1,0 +1,593 @@
+"""Views from what an any-view network answers: true geometry, and networks of random weights."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_model
+from test_ray_pose import rays_of
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.cloud import BackProjector
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap
+from depth_anything_ros.core.errors import CameraError, ImageError, ModelError
+from depth_anything_ros.core.poses import inverse, similarity
+from depth_anything_ros.models import DepthEstimator, find_card
+from depth_anything_ros.models.any_view import (
+    View,
+    Window,
+    cameras_from_encoding,
+    extrinsics_as_trained,
+    metric_factor,
+    views_of,
+)
+from depth_anything_ros.models.depth_and_sky import DepthWithSky
+from depth_anything_ros.models.depth_anything_3 import ViewsOutput, prepare
+from depth_anything_ros.sim.places import build_scene
+from depth_anything_ros.sim.render import Renderer, camera_pose
+from depth_anything_ros.sim.world import views
+
+SIZE = 112, 84  # of what the network sees: width and height
+UNIT_M = 2.5  # metres in the network's unit, of the answers that are made of true geometry
+RIG = ((0.0, 0.0), (0.35, 40.0), (-0.35, -40.0))  # to the right, and turned to it [m, degrees]
+
+
+def _turned(right_m, yaw_deg):
+    """The pose of a camera of a rig in the first one's frame; both are optical frames."""
+    c, s = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
+    pose = np.eye(4)
+    pose[:3, :3] = ((c, 0, s), (0, 1, 0), (-s, 0, c))
+    pose[0, 3] = right_m
+    return pose
+
+
+@pytest.fixture(scope="module")
+def rig():
+    """A room that three cameras see, with 90° each and 40° between them."""
+    first = views([1], 28, 21, kind="room").T_world_camera[0]
+    poses = np.stack([first @ _turned(*mount) for mount in RIG])
+    cameras = [Camera.from_hfov(*SIZE, 90.0, name) for name in ("front", "right", "left")]
+    seen = Renderer([build_scene(1, "room")] * 3).view(cameras, poses)
+    assert bool(seen.depth_m.isfinite().all())
+    return SimpleNamespace(cameras=cameras, poses=poses, depth_m=seen.depth_m)
+
+
+def _windows(count, picture=SIZE):
+    return [Window(picture, SIZE, 0, 0, *SIZE)] * count
+
+
+def _encoding(T, camera):
+    """The pose encoding of a camera; its quaternion comes from the rotation's axis and angle."""
+    angle = math.acos(min(1.0, (np.trace(T[:3, :3]) - 1) / 2))
+    antisymmetric = T[:3, :3] - T[:3, :3].T
+    axis = np.array((antisymmetric[2, 1], antisymmetric[0, 2], antisymmetric[1, 0]))
+    axis *= math.sin(angle / 2) / max(np.linalg.norm(axis), 1e-12)
+    fov = [2 * math.atan(s / 2 / f) for s, f in ((SIZE[1], camera.K[4]), (SIZE[0], camera.K[0]))]
+    return (*T[:3, 3], *axis, math.cos(angle / 2), *fov)
+
+
+def _truth(rig, unit_m=UNIT_M):
+    """What a network that knows the truth answers, in its own unit and its own world."""
+    own = _turned(0.7, 25.0) @ inverse(rig.poses[1]) @ rig.poses
+    own[:, :3, 3] /= unit_m
+    pairs = list(zip(rig.cameras, own, strict=True))
+    rays = np.stack([rays_of(camera, pose, 24, 32) for camera, pose in pairs])
+    return ViewsOutput(
+        rig.depth_m / unit_m,
+        torch.full_like(rig.depth_m, 1.5),
+        torch.from_numpy(rays).float(),
+        torch.ones(len(pairs), 24, 32),
+        torch.tensor([_encoding(pose, camera) for camera, pose in pairs]),
+    )
+
+
+def _world(view):
+    """The points (height, width, 3) of a view in the world."""
+    values = view.depth.depth_m if isinstance(view.depth, DepthMap) else view.depth.depth
+    points = BackProjector(view.depth.camera).project(DepthMap(values)).xyz.astype(np.float64)
+    return points @ view.T_world_camera[:3, :3].T + view.T_world_camera[:3, 3]
+
+
+def _true_world(rig, index):
+    return _world(
+        View(DepthMap(rig.depth_m[index].numpy(), rig.cameras[index]), 0, rig.poses[index])
+    )
+
+
+# True geometry
+
+
+@pytest.mark.parametrize("pose_from", ["camera", "rays"])
+def test_given_poses_make_metres_of_any_unit(rig, pose_from):
+    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses, pose_from)
+
+    for index, view in enumerate(found):
+        assert isinstance(view.depth, DepthMap)
+        assert view.depth.camera is rig.cameras[index]
+        np.testing.assert_allclose(view.depth.depth_m, rig.depth_m[index], rtol=1e-5)
+        np.testing.assert_array_equal(view.T_world_camera, rig.poses[index])
+        assert (view.confidence == 1.5).all() and view.confidence.dtype == np.float32
+
+
+def _overlap(one, other):
+    """For points of one view that another has in its picture: their depth there, and its own."""
+    points = _world(one).reshape(-1, 3)
+    T = inverse(other.T_world_camera)
+    points = points @ T[:3, :3].T + T[:3, 3]
+    camera = other.depth.camera
+    pixels = camera.project(points)
+    inside = ((pixels >= 0) & (pixels <= (camera.width - 1, camera.height - 1))).all(-1)
+    columns, rows = np.rint(pixels[inside]).astype(int).T
+    return points[inside, 2], other.depth.depth_m[rows, columns]
+
+
+@pytest.mark.parametrize("pose_from", ["camera", "rays"])
+def test_the_clouds_of_a_rig_agree_where_they_overlap(rig, pose_from):
+    """As well as the simulator's own: a pixel's rounding, and what only one camera can see."""
+    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses, pose_from)
+
+    for index, view in enumerate(found):
+        np.testing.assert_allclose(_world(view), _true_world(rig, index), atol=1e-4)
+    for one, other in ((0, 1), (0, 2), (1, 0), (2, 0)):
+        there, own = _overlap(found[one], found[other])
+        assert len(own) > 0.2 * SIZE[0] * SIZE[1]
+        assert np.median(np.abs(there / own - 1)) < 0.01
+        assert np.mean(np.abs(there / own - 1) < 0.05) > 0.9
+
+
+@pytest.mark.parametrize("pose_from", ["camera", "rays"])
+def test_without_poses_the_first_camera_is_the_world_and_the_unit_is_the_network_s(rig, pose_from):
+    found = views_of(_truth(rig), None, _windows(3), pose_from=pose_from)
+
+    relative = inverse(rig.poses[0]) @ rig.poses
+    relative[:, :3, 3] /= UNIT_M
+    for index, view in enumerate(found):
+        assert isinstance(view.depth, AffineDepthMap)
+        np.testing.assert_allclose(view.T_world_camera, relative[index], atol=1e-5)
+        np.testing.assert_allclose(view.depth.camera.K, rig.cameras[index].K, rtol=1e-4, atol=1e-3)
+        expected = _true_world(rig, index) @ rig.poses[0, :3, :3] / UNIT_M
+        expected -= rig.poses[0, :3, 3] @ rig.poses[0, :3, :3] / UNIT_M
+        np.testing.assert_allclose(_world(view), expected, atol=1e-3)
+
+
+def test_pictures_of_another_size_than_the_network_s(rig):
+    """Walls stay where they are when depth is resized; its edges are as wide as a pixel was."""
+    picture = (160, 120)
+    cameras = [camera.scaled(*picture) for camera in rig.cameras]
+    seen = Renderer([build_scene(1, "room")] * 3).view(cameras, rig.poses)
+
+    found = views_of(_truth(rig), None, _windows(3, picture), cameras, rig.poses)
+
+    for view, expected in zip(found, seen.depth_m.numpy(), strict=True):
+        error = np.abs(view.depth.depth_m / expected - 1)
+        assert view.depth.depth_m.shape == (120, 160)
+        assert np.median(error) < 1e-3
+        assert np.mean(error < 0.01) > 0.85
+
+
+def test_estimated_cameras_are_of_the_picture_s_size(rig):
+    found = views_of(_truth(rig), None, _windows(3, (160, 120)))
+
+    for view, camera in zip(found, rig.cameras, strict=True):
+        assert (view.depth.camera.width, view.depth.camera.height) == (160, 120)
+        np.testing.assert_allclose(view.depth.camera.K, camera.scaled(160, 120).K, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mounts", [RIG[:2], ((0.0, 0.0), (0.1, 0.0), (0.2, 0.0))])
+def test_a_stereo_pair_and_a_row_of_cameras_have_a_scale(rig, mounts):
+    """The reference raises here: its similarity wants cameras that are not in a line."""
+    poses = np.stack([rig.poses[0] @ _turned(*mount) for mount in mounts])
+    count = len(poses)
+    cut = SimpleNamespace(cameras=rig.cameras[:count], poses=poses, depth_m=rig.depth_m[:count])
+
+    found = views_of(_truth(cut), None, _windows(count), cut.cameras, poses)
+
+    for view, expected in zip(found, cut.depth_m, strict=True):
+        np.testing.assert_allclose(view.depth.depth_m, expected, rtol=1e-5)
+
+
+def test_cameras_at_one_place_have_no_scale(rig):
+    poses = np.stack([rig.poses[0] @ _turned(0.0, yaw) for yaw in (0.0, 40.0, -40.0)])
+
+    with pytest.raises(CameraError, match=r"within 10 mm .* leave the poses out") as error:
+        views_of(_truth(rig), None, _windows(3), rig.cameras, poses)
+
+    assert error.value.reason == "baseline"
+
+
+def test_a_network_that_sees_one_place_has_no_scale(rig):
+    truth = _truth(rig)
+    truth.pose_encoding[:, :3] = 1.0
+
+    with pytest.raises(ModelError, match="do the pictures overlap") as error:
+        views_of(truth, None, _windows(3), rig.cameras, rig.poses)
+
+    assert error.value.reason == "baseline"
+
+
+# What the network does not see, and the sky
+
+
+def test_what_was_cut_off_is_unknown():
+    """A wide picture beside a squarer one: its left and right are cut off."""
+    window = Window((320, 120), (112, 42), 28, 0, 56, 42)
+    depth = torch.full((1, 42, 56), 3.0)
+    output = ViewsOutput(
+        depth,
+        torch.full_like(depth, 2.0),
+        torch.zeros(1, 24, 32, 6),
+        torch.ones(1, 24, 32),
+        torch.tensor([[0.0, 0, 0, 0, 0, 0, 1, 1.0, math.pi / 2]]),
+    )
+
+    (view,) = views_of(output, None, [window])
+
+    # 28 of 112 columns are 80 of 320; a pixel that touches them is unknown too.
+    known = np.isfinite(view.depth.depth)
+    assert known[:, 82:238].all() and not known[:, :80].any() and not known[:, 240:].any()
+    assert (view.depth.depth[known] == 3).all()
+    assert (view.confidence[~known] == 1).all() and view.confidence[60, 160] == 2
+    # 90 degrees in the half of the picture that it saw.
+    K = np.array(view.depth.camera.K)
+    np.testing.assert_allclose(K[[0, 2, 5]], (80, 159.5, 59.5), rtol=1e-6)
+
+
+def test_a_given_camera_is_cut_as_its_picture_is():
+    camera = Camera.from_hfov(320, 120, 80.0)
+
+    seen = Window((320, 120), (112, 42), 28, 0, 56, 42).camera(camera)
+
+    assert (seen.width, seen.height) == (56, 42)
+    assert seen.K[0] == pytest.approx(camera.K[0] * 112 / 320)
+    assert seen.K[2] == pytest.approx(27.5)
+
+
+def _metric(rig, factor=1.0, sky=None):
+    """What a metric network that knows the truth answers: metres for a pixel of focal length."""
+    focal = rig.cameras[0].K[0]
+    return DepthWithSky(
+        factor * rig.depth_m / focal, torch.zeros_like(rig.depth_m) if sky is None else sky
+    )
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_metric_network_makes_metres_without_poses(rig, calibrated):
+    cameras = rig.cameras if calibrated else None
+
+    found = views_of(_truth(rig), _metric(rig, 1.1), _windows(3), cameras)
+
+    relative = inverse(rig.poses[0]) @ rig.poses
+    relative[:, :3, 3] *= 1.1
+    for index, view in enumerate(found):
+        assert isinstance(view.depth, DepthMap)
+        np.testing.assert_allclose(view.depth.depth_m, 1.1 * rig.depth_m[index], rtol=1e-5)
+        np.testing.assert_allclose(view.T_world_camera, relative[index], atol=1e-5)
+
+
+def test_the_focal_length_of_a_calibrated_camera_is_better_than_the_network_s(rig):
+    truth = _truth(rig)
+    truth.pose_encoding[:, 7:] /= 2
+
+    found = views_of(truth, _metric(rig), _windows(3), rig.cameras)
+
+    np.testing.assert_allclose(found[1].depth.depth_m, rig.depth_m[1], rtol=1e-5)
+
+
+def test_poses_say_more_of_metres_than_a_metric_network(rig):
+    found = views_of(_truth(rig), _metric(rig, 1.1), _windows(3), rig.cameras, rig.poses)
+
+    np.testing.assert_allclose(found[2].depth.depth_m, rig.depth_m[2], rtol=1e-5)
+
+
+def test_but_for_poses_of_one_place(rig):
+    poses = rig.poses.copy()
+    poses[:, :3, 3] = poses[0, :3, 3]
+
+    found = views_of(_truth(rig), _metric(rig, 1.1), _windows(3), rig.cameras, poses)
+
+    np.testing.assert_allclose(found[2].depth.depth_m, 1.1 * rig.depth_m[2], rtol=1e-5)
+    np.testing.assert_array_equal(found[2].T_world_camera, poses[2])
+
+
+def test_the_sky_is_beyond_range_and_scales_nothing(rig):
+    sky = torch.zeros_like(rig.depth_m)
+    sky[:, :20] = 0.9
+    metric = _metric(rig, 1.0, sky)
+    metric.depth[:, :20] = 1e3
+
+    found = views_of(_truth(rig), metric, _windows(3), rig.cameras)
+
+    for view, expected in zip(found, rig.depth_m.numpy(), strict=True):
+        assert np.isposinf(view.depth.depth_m[:20]).all()
+        assert (view.confidence[:20] == 1).all() and (view.confidence[20:] == 1.5).all()
+        np.testing.assert_allclose(view.depth.depth_m[20:], expected[20:], rtol=1e-5)
+
+
+def _column(depth):
+    """An answer whose rows are alike, and a window of 4 x 16 that is the whole of 16 x 16."""
+    values = torch.tensor(depth).expand(1, 16, 4)
+    one = torch.tensor([[0.0, 0, 0, 0, 0, 0, 1, 1, 1]])
+    rays = torch.zeros(1, 8, 4, 6), torch.ones(1, 8, 4)
+    return ViewsOutput(values, torch.full_like(values, 2.0), *rays, one), [
+        Window((16, 16), (4, 16), 0, 0, 4, 16)
+    ]
+
+
+def test_what_the_network_answers_in_the_sky_does_not_bend_the_edge():
+    output, windows = _column([2.0, 2.0, 1000.0, 1000.0])
+    camera = Camera.from_hfov(16, 16, 90.0)  # 2 and 8 px in the window
+    sky = torch.tensor((0.0, 0.0, 1.0, 1.0)).expand(1, 16, 4)
+
+    (view,) = views_of(output, DepthWithSky(output.depth / 5, sky), windows, [camera])
+
+    # The sky is 0.125 at the seventh pixel, and 0.375 at the eighth.
+    assert view.depth.depth_m[7].tolist() == pytest.approx([2.0] * 7 + [math.inf] * 9)
+
+
+def test_depth_that_underflows_is_unknown():
+    output, windows = _column([2.0, 0.0, 0.0, 0.0])
+
+    (view,) = views_of(output, None, windows)
+
+    assert np.isnan(view.depth.depth[:, 7:]).all()
+    assert (view.depth.depth[:, 0] == 2).all()
+
+
+def test_nothing_but_sky_has_no_scale(rig):
+    with pytest.raises(ModelError, match="only 0 pixels show neither sky") as error:
+        views_of(_truth(rig), _metric(rig, 1.0, torch.ones_like(rig.depth_m)), _windows(3))
+
+    assert error.value.reason == "sky"
+
+
+# Parity
+
+
+def test_poses_are_decoded_as_by_the_reference():
+    transform = pytest.importorskip("depth_anything_3.model.utils.transform")
+    encoding = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
+    encoding[:, 7:] = encoding[:, 7:].relu()
+
+    poses, K = cameras_from_encoding(encoding.numpy(), *SIZE)
+    expected, intrinsics = transform.pose_encoding_to_extri_intri(encoding[None], SIZE[::-1])
+
+    np.testing.assert_allclose(poses[:, :3], expected[0], atol=1e-5)
+    K[:, :2, 2] += 0.5  # where the reference has the corner of the first pixel
+    np.testing.assert_allclose(K, intrinsics[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_extrinsics_are_relative_to_the_first_and_of_unit_length(count):
+    rng = np.random.default_rng(0)
+    poses = np.stack([camera_pose(rng.normal(0, 3, 3), *rng.normal(size=3)) for _ in range(count)])
+
+    found = inverse(extrinsics_as_trained(poses))
+
+    np.testing.assert_allclose(found[0], np.eye(4), atol=1e-12)
+    distances = np.linalg.norm(found[:, :3, 3], axis=1)
+    true = np.linalg.norm(poses[:, :3, 3] - poses[0, :3, 3], axis=1)
+    unit = max(torch.from_numpy(true).median().item(), 0.1)
+    np.testing.assert_allclose(distances, true / unit, atol=1e-12)
+    np.testing.assert_allclose(
+        found[-1, :3, :3], poses[0, :3, :3].T @ poses[-1, :3, :3], atol=1e-12
+    )
+
+
+def test_metres_are_the_reference_s():
+    """The factor that ``NestedDepthAnything3Net`` scales its answer by, of the same two answers."""
+    da3 = pytest.importorskip("depth_anything_3.model.da3")
+    addict = pytest.importorskip("addict")
+    generator = torch.Generator().manual_seed(0)
+    depth, confidence, raw, sky = torch.rand(4, 3, 42, 56, generator=generator)
+    depth[0, :5], raw[1, :5] = 5e-4, 1e-3  # below what is scaled by
+    K = torch.diag(torch.tensor((500.0, 400.0, 1.0))).expand(1, 3, 3, 3)
+    theirs = addict.Dict(
+        depth=depth[None].clone(),
+        depth_conf=1 + confidence[None],
+        intrinsics=K,
+        extrinsics=torch.eye(4)[None, None, :3].repeat(1, 3, 1, 1),
+    )
+    metric = addict.Dict(depth=raw[None].clone(), sky=sky[None])
+    nested = da3.NestedDepthAnything3Net
+    nested._apply_metric_scaling(None, theirs, metric)
+    expected = nested._apply_depth_alignment(None, theirs, metric).scale_factor
+    empty = torch.zeros(0)
+
+    factor = metric_factor(
+        ViewsOutput(depth, 1 + confidence, empty, empty, empty),
+        DepthWithSky(raw / 300, sky),
+        np.full(3, 450.0),
+    )
+
+    print(f"\nmetric factor: {factor / expected - 1:.1e}")
+    assert factor == pytest.approx(expected, rel=1e-4)
+
+
+def _official(card, folder):
+    """The official network of a card, whole, and its file."""
+    from da3_reference import Published, fill  # skips where the package is not installed
+
+    da3 = pytest.importorskip("depth_anything_3.model.da3")
+    published = fill(Published(card))
+    # A field of view of nearly 0 would make the focal length, and so the metres, a matter of luck.
+    torch.nn.init.ones_(getattr(published.model, "da3", published.model).cam_dec.fc_fov[0].bias)
+    save_model(published, folder / "model.safetensors")
+    network = published.model
+    if card.option("network") == "nested":
+        network.__class__ = da3.NestedDepthAnything3Net  # with the parts of one, but not its init
+    return network.eval()
+
+
+def _pictures(count, width=SIZE[0], height=SIZE[1]):
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(count)]
+
+
+@torch.inference_mode()
+def _forward(network, card, pictures, cameras=None, poses=None):
+    """Depth and confidence (n, h, w), T_world_camera and K of the official forward."""
+    images = torch.cat([prepare(rgb, card, SIZE[0], torch.device("cpu")) for rgb in pictures])
+    conditions = {}
+    if poses is not None:
+        K = torch.tensor([camera.K for camera in cameras]).view(1, -1, 3, 3)
+        extrinsics = torch.from_numpy(extrinsics_as_trained(poses)).float()[None]
+        conditions = {"extrinsics": extrinsics, "intrinsics": K.float()}
+    answer = network(images[None], **conditions)
+    whole = torch.eye(4, dtype=torch.float64).repeat(len(pictures), 1, 1)
+    whole[:, :3] = answer.extrinsics[0]
+    K = answer.intrinsics[0].double().numpy()
+    K[:, :2, 2] -= 0.5
+    maps = answer.depth[0].numpy(), answer.depth_conf[0].numpy()
+    return *maps, inverse(whole.numpy()), K
+
+
+@pytest.mark.parametrize("name", ["test_da3_any", "test_da3_nested"])
+@pytest.mark.parametrize(("count", "posed"), [(1, False), (3, False), (3, True)])
+def test_views_are_the_reference_s(name, count, posed, rig, tmp_path):
+    """From pictures to depth and poses, with all that comes after the network."""
+    card = find_card(name)
+    official = _official(card, tmp_path)
+    estimator = DepthEstimator(card, str(tmp_path), "cpu", "fp32", SIZE[0])
+    cameras, poses = (rig.cameras, rig.poses) if posed else (None, None)
+    depth, confidence, T, K = _forward(official, card, _pictures(count), cameras, poses)
+
+    found = estimator.infer_views(_pictures(count), cameras, poses)
+
+    if posed:  # of api.py, _align_to_input_extrinsics_intrinsics
+        depth = depth / similarity(poses[:, :3, 3], T[:, :3, 3]).scale
+        expected = rig.poses
+    else:
+        expected = inverse(T[0]) @ T
+    values = np.stack([getattr(v.depth, "depth_m", getattr(v.depth, "depth", None)) for v in found])
+    seen = np.isfinite(values)  # where we answer +Inf in the sky, it answers the farthest depth
+    depth_error = np.abs(values - depth)[seen].max() / np.ptp(depth[seen])
+    confidence_error = np.abs(np.stack([v.confidence for v in found]) - confidence).max()
+    unit = max(1.0, np.abs(expected[:, :3, 3]).max())
+    pose_error = np.abs(np.stack([v.T_world_camera for v in found]) - expected).max() / unit
+    print(
+        f"\n{name}, {count} pictures{', with poses' * posed}: depth {depth_error:.1e}, "
+        f"confidence {confidence_error / np.ptp(confidence):.1e}, pose {pose_error:.1e}"
+    )
+    assert seen.mean() > 0.2 and (seen.all() or name.endswith("nested"))
+    assert max(depth_error, confidence_error / np.ptp(confidence)) < 1e-4
+    assert pose_error < 1e-3
+    if not posed:
+        np.testing.assert_allclose([v.depth.camera.K for v in found], K.reshape(-1, 9), rtol=1e-3)
+
+
+# The estimator
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    return DepthEstimator("test_da3_any", "random", "cpu", "fp32", SIZE[0])
+
+
+def test_pictures_larger_than_the_network_s_input(estimator, rig):
+    cameras = [camera.scaled(160, 120) for camera in rig.cameras]
+
+    found = estimator.infer_views(_pictures(3, 160, 120), cameras, rig.poses)
+
+    for view, camera, pose in zip(found, cameras, rig.poses, strict=True):
+        assert isinstance(view.depth, DepthMap) and view.depth.camera is camera
+        assert view.depth.depth_m.shape == view.confidence.shape == (120, 160)
+        assert view.depth.depth_m.dtype == view.confidence.dtype == np.float32
+        assert view.depth.depth_m.min() > 0 and view.confidence.min() >= 1
+        assert (view.T_world_camera == pose).all()
+
+
+def test_twice_the_baseline_is_twice_as_far(estimator, rig):
+    larger = rig.poses.copy()
+    larger[:, :3, 3] *= 2
+
+    near = estimator.infer_views(_pictures(3), rig.cameras, rig.poses)
+    far = estimator.infer_views(_pictures(3), rig.cameras, larger)
+
+    for one, two in zip(near, far, strict=True):
+        np.testing.assert_allclose(two.depth.depth_m, 2 * one.depth.depth_m, rtol=1e-4)
+
+
+def test_the_world_s_origin_does_not_matter(estimator, rig):
+    moved = _turned(3.0, 70.0) @ rig.poses
+
+    here = estimator.infer_views(_pictures(3), rig.cameras, rig.poses)
+    there = estimator.infer_views(_pictures(3), rig.cameras, moved)
+
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(other.depth.depth_m, one.depth.depth_m, rtol=1e-3)
+
+
+@pytest.mark.parametrize("pose_from", ["camera", "rays"])
+def test_one_picture_is_its_own_world(estimator, pose_from):
+    (view,) = estimator.infer_views(_pictures(1), pose_from=pose_from)
+
+    assert isinstance(view.depth, AffineDepthMap)
+    np.testing.assert_allclose(view.T_world_camera, np.eye(4), atol=1e-12)
+
+
+def test_pictures_of_several_sizes_are_cut_to_their_middles(estimator):
+    found = estimator.infer_views([*_pictures(1, 224, 112), *_pictures(1, 112, 112)])
+
+    # 112 x 56 and 112 x 112 after the resize: the network sees 112 x 56 of both.
+    assert np.isfinite(found[0].depth.depth).all()
+    known = np.isfinite(found[1].depth.depth)
+    assert known[28:84].all() and not known[:28].any() and not known[84:].any()
+
+
+def test_half_precision_is_near(estimator, rig):
+    coarse = DepthEstimator("test_da3_any", "random", "cpu", "bf16", SIZE[0])
+
+    near = coarse.infer_views(_pictures(3))[0].depth.depth
+    exact = estimator.infer_views(_pictures(3))[0].depth.depth
+
+    assert not (near == exact).all()
+    assert np.abs(near - exact).max() < 0.1 * exact.max()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "kind", "message", "reason"),
+    [
+        (0, {}, ImageError, "expected one or more", "count"),
+        (2, {"pose_from": "both"}, ModelError, "camera or rays, got 'both'", "pose_from"),
+        (2, {"poses": 3}, CameraError, "give the cameras too", "uncalibrated"),
+        (2, {"cameras": 3}, CameraError, "need as many cameras, got 3", "count"),
+        (2, {"cameras": 2, "poses": 3}, CameraError, "need as many poses", "pose"),
+        (1, {"cameras": 1, "poses": 1}, CameraError, "within 10 mm", "baseline"),
+    ],
+)
+def test_what_makes_no_views_is_refused(estimator, rig, count, options, kind, message, reason):
+    several = {"cameras": rig.cameras, "poses": rig.poses}
+    given = {name: several[name][:n] if name in several else n for name, n in options.items()}
+
+    with pytest.raises(kind, match=message) as error:
+        estimator.infer_views(_pictures(count), **given)
+
+    assert error.value.reason == reason
+
+
+def test_a_camera_of_another_size_is_refused(estimator, rig):
+    with pytest.raises(CameraError, match="its camera is 112x84") as error:
+        estimator.infer_views(_pictures(3, 160, 120), rig.cameras)
+
+    assert error.value.reason == "camera_size"
+
+
+def test_a_model_of_single_pictures_is_refused():
+    estimator = DepthEstimator("test_relative", "random", "cpu", "fp32", 56)
+
+    with pytest.raises(ModelError, match="choose a model of any view, such as da3_small") as error:
+        estimator.infer_views(_pictures(2))
+
+    assert error.value.reason == "single_view"
+
+
+def test_weights_that_are_not_numbers_never_become_views(rig):
+    estimator = DepthEstimator("test_da3_any", "random", "cpu", "fp32", 56)
+    estimator.network.camera_decoder.translation.bias.data.fill_(math.nan)
+
+    with pytest.raises(ModelError, match=r"answered \d+ of \d+ values as NaN") as error:
+        estimator.infer_views(_pictures(2))
+
+    assert error.value.reason == "non_finite"
