@@ -22,6 +22,7 @@ from depth_anything_ros.models.networks import empty_network
 from depth_anything_ros.models.zoo import find_card
 
 # Height and width: neither is the trained grid.
+FAMILY = "Depth Anything 3"
 SIZES = [(70, 98), (112, 112)]
 ROWS = [
     "da3_metric_large",
@@ -87,29 +88,30 @@ def _load(card, folder):
     return published.model, network
 
 
-def _say(name, differences):
-    print(f"\n{name}: " + ", ".join(f"{d:.1e}" for d in differences))
+REFERENCE = "`depth-anything-3`"
 
 
-def test_same_depth_and_sky(tmp_path):
+def test_same_depth_and_sky(tmp_path, parity):
     card = find_card("test_da3_metric")
     official, network = _load(card, tmp_path)
 
     found = [_differences(official, network, card, 2, size) for size in SIZES]
 
-    _say(card.name, map(max, zip(*found, strict=True)))
+    parity(FAMILY, "metric, mono: depth, sky; tiny width", REFERENCE, SIZES, map(max, found))
     assert max(map(max, found)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("posed", [False, True])
 @pytest.mark.parametrize("count", [1, 3, 10])
-def test_same_views(tmp_path, count, posed):
+def test_same_views(tmp_path, count, posed, parity):
     card = find_card("test_da3_any")
     official, network = _load(card, tmp_path)
 
     found = [_differences(official, network, card, count, size, posed) for size in SIZES]
 
-    _say(f"{card.name} of {count}, posed {posed}", map(max, zip(*found, strict=True)))
+    given = "poses given" if posed else "no poses given"
+    what = f"any view, N = {count}, {given}: depth, confidence, rays, pose; tiny width"
+    parity(FAMILY, what, REFERENCE, SIZES, map(max, found))
     assert max(map(max, found)) <= TOLERANCE
 
 
@@ -125,7 +127,7 @@ def test_same_parts_of_a_nested_network(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["da3_small", "da3_base", "da3_metric_large"])
-def test_same_answers_at_the_real_width(name):
+def test_same_answers_at_the_real_width(name, parity):
     card = find_card(name)
     official = reference(card)
     fill(official)
@@ -133,12 +135,11 @@ def test_same_answers_at_the_real_width(name):
         network = family_of(card).build(card).eval()
     network.load_state_dict(family_of(card).to_ours(official.state_dict()), assign=True)
 
-    found = [
-        _differences(official, network, card, count, size)
-        for count, size in ((3, (56, 84)), (1, (70, 70)))
-    ]
+    sizes = ((3, (56, 84)), (1, (70, 70)))
+    found = [_differences(official, network, card, count, size) for count, size in sizes]
 
-    _say(name, map(max, zip(*found, strict=True)))
+    texts = [f"{height}×{width} (N = {count})" for count, (height, width) in sizes]
+    parity(FAMILY, f"`{name}`", REFERENCE, texts, map(max, found))
     assert max(map(max, found)) <= TOLERANCE
 
 

@@ -106,7 +106,7 @@ def _difference(reference, network, card, size):
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_same_answers_as_transformers(name, tmp_path):
+def test_same_answers_as_transformers(name, tmp_path, parity):
     card = _card(name)
     reference = _reference(name, card)
     reference.save_pretrained(tmp_path)
@@ -115,5 +115,6 @@ def test_same_answers_as_transformers(name, tmp_path):
 
     differences = [_difference(reference, network, card, size) for size in SIZES[name]]
 
-    print(f"\n{name}: " + ", ".join(f"{d:.1e}" for d in differences))
+    model = f"`{name}`" if name in CARDS else f"{name}, tiny width"
+    parity("MiDaS", model, "`transformers`", SIZES[name], differences)
     assert max(differences) <= TOLERANCE

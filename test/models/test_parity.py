@@ -103,7 +103,7 @@ def _load_reference(card, folder):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_same_answers_as_transformers_from_both_layouts(name, tmp_path):
+def test_same_answers_as_transformers_from_both_layouts(name, tmp_path, parity):
     card = find_card(name)
     reference = _load_reference(card, tmp_path)
     torch.save(_official_state(card), tmp_path / card.hub_file)
@@ -118,7 +118,8 @@ def test_same_answers_as_transformers_from_both_layouts(name, tmp_path):
         sizes = [(322, 322), (322, 434)]
     differences = [_difference(reference, network, size) for size in sizes]
 
-    print(f"\n{name}: " + ", ".join(f"{d:.1e}" for d in differences))
+    family = "Depth Anything V1" if card.family == "depth_anything_v1" else "Depth Anything V2"
+    parity(family, f"`{name}`", "`transformers`", sizes, differences)
     assert max(differences) <= TOLERANCE
     for parameter, values in official.state_dict().items():
         assert torch.equal(values, network.state_dict()[parameter]), parameter

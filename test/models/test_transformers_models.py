@@ -94,7 +94,7 @@ def _refusal(kind, reason, call, *args):
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_same_answers_as_the_pipeline_of_transformers(make, tmp_path):
+def test_same_answers_as_the_pipeline_of_transformers(make, tmp_path, parity):
     name = tiny.save(make, tmp_path)
     estimator = _estimator(name)
     pipeline = transformers.pipeline("depth-estimation", model=str(tmp_path), device="cpu")
@@ -107,7 +107,7 @@ def test_same_answers_as_the_pipeline_of_transformers(make, tmp_path):
         expected = pipeline(Image.fromarray(rgb))["predicted_depth"].numpy()
         differences.append(_difference(_values(estimate), expected))
 
-    print(f"\n{make.__name__}: " + ", ".join(f"{d:.1e}" for d in differences))
+    parity("`hf:`", f"{make.__name__}, tiny width", "`transformers`' pipeline", SIZES, differences)
     assert max(differences) <= TOLERANCE
 
 
@@ -130,7 +130,6 @@ def test_a_prompt_makes_metres_as_transformers_does(size, tmp_path):
     estimate = _estimator(name).infer(rgb, prompt_m=prompt)
 
     difference = _difference(estimate.depth_m, outputs[0]["predicted_depth"].numpy())
-    print(f"\nprompted: {difference:.1e}")
     assert isinstance(estimate, DepthMap)
     assert difference <= TOLERANCE
     # Within the prompt's depths but for the overshoot of the resize.
