@@ -32,7 +32,6 @@ CARDS = [
     "depth_anything_v2_small",
     "depth_anything_v2_metric_indoor_small",
     "depth_anything_v2_base",
-    "depth_anything_v2_metric_outdoor_base",
     "depth_anything_v1_small",
 ]
 TOLERANCE = 1e-4  # of the output's range, from the issue
