@@ -2,10 +2,16 @@
 
 ros2 launch depth_anything_ros depth.launch.py image:=/camera/image_raw \
     camera_info:=/camera/camera_info
+
+On several cameras, whose pictures are on /front/image_raw and so on:
+
+ros2 launch depth_anything_ros depth.launch.py cameras:='[front, left, right]' image:=image_raw
 """
 
 from pathlib import Path
+from typing import List  # noqa: UP035 - what launch_ros knows
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -19,6 +25,11 @@ ARGUMENTS = {
     "namespace": ("", "Namespace of the node and of its topics."),
     "image": ("image", "Topic of the camera's pictures."),
     "camera_info": ("camera_info", "Topic of the camera's calibration."),
+    "cameras": (
+        "",
+        "Names of several cameras, as [front, left]; image and camera_info are then below each "
+        "name. Empty takes the params_file's.",
+    ),
     "params_file": (str(SHARE / "config" / "depth.yaml"), "Parameters of the node."),
     "model": ("", "Model of the zoo; empty takes the params_file's."),
     "weights": ("", "Checkpoint: path, zoo name or hub id; empty takes the params_file's."),
@@ -28,7 +39,14 @@ ARGUMENTS = {
     "autostart": ("", "false waits for a lifecycle manager; empty takes the params_file's."),
 }
 # Typed, because launch would otherwise read a device "0" or a checkpoint "2024" as a number.
-PARAMETERS = {"model": str, "weights": str, "device": str, "use_sim_time": bool, "autostart": bool}
+PARAMETERS = {
+    "model": str,
+    "weights": str,
+    "device": str,
+    "cameras": List[str],  # noqa: UP006
+    "use_sim_time": bool,
+    "autostart": bool,
+}
 
 
 def start(context: LaunchContext) -> list[Node]:
@@ -39,6 +57,8 @@ def start(context: LaunchContext) -> list[Node]:
         for name, kind in PARAMETERS.items()
         if given[name].perform(context)
     }
+    cameras = yaml.safe_load(given["cameras"].perform(context) or "[]")
+    prefixes = [f"{name}/" for name in cameras] or [""]
     return [
         Node(
             package="depth_anything_ros",
@@ -46,7 +66,11 @@ def start(context: LaunchContext) -> list[Node]:
             name="depth_node",
             namespace=given["namespace"],
             parameters=[given["params_file"], parameters],
-            remappings=[(name, given[name]) for name in ("image", "camera_info")],
+            remappings=[
+                (f"{prefix}{name}", [prefix, given[name]])
+                for prefix in prefixes
+                for name in ("image", "camera_info")
+            ],
             arguments=["--ros-args", "--log-level", given["log_level"]],
             output="screen",
         )

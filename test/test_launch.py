@@ -182,6 +182,7 @@ class TestWithLaunch:
             ({"model": "123", "device": "0"}, {"model": "123", "device": "0"}),
             ({"use_sim_time": "True"}, {"use_sim_time": True}),
             ({"autostart": "false", "weights": "a.pth"}, {"autostart": False, "weights": "a.pth"}),
+            ({"cameras": "[front, left]"}, {"cameras": ["front", "left"]}),
         ],
     )
     def test_depth_parameters(self, launch_file, given, expected, monkeypatch):
@@ -199,6 +200,42 @@ class TestWithLaunch:
         function.visit(context)
         ((_, overrides),) = [arguments["parameters"] for arguments in made]
         assert {name: value.evaluate(context) for name, value in overrides.items()} == expected
+
+    @pytest.mark.parametrize(
+        ("cameras", "expected"),
+        [
+            ("", {"image": "image_raw", "camera_info": "camera_info"}),
+            (
+                "[front, left]",
+                {
+                    "front/image": "front/image_raw",
+                    "front/camera_info": "front/camera_info",
+                    "left/image": "left/image_raw",
+                    "left/camera_info": "left/camera_info",
+                },
+            ),
+        ],
+    )
+    def test_topics_are_remapped_below_each_cameras_name(
+        self, launch_file, cameras, expected, monkeypatch
+    ):
+        from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+
+        from launch import LaunchContext
+
+        module, made = launch_file("depth.launch.py"), []
+        monkeypatch.setattr(module, "Node", lambda **arguments: made.append(arguments))
+        context = LaunchContext()
+        *declared, _ = module.generate_launch_description().entities
+        context.launch_configurations.update({"cameras": cameras, "image": "image_raw"})
+        for argument in declared:
+            argument.visit(context)
+        module.start(context)
+        resolved = {
+            name: perform_substitutions(context, normalize_to_list_of_substitutions(topic))
+            for name, topic in made[0]["remappings"]
+        }
+        assert resolved == expected
 
     def test_the_anchor_node_hears_depth_node_from_a_namespace_of_its_own(
         self, launch_file, monkeypatch

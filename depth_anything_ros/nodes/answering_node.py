@@ -5,47 +5,39 @@ from __future__ import annotations
 import functools
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo
 
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.health import (
     ERROR,
     OK,
     STALE,
     Health,
-    HealthMonitor,
     diagnostic_array,
     diagnostic_status,
     health_values,
 )
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
 from depth_anything_ros.nodes.mailbox import Mailbox
 from depth_anything_ros.nodes.parameters import DeclaredParameters
-from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
+from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
 from depth_anything_ros.nodes.running import forward_logs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # Drops that are the design at work, not a fault.
 EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
-# No stamp is earlier.
-BEFORE_ALL_NS = -(1 << 63)
-# CameraInfo comes just after its picture: let the first picture wait that long.
-FIRST_CAMERA_INFO_S = 0.25
 # How often a node looks who publishes pictures, and who wants its answers.
 LOOK_AROUND_S = 0.5
 
 Parameters = TypeVar("Parameters")
-# Takes a picture's message and the epoch: how often time has jumped backwards before it came.
-Answer = Callable[[Any, int], None]
+# Takes the pictures that wait, each of another camera, the longest waiting first.
+Answer = Callable[[Sequence[Frame]], None]
 Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
@@ -64,10 +56,11 @@ def logged(transition: Transition) -> Transition:
 
 
 class AnsweringNode(LifecycleNode, Generic[Parameters]):
-    """Answer every picture of a topic, or say why not.
+    """Answer every picture of one camera or several, or say why not.
 
-    The subscription puts the newest picture in a mailbox; one worker thread answers and publishes.
-    A child loads what it needs, says what answers a picture, subscribes, and judges how it does.
+    Subscriptions put the newest picture of each camera in a mailbox; one worker thread takes all
+    that wait, answers and publishes.
+    A child loads what it needs, says what answers pictures, subscribes, and judges how it does.
 
     Args:
         name: of the node.
@@ -87,16 +80,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._task = task
         self._active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
-        self._health = HealthMonitor()
-        self._lookup = CameraLookup()
-        self._said: set[str] = set()
+        self._streams = [PictureStream(self, name) for name in self._cameras()]
         self._served: set[str] = set()
-        self._clock_jumps = 0
-        self._last_stamp_ns = BEFORE_ALL_NS
-        self._outputs: dict[str, Any] = {}
-        self._images: ImageSubscription | None = None
-        self._info_subscription: Any = None
-        self._mailbox: Mailbox[tuple[Any, float, int]] = Mailbox()
+        self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
@@ -126,20 +112,35 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """Say whether what was loaded is still what the parameters ask for."""
         return True
 
+    def _cameras(self) -> Sequence[str]:
+        """Return the names of the cameras; "" for the only one of a node."""
+        return ("",)
+
     def _prepare(self) -> Answer:
-        """Return what the worker calls with each picture; it publishes, or raises why not."""
+        """Return what the worker calls with pictures; it publishes, and counts what it drops."""
         raise NotImplementedError
 
-    def _image_topic(self) -> str:
-        """Return the resolved name of the topic of the pictures."""
+    def _image_source(self, stream: PictureStream) -> tuple[type, str]:
+        """Return the type of the pictures, and the resolved name of their topic."""
         raise NotImplementedError
+
+    def _is_wanted(self, stream: PictureStream) -> bool:
+        """Say whether a picture is to be answered."""
+        return bool(stream.wanted())
+
+    def _slot(self, stream: PictureStream) -> str:
+        """Return the slot of the mailbox where a camera's pictures wait."""
+        return stream.name
+
+    def _gather(self, frame: Frame) -> Sequence[Frame]:
+        """Return what can be answered together now that a picture has come, if anything."""
+        return (frame,)
 
     def _subscribe(self) -> None:
-        """Subscribe to pictures (``_images``) and to what goes with them beside camera_info."""
-        raise NotImplementedError
+        """Subscribe to what goes with the pictures beside camera_info."""
 
     def _unsubscribe(self) -> None:
-        """Undo what ``_subscribe`` did, were it half, but for the pictures."""
+        """Undo what ``_subscribe`` did, were it half."""
 
     def _forget(self) -> None:
         """Drop what was kept of a time that has jumped away."""
@@ -149,11 +150,11 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return ""
 
     def _facts(self) -> dict[str, str]:
-        """Return the key-value pairs of the status that are the child's own."""
+        """Return the key-value pairs of a status that are the child's own."""
         raise NotImplementedError
 
-    def _judge(self, health: Health) -> tuple[bytes, str]:
-        """Return the level and the sentence that say how the node does."""
+    def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
+        """Return the level and the sentence that say how the node does by a camera."""
         raise NotImplementedError
 
     # Lifecycle ------------------------------------------------------------------------------
@@ -169,10 +170,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         if not self._is_current() and self._load() != SUCCESS:
             return FAILURE
         super().on_activate(state)
-        self._said.clear()
         self._served = set()
-        self._health.restart()
-        self._last_stamp_ns = BEFORE_ALL_NS
         self._mailbox = Mailbox()
         self._worker = threading.Thread(
             target=self._work,
@@ -181,16 +179,12 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             daemon=True,
         )
         self._worker.start()
-        self._info_subscription = self.create_subscription(
-            CameraInfo,
-            "camera_info",
-            self._lookup.update,
-            NEWEST,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
         self._subscribe()
+        for stream in self._streams:
+            stream.subscribe(*self._image_source(stream), self._on_image)
         self._active = True
-        self.get_logger().info(f"waiting for pictures on {self._image_topic()}")
+        topics = ", ".join(stream.image_topic for stream in self._streams)
+        self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -221,96 +215,97 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         super().destroy_node()
 
     def _make_outputs(self, types: dict[str, type]) -> None:
-        for name, message_type in types.items():
-            self._outputs[name] = self.create_lifecycle_publisher(
-                message_type,
-                name,
-                OUTPUT,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            )
+        """Make the publishers of every camera, after those of before are given back."""
+        names = self._cameras()
+        if [stream.name for stream in self._streams] != list(names):
+            self._streams = [PictureStream(self, name) for name in names]
+        for stream in self._streams:
+            stream.make_outputs(types)
 
     def _unload(self) -> None:
-        for publisher in self._outputs.values():
-            self.destroy_lifecycle_publisher(publisher)
-        self._outputs = {}
+        for stream in self._streams:
+            stream.destroy_outputs()
 
     def _stop(self) -> None:
         self._active = False
-        if self._images is not None:
-            self._images.destroy()
-            self._images = None
-        if self._info_subscription is not None:
-            self.destroy_subscription(self._info_subscription)
-            self._info_subscription = None
-        if self._mailbox.discard():
-            self._health.dropped("deactivated")
-        self._mailbox.close()
+        for stream in self._streams:
+            stream.unsubscribe()
+        for frames in self._mailbox.close():
+            drop(frames, "deactivated")
         if self._worker is not None:
             self._worker.join()
             self._worker = None
         self._unsubscribe()
-        self._lookup.clear()
+        for stream in self._streams:
+            stream.lookup.clear()
 
     # Input ----------------------------------------------------------------------------------
 
-    def _on_image(self, message: Any) -> None:  # noqa: ANN401 - any message with a header
-        stamp_ns = stamp_of(message)
-        if stamp_ns < self._last_stamp_ns:
-            self._restart_time("the pictures' stamps")
-        since = self._health.received()
-        self._last_stamp_ns = stamp_ns
-        if not self._wanted():
-            self._health.dropped("no_subscriber")
-        elif self._mailbox.put((message, since, self._clock_jumps)):
-            self._health.dropped("newer_frame")
+    def _on_image(self, stream: PictureStream, message: Any) -> None:  # noqa: ANN401 - any picture
+        if stream.is_back(message):
+            self._restart_time(f"the stamps on {stream.image_topic}", [stream])
+        frame = stream.receive(message)
+        if not self._is_wanted(stream):
+            stream.health.dropped("no_subscriber")
+            return
+        frames = self._gather(frame)
+        if frames:
+            drop(self._mailbox.put(self._slot(stream), frames), "newer_frame")
 
-    def _restart_time(self, what: str) -> None:
-        """Start anew after a backward jump (a bag that loops, a simulation that is reset)."""
-        self._clock_jumps += 1
-        self._last_stamp_ns = BEFORE_ALL_NS
-        if self._mailbox.discard():
-            self._health.dropped("clock_jump")
-        self._health.restart()
+    def _restart_time(self, what: str, streams: Sequence[PictureStream] | None = None) -> None:
+        """Start anew after a backward jump (a bag that loops, a simulation that is reset).
+
+        Args:
+            what: that jumped.
+            streams: whose time it is; all where None.
+        """
+        for stream in self._streams if streams is None else streams:
+            stream.restart_time()
+            drop(self._mailbox.discard(self._slot(stream)), "clock_jump")
+            stream.say_once("clock_jump", f"{what} jumped backwards; going on from there")
         self._forget()
-        self._say_once("clock_jump", f"{what} jumped backwards; going on from there")
-
-    def _wanted(self) -> set[str]:
-        return {name for name, out in self._outputs.items() if out.get_subscription_count()}
 
     # Worker ---------------------------------------------------------------------------------
 
-    def _work(self, mailbox: Mailbox[tuple[Any, float, int]], answer: Answer) -> None:
-        item = mailbox.take()
-        if item is not None:
-            self._lookup.wait_for_first(FIRST_CAMERA_INFO_S)
-        while item is not None:
-            message, since, epoch = item
-            try:
-                answer(message, epoch)
-                self._health.answered(since)
-            except DepthAnythingError as error:
-                self._health.dropped(error.reason)
-                self._say_once(error.reason, f"{self._image_topic()}: picture dropped: {error}")
-            except Exception:  # out of memory, a lost device, or a bug: go on
-                if not self.context.ok():
-                    return  # shut down while publishing
-                self._health.dropped("inference")
-                self._say_once("inference", f"picture dropped: {traceback.format_exc()}")
-            item = mailbox.take()
+    def _work(self, mailbox: Mailbox[Sequence[Frame]], answer: Answer) -> None:
+        # Not once ROS is shut down: the last publisher may be gone.
+        while (waiting := mailbox.take()) is not None and self.context.ok():
+            frames = [frame for frames in waiting for frame in frames]
+            for frame in frames:
+                frame.stream.wait_for_camera()
+            answer(frames)
+
+    def _answer_each(self, answer_one: Callable[[Frame], None], frames: Sequence[Frame]) -> None:
+        """Answer pictures one by one, and count them."""
+        for frame in frames:
+            with self._counted(frame):
+                answer_one(frame)
+                frame.stream.health.answered(frame.since)
+
+    @contextmanager
+    def _counted(self, frame: Frame) -> Iterator[None]:
+        """Count a picture as dropped where the block raises, and say why; then go on."""
+        stream = frame.stream
+        try:
+            yield
+        except DepthAnythingError as error:
+            stream.health.dropped(error.reason)
+            stream.say_once(error.reason, f"{stream.image_topic}: picture dropped: {error}")
+        except Exception:  # out of memory, a lost device, or a bug: go on
+            if self.context.ok():  # otherwise shut down while publishing
+                stream.health.dropped("inference")
+                trace = traceback.format_exc()
+                stream.say_once("inference", f"{stream.image_topic}: picture dropped: {trace}")
 
     # Diagnostics ----------------------------------------------------------------------------
 
-    def _say_once(self, cause: str, text: str) -> None:
-        """Warn of a cause once an activation; diagnostics go on counting."""
-        if cause not in self._said:
-            self._said.add(cause)
-            self.get_logger().warning(text)
-
     def _look_around(self) -> None:
-        if self._images is None:
+        if not self._active:
             return
-        self._images.adapt()
-        wanted = self._wanted()
+        wanted = set()
+        for stream in self._streams:
+            stream.adapt()
+            wanted |= {stream.topic(name) for name in stream.wanted()}
         if wanted != self._served:
             self._served = wanted
             names = ", ".join(sorted(wanted))
@@ -319,31 +314,38 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             )
 
     def _publish_diagnostics(self) -> None:
-        health = self._health.look()
-        level, message = self._judge(health)
+        statuses = [self._status(stream) for stream in self._streams]
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostic_array(stamp, statuses))
+
+    def _status(self, stream: PictureStream) -> DiagnosticStatus:
+        health = stream.health.look()
+        level, message = self._judge(stream, health)
         values = {
             **self._facts(),
-            "clock jumps": str(self._clock_jumps),
+            "clock jumps": str(stream.clock_jumps),
             **health_values(health),
         }
         name = f"{self.get_fully_qualified_name().lstrip('/')}: {self._task}"
-        status = diagnostic_status(level, name, message, self._hardware(), values)
-        stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostic_array(stamp, status))
+        name += f" of {stream.name}" if stream.name else ""
+        return diagnostic_status(level, name, message, self._hardware(), values)
 
-    def _judge_running(self, health: Health, timeout_s: float, ask: str) -> tuple[bytes, str]:
+    def _judge_running(
+        self, stream: PictureStream, health: Health, timeout_s: float, ask: str
+    ) -> tuple[bytes, str]:
         """Return the level and the sentence where nothing can be answered, else OK and "".
 
         Args:
+            stream: of the camera.
             health: of now.
             timeout_s: without a picture for this long, the input is stale.
             ask: what to ask oneself where no picture has come at all.
         """
         if not self._active:
-            return OK, "inactive" if self._outputs else "not configured"
+            return OK, "inactive" if stream.outputs else "not configured"
         if self._worker is None or not self._worker.is_alive():
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
-        topic = self._image_topic()
+        topic = stream.image_topic
         if health.input_age_s is None:
             return STALE, f"no picture yet on {topic}: {ask}"
         if health.input_age_s > timeout_s:
@@ -351,10 +353,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return OK, ""
 
 
-def stamp_of(message: Any) -> int:  # noqa: ANN401 - any message with a header
-    """Return a message's stamp in ns; not by rclpy's Time, which refuses a negative one."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+def drop(frames: Sequence[Frame] | None, reason: str) -> None:
+    """Count pictures, if any, that get no answer."""
+    for frame in frames or ():
+        frame.stream.health.dropped(reason)
 
 
 def autostart(node: AnsweringNode[Any]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,13 @@ from depth_anything_ros.nodes.answering_node import (
     Answer,
     AnsweringNode,
     autostart,
+    drop,
 )
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.inference import infer_apart, infer_together
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
@@ -37,7 +40,9 @@ from depth_anything_ros.nodes.messages import (
     depth_message,
     image_message,
 )
+from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
+from depth_anything_ros.nodes.synchronised_sets import SynchronisedSets
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -48,25 +53,53 @@ OUTPUTS: dict[str, dict[str, type]] = {
     "affine_depth": {"affine_depth/image_rect": Image},
 }
 COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
+# A picture waits this long for a transform of tf2 that is late.
+_TRANSFORM_WAIT_S = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A picture that was decoded.
+
+    Attributes:
+        frame: that it came as.
+        view: on the grid to publish.
+        T_rig_camera: float64 (4, 4); None where nobody asks.
+        wanted: outputs of its camera that somebody subscribed to.
+    """
+
+    frame: Frame
+    view: View
+    T_rig_camera: NDArray[np.float64] | None
+    wanted: set[str]
 
 
 class DepthNode(AnsweringNode[DepthParameters]):
     """Answer every picture with depth, or say why not.
 
-    The subscription puts the newest picture in a mailbox; one worker thread infers and publishes.
+    Subscriptions put the newest picture of each camera in a mailbox; one worker thread infers all
+    that wait and publishes. An any-view model is given the pictures of several cameras that were
+    taken together, and where the cameras are.
     """
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
-        self._camera_problem = ""
         self._load_problem = ""
+        self._is_rig = False
+        self._sets: SynchronisedSets[Frame] = SynchronisedSets()
+        self._silent: set[str] = set()
+        self._transforms: TransformExtrinsics | None = None
         self._estimator: DepthEstimator | None = None
         self._loaded: tuple[Any, ...] = ()
 
     # Lifecycle ------------------------------------------------------------------------------
 
+    def _cameras(self) -> Sequence[str]:
+        return self.parameters.cameras or ("",)
+
     def _is_current(self) -> bool:
-        return self._loaded == self._model_parameters()
+        cameras = [stream.name for stream in self._streams]
+        return self._loaded == self._model_parameters() and cameras == list(self._cameras())
 
     def _model_parameters(self) -> tuple[Any, ...]:
         p = self.parameters
@@ -77,10 +110,8 @@ class DepthNode(AnsweringNode[DepthParameters]):
         wanted = self._model_parameters()
         self.get_logger().info(f"loading {self.parameters.model}")
         try:
-            # Not at the top: torch takes seconds, in which the node should be there and stoppable.
-            from depth_anything_ros.models import DepthEstimator
-
-            self._estimator = DepthEstimator(*wanted)
+            self._estimator = self._make_estimator(*wanted)
+            self._is_rig = self._estimator.card.any_view and len(self._cameras()) > 1
             self._warm_up(self._estimator)
         except Exception as error:  # rclpy would swallow it: say it, whatever it is
             self._unload()
@@ -93,21 +124,33 @@ class DepthNode(AnsweringNode[DepthParameters]):
             return FAILURE
         self._load_problem = ""
         self._loaded = wanted
-        kind = self._estimator.card.kind
+        kind = "metric" if self._is_rig else self._estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
         self.get_logger().info(f"loaded {self._estimator.description}")
-        if kind != "metric":
+        if self._is_rig:
+            self.get_logger().info("it answers all cameras together, in metres by their poses")
+        elif kind != "metric":
             what = "disparity" if kind == "relative" else "depth"
             self.get_logger().info(
                 f"this model gives {what} without scale: no depth in metres and no cloud"
             )
         return SUCCESS
 
+    def _make_estimator(self, *arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
+        # Not at the top: torch takes seconds, in which the node should be there and stoppable.
+        from depth_anything_ros.models import DepthEstimator
+
+        return DepthEstimator(*arguments)
+
     def _warm_up(self, estimator: DepthEstimator) -> None:
         """Infer once, so that no picture waits for what a first inference sets up."""
         try:
             camera = Camera.from_hfov(640, 480, 90.0)  # any: some models cannot do without
-            estimator.infer(np.zeros((480, 640, 3), np.uint8), camera)
+            picture, count = np.zeros((480, 640, 3), np.uint8), len(self._cameras())
+            if self._is_rig:
+                estimator.infer_views([picture] * count, [camera] * count)
+            else:
+                estimator.infer(picture, camera)
         except ModelError as error:  # weights that answer NaN: pictures may fare better
             self.get_logger().warning(f"the first inference, of a black picture: {error}")
 
@@ -117,65 +160,140 @@ class DepthNode(AnsweringNode[DepthParameters]):
         self._loaded = ()
         gc.collect()  # the weights' memory now, not at some later collection
 
-    def _image_topic(self) -> str:
-        topic = str(self.resolve_topic_name("image"))
-        return f"{topic}/compressed" if self.parameters.image_transport == "compressed" else topic
+    def _image_source(self, stream: PictureStream) -> tuple[type, str]:
+        topic = stream.resolved("image")
+        if self.parameters.image_transport == "compressed":
+            return CompressedImage, f"{topic}/compressed"
+        return Image, topic
 
     def _subscribe(self) -> None:
-        compressed = self.parameters.image_transport == "compressed"
-        message_type = CompressedImage if compressed else Image
-        self._images = ImageSubscription(self, message_type, self._image_topic(), self._on_image)
+        if self._is_rig:
+            self._transforms = TransformExtrinsics(self, instead="")
 
     def _unsubscribe(self) -> None:
-        self._camera_problem = ""
+        drop(self._sets.clear(), "deactivated")
+        self._silent = set()
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
+
+    # Input: with an any-view model, the pictures of several cameras wait for each other ------
+
+    def _slot(self, stream: PictureStream) -> str:
+        return "" if self._is_rig else super()._slot(stream)
+
+    def _is_wanted(self, stream: PictureStream) -> bool:
+        if self._is_rig:  # each picture helps the others
+            return any(one.wanted() for one in self._streams)
+        return super()._is_wanted(stream)
+
+    def _gather(self, frame: Frame) -> Sequence[Frame]:
+        if not self._is_rig:
+            return super()._gather(frame)
+        p, name = self.parameters, frame.stream.name
+        self._silent.discard(name)
+        awaited = [one.name for one in self._streams if one.name not in self._silent]
+        max_offset_ns = round(p.sync.max_offset_s * 1e9)
+        stamp_ns = stamp_of(frame.message)
+        found, left_out = self._sets.add(name, stamp_ns, frame, awaited, max_offset_ns)
+        drop(left_out, "unsynchronised")
+        if left_out and not found:  # waited in vain: not for the silent any more, if two are left
+            timeout_s = p.diagnostics.input_timeout_s
+            alive = {one.name for one in self._streams if one.health.is_alive(timeout_s)}
+            self._silent = {one.name for one in self._streams} - alive if len(alive) > 1 else set()
+        return found
+
+    def _forget(self) -> None:
+        drop(self._sets.clear(), "clock_jump")
+        if self._transforms is not None:
+            self._transforms.forget()
 
     # Worker ---------------------------------------------------------------------------------
 
     def _prepare(self) -> Answer:
         assert self._estimator is not None  # on_configure succeeded, or we would not be here
-        pipeline = DepthPipeline(self._estimator, _is_rectified_topic(self._image_topic()))
-        return partial(self._answer, pipeline)
+        pipelines = {
+            stream.name: DepthPipeline(_is_rectified_topic(self._image_source(stream)[1]))
+            for stream in self._streams
+        }
+        return partial(self._answer, self._estimator, pipelines)
 
     def _answer(
-        self, pipeline: DepthPipeline, message: Image | CompressedImage, _epoch: int
+        self,
+        estimator: DepthEstimator,
+        pipelines: Mapping[str, DepthPipeline],
+        frames: Sequence[Frame],
     ) -> None:
-        parameters, wanted, header = self.parameters, self._wanted(), message.header
-        decode = decode_image if isinstance(message, Image) else decode_compressed
-        rgb = decode(message)
-        view = self._view(pipeline, rgb, header.frame_id, parameters.rectify)
-        if wanted - {"depth/camera_info"}:
-            result = pipeline.infer(view, parameters)
-            self._publish_result(header, result, view, pipeline, wanted)
-        if "depth/camera_info" in wanted:
-            size = (rgb.shape[1], rgb.shape[0])
-            info = camera_info_message(header, view.camera, size)
-            self._outputs["depth/camera_info"].publish(info)
+        rig_frame = self.parameters.rig.frame or frames[0].message.header.frame_id
+        needs_camera = estimator.card.focal_scaled or self._is_rig
+        seen = []
+        for frame in frames:
+            with self._counted(frame):
+                view = self._view(pipelines[frame.stream.name], frame, needs_camera)
+                pose = self._pose(frame, rig_frame) if self._is_rig else None
+                seen.append(_Seen(frame, view, pose, frame.stream.wanted()))
+        answers = self._infer(estimator, seen)
+        for one in seen:
+            with self._counted(one.frame):
+                self._publish(pipelines[one.frame.stream.name], one, answers.get(one))
+                one.frame.stream.health.answered(one.frame.since)
 
-    def _view(
-        self, pipeline: DepthPipeline, rgb: NDArray[np.uint8], frame_id: str, rectify: str
-    ) -> View:
+    def _infer(
+        self, estimator: DepthEstimator, seen: Sequence[_Seen]
+    ) -> dict[_Seen, Estimate | Exception]:
+        """Return the answers to the pictures of which more than the camera is wanted."""
+        asked = [one for one in seen if one.wanted - {"depth/camera_info"}]
+        if asked and self._is_rig:
+            poses = [one.T_rig_camera for one in seen if one.T_rig_camera is not None]
+            answers = infer_together(estimator, [one.view for one in seen], poses)
+            return dict(zip(seen, answers, strict=True))
+        return dict(zip(asked, infer_apart(estimator, [one.view for one in asked]), strict=True))
+
+    def _view(self, pipeline: DepthPipeline, frame: Frame, needs_camera: bool) -> View:
         """Return the picture on the grid to publish; on its own, without a cloud, if need be.
 
         Raises:
-            CameraError: where the camera cannot be used and the model needs it.
+            ImageError: where it cannot be decoded.
+            CameraError: where the camera cannot be used and is needed.
         """
-        height, width = rgb.shape[:2]
+        stream, message = frame.stream, frame.message
+        rgb = decode_image(message) if isinstance(message, Image) else decode_compressed(message)
+        frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
         try:
-            view = pipeline.view(rgb, self._lookup.find(frame_id, width, height), rectify)
+            camera = stream.lookup.find(frame_id, width, height)
+            view = pipeline.view(rgb, camera, self.parameters.rectify)
         except CameraError as error:
             hfov = self.parameters.camera.fallback_hfov_deg
-            camera = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
-            dropped = camera is None and pipeline.needs_camera
-            instead = f"a pinhole of {hfov:g} deg is assumed" if camera else "no cloud goes out"
+            assumed = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
+            dropped = assumed is None and needs_camera
+            instead = f"a pinhole of {hfov:g} deg is assumed" if assumed else "no cloud goes out"
             instead = self._why_no_metres() if dropped else instead
-            self._camera_problem = f"{error}; {instead}"
-            problem = f"{self.resolve_topic_name('camera_info')}: {self._camera_problem}"
+            stream.problem = f"{error}; {instead}"
+            problem = f"{stream.resolved('camera_info')}: {stream.problem}"
             if dropped:
                 raise CameraError(problem, error.reason) from error
-            self._say_once(error.reason, problem)
-            return View(rgb, camera)
-        self._camera_problem = ""
+            stream.say_once(error.reason, problem)
+            return View(rgb, assumed)
+        stream.problem = ""
         return view
+
+    def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:
+        """Return where a camera was, float64 (4, 4), T_rig_camera.
+
+        Raises:
+            DepthAnythingError: with the reason ``no_transform``.
+        """
+        assert self._transforms is not None  # from activation until the worker has ended
+        header = frame.message.header
+        if header.frame_id == rig_frame:  # whether tf2 knows it or not
+            return np.eye(4)
+        try:
+            return self._transforms.find(
+                rig_frame, header.frame_id, header.stamp, _TRANSFORM_WAIT_S
+            )
+        except DepthAnythingError as error:
+            frame.stream.problem = str(error)
+            raise
 
     def _why_no_metres(self) -> str:
         return (
@@ -183,31 +301,39 @@ class DepthNode(AnsweringNode[DepthParameters]):
             f"set camera.fallback_hfov_deg, or choose the model tiny_relative"
         )
 
-    def _publish_result(
-        self,
-        header: Any,  # noqa: ANN401 - std_msgs/Header
-        result: Estimate,
-        view: View,
-        pipeline: DepthPipeline,
-        wanted: set[str],
+    def _publish(
+        self, pipeline: DepthPipeline, seen: _Seen, answer: Estimate | Exception | None
     ) -> None:
-        parameters = self.parameters
+        if isinstance(answer, Exception):
+            raise answer
+        header, view = seen.frame.message.header, seen.view
+        if answer is not None:
+            result = pipeline.finished(answer, view, self.parameters)
+            self._publish_result(pipeline, seen, result)
+        if "depth/camera_info" in seen.wanted:
+            size = (view.rgb.shape[1], view.rgb.shape[0])
+            info = camera_info_message(header, view.camera, size)
+            seen.frame.stream.outputs["depth/camera_info"].publish(info)
+
+    def _publish_result(self, pipeline: DepthPipeline, seen: _Seen, result: Estimate) -> None:
+        parameters, wanted = self.parameters, seen.wanted
+        header, outputs = seen.frame.message.header, seen.frame.stream.outputs
         if "disparity/image_rect" in wanted and isinstance(result, DisparityMap):
             image = image_message(header, result.disparity, "32FC1")
-            self._outputs["disparity/image_rect"].publish(image)
+            outputs["disparity/image_rect"].publish(image)
         if "affine_depth/image_rect" in wanted and isinstance(result, AffineDepthMap):
             image = image_message(header, result.depth, "32FC1")
-            self._outputs["affine_depth/image_rect"].publish(image)
+            outputs["affine_depth/image_rect"].publish(image)
         if "depth/image_rect" in wanted and isinstance(result, DepthMap):
             image = depth_message(header, result, parameters.depth.encoding)
-            self._outputs["depth/image_rect"].publish(image)
+            outputs["depth/image_rect"].publish(image)
         if "depth/image_color" in wanted:
             painted = colorize(nearness(result), parameters.preview.colormap)
-            self._outputs["depth/image_color"].publish(image_message(header, painted, "rgb8"))
+            outputs["depth/image_color"].publish(image_message(header, painted, "rgb8"))
         if "points" in wanted and isinstance(result, DepthMap):
-            cloud = pipeline.cloud(result, view, parameters.cloud)
+            cloud = pipeline.cloud(result, seen.view, parameters.cloud)
             if cloud is not None:
-                self._outputs["points"].publish(cloud_message(header, cloud))
+                outputs["points"].publish(cloud_message(header, cloud))
 
     # Diagnostics ----------------------------------------------------------------------------
 
@@ -217,25 +343,30 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _facts(self) -> dict[str, str]:
         return {"model": self._estimator.description if self._estimator else "none"}
 
-    def _judge(self, health: Health) -> tuple[bytes, str]:
-        """Return the level and the sentence that say how the node does."""
+    def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
         if self._load_problem:
             return ERROR, self._load_problem
+        p, problem = self.parameters, stream.problem
         ask = "is the camera running, the topic remapped?"
-        timeout_s = self.parameters.diagnostics.input_timeout_s
-        level, text = self._judge_running(health, timeout_s, ask)
+        level, text = self._judge_running(stream, health, p.diagnostics.input_timeout_s, ask)
         if text:
             return level, text
         faults = {r: n for r, n in health.new_drops.items() if r not in EXPECTED_DROPS}
+        if health.rate_hz or len(faults) > 1:  # faster than the others; or there is a worse one
+            faults.pop("unsynchronised", None)
         if faults:
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
             serious = faults.keys() & {"non_finite", "inference"}
-            problem = f"; {self._camera_problem}" if self._camera_problem else ""
+            if "unsynchronised" in faults:
+                problem = (
+                    f"no other camera's stamps within sync.max_offset_s ({p.sync.max_offset_s:g} s)"
+                )
+            problem = f"; {problem}" if problem else ""
             return ERROR if serious else WARN, f"pictures dropped: {listed}{problem}"
-        if not self._wanted():
+        if not self._is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
-        if self._camera_problem:
-            return WARN, self._camera_problem
+        if problem:
+            return WARN, problem
         return OK, f"depth at {health.rate_hz:.1f} Hz"
 
 

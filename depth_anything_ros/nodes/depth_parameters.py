@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
@@ -89,13 +91,48 @@ class DiagnosticsParameters:
 
 
 @dataclass(frozen=True)
+class SyncParameters:
+    """Which pictures of several cameras belong together."""
+
+    max_offset_s: float = parameter(
+        0.02,
+        "An any-view model answers pictures of all cameras together whose stamps are no further "
+        "apart than this; keep it below half of the cameras' period.",
+        unit="s",
+        low=0.0,
+        high=10.0,
+    )
+
+
+@dataclass(frozen=True)
+class RigParameters:
+    """Where the cameras are."""
+
+    frame: str = parameter(
+        "",
+        "An any-view model takes from tf2 where each camera is in this frame, at its picture's "
+        "stamp; empty is the first camera's. A fixed frame (odom) knows how the robot moved "
+        "between the stamps.",
+    )
+
+
+# A token of a ROS name.
+_CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
 class DepthParameters:
     """Everything that a user can set on depth_node."""
 
     autostart: bool = parameter(
         True, "Configure and activate at start, without a lifecycle manager.", static=True
     )
-    model: str = parameter("tiny", "Name of a model of the zoo (doc/models.md).", static=True)
+    model: str = parameter(
+        "tiny",
+        "Name of a model of the zoo (doc/models.md), or hf: and a repository or folder of "
+        "transformers.",
+        static=True,
+    )
     weights: str = parameter(
         "",
         "Checkpoint: a path, a zoo name or a hub id (org/name). Empty takes the model's own: of "
@@ -123,6 +160,12 @@ class DepthParameters:
         high=4096,
         static=True,
     )
+    cameras: tuple[str, ...] = parameter(
+        (),
+        "Names of several cameras that this node serves with one model: each has its topics in "
+        "and out below its name (front/image, front/points). Empty is one camera, without a name.",
+        static=True,
+    )
     image_transport: str = parameter(
         "raw",
         "Subscribe to image (sensor_msgs/Image) or image/compressed (CompressedImage).",
@@ -140,6 +183,8 @@ class DepthParameters:
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)
     camera: CameraParameters = group(CameraParameters)
+    sync: SyncParameters = group(SyncParameters)
+    rig: RigParameters = group(RigParameters)
     preview: PreviewParameters = group(PreviewParameters)
     diagnostics: DiagnosticsParameters = group(DiagnosticsParameters)
 
@@ -149,3 +194,12 @@ class DepthParameters:
                 f"range.min_m ({self.range.min_m:g}) must be below range.max_m "
                 f"({self.range.max_m:g})"
             )
+        for name in self.cameras:
+            if not _CAMERA_NAME.fullmatch(name):
+                raise ParameterError(
+                    f"cameras has the name {name!r}, which cannot be part of a topic's: use "
+                    "letters, digits and _, no digit first"
+                )
+        (name, count) = Counter(self.cameras).most_common(1)[0] if self.cameras else ("", 1)
+        if count > 1:
+            raise ParameterError(f"cameras has the name {name!r} {count} times; give each its own")

@@ -1,9 +1,8 @@
-"""From a decoded picture and its camera to a depth or disparity map on the published grid."""
+"""Around the model: from a decoded picture to its view, and from an answer to what is published."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
-
-if TYPE_CHECKING:
-    from depth_anything_ros.models import DepthEstimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,27 +31,20 @@ class View:
 
 
 class DepthPipeline:
-    """Rectify, infer and back-project the pictures of one topic.
+    """Rectify the pictures of one camera, and finish and back-project their depth.
 
     What depends on the camera alone (maps, rays) is kept until the camera changes.
 
     Args:
-        estimator: the loaded model.
         input_is_rectified: the pictures come rectified already (a topic named image_rect*), so
             that P, not K and D, is their camera where the policy is auto.
     """
 
-    def __init__(self, estimator: DepthEstimator, input_is_rectified: bool) -> None:
-        self._estimator = estimator
+    def __init__(self, input_is_rectified: bool) -> None:
         self._input_is_rectified = input_is_rectified
         self._rectifier: Rectifier | None = None
         self._refused: tuple[Camera, CameraError] | None = None
         self._projector: BackProjector | None = None
-
-    @property
-    def needs_camera(self) -> bool:
-        """Whether there is no answer for a picture without a camera."""
-        return self._estimator.card.focal_scaled
 
     def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:
         """Rectify a picture where the policy (auto, always, never) asks for it.
@@ -81,9 +70,8 @@ class DepthPipeline:
                 raise
         return self._rectifier
 
-    def infer(self, view: View, parameters: DepthParameters) -> Estimate:
-        """Run the model; what rectification did not see is NaN, and the range limits hold."""
-        result = self._estimator.infer(view.rgb, view.camera)
+    def finished(self, result: Estimate, view: View, parameters: DepthParameters) -> Estimate:
+        """Return an answer with NaN where rectification saw nothing, and within the range."""
         if isinstance(result, DisparityMap):
             return DisparityMap(_masked(result.disparity, view.valid), result.camera)
         if isinstance(result, AffineDepthMap):

@@ -1,4 +1,4 @@
-"""Where a range sensor is, seen from the camera."""
+"""Where a sensor is, by tf2."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ class TransformExtrinsics:
 
     Args:
         node: whose executor hears /tf and /tf_static.
+        instead: what a user may do instead of publishing a transform that is missing.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self, node: Node, instead: str = ", or set extrinsics.source to parameters"
+    ) -> None:
+        self._instead = instead
         # Without the node, to which it would add a service for good; jumps are told by forget().
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
 
     def find(
-        self, camera_frame: str, sensor_frame: str, stamp: Time, timeout_s: float
+        self, target_frame: str, sensor_frame: str, stamp: Time, timeout_s: float
     ) -> NDArray[np.float64]:
-        """Return what maps points of the sensor's frame to the camera's, float64 (4, 4).
+        """Return what maps points of the sensor's frame to the target's, float64 (4, 4).
 
         Waits, for the time given, only for a transform that is late: a frame that nobody has
         heard of may never come.
@@ -43,14 +47,14 @@ class TransformExtrinsics:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                found = self._buffer.lookup_transform(camera_frame, sensor_frame, stamp)
+                found = self._buffer.lookup_transform(target_frame, sensor_frame, stamp)
                 break
             except ExtrapolationException as error:
                 if time.monotonic() >= deadline:
-                    raise _no_transform(camera_frame, sensor_frame, error) from error
+                    raise self._no_transform(target_frame, sensor_frame, error) from error
                 time.sleep(_POLL_S)
             except TransformException as error:
-                raise _no_transform(camera_frame, sensor_frame, error) from error
+                raise self._no_transform(target_frame, sensor_frame, error) from error
         t, q = found.transform.translation, found.transform.rotation
         return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
@@ -62,15 +66,14 @@ class TransformExtrinsics:
         """Hear no more of them."""
         self._listener.unregister()
 
-
-def _no_transform(
-    camera_frame: str, sensor_frame: str, error: TransformException
-) -> DepthAnythingError:
-    return DepthAnythingError(
-        f"tf2 has no transform from {sensor_frame!r} to {camera_frame!r} at the picture's stamp: "
-        f"{error}; publish it, or set extrinsics.source to parameters",
-        reason="no_transform",
-    )
+    def _no_transform(
+        self, target_frame: str, sensor_frame: str, error: TransformException
+    ) -> DepthAnythingError:
+        return DepthAnythingError(
+            f"tf2 has no transform from {sensor_frame!r} to {target_frame!r} at the picture's "
+            f"stamp: {error}; publish it{self._instead}",
+            reason="no_transform",
+        )
 
 
 def rigid_matrix(

@@ -77,6 +77,11 @@ class HealthMonitor:
             self._answered += 1
             self._latency_ms.append((time.monotonic() - since) * 1e3)
 
+    def is_alive(self, timeout_s: float) -> bool:
+        """Say whether a picture has come within that time."""
+        with self._lock:
+            return self._newest is not None and time.monotonic() - self._newest <= timeout_s
+
     def restart(self) -> None:
         """Forget the age of the newest picture and the latencies; the counts stay."""
         with self._lock:
@@ -131,8 +136,8 @@ def health_values(health: Health) -> dict[str, str]:
     }
 
 
-def diagnostic_array(stamp: object, status: DiagnosticStatus) -> DiagnosticArray:
-    """Wrap one status, with the stamp (builtin_interfaces/Time) of now."""
-    array = DiagnosticArray(status=[status])
+def diagnostic_array(stamp: object, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
+    """Wrap statuses, with the stamp (builtin_interfaces/Time) of now."""
+    array = DiagnosticArray(status=statuses)
     array.header.stamp = stamp
     return array

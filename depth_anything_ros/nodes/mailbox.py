@@ -1,4 +1,4 @@
-"""One slot between a subscription and a worker: the newest message wins."""
+"""A slot for each sender between subscriptions and a worker: the newest of each wins."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ Item = TypeVar("Item")
 
 
 class Mailbox(Generic[Item]):
-    """Hand the newest item from one thread to another."""
+    """Hand the newest item of each sender from one thread to another.
+
+    The taker gets all that waits at once: however often one sender writes, none waits longer than
+    one round.
+    """
 
     def __init__(self) -> None:
         self._ready = threading.Condition()
-        self._item: Item | None = None
+        self._items: dict[str, Item] = {}
         self._closed = False
 
-    def put(self, item: Item) -> bool:
-        """Store an item and return whether one that nobody took was replaced."""
+    def put(self, sender: str, item: Item) -> Item | None:
+        """Store a sender's item and return the one that it replaces, which nobody took."""
         with self._ready:
-            replaced = self._item is not None
-            self._item = item
+            # A key that is there keeps its place in the queue.
+            replaced, self._items[sender] = self._items.get(sender), item
             self._ready.notify()
             return replaced
 
-    def take(self) -> Item | None:
-        """Wait for an item and return it; None once the mailbox is closed."""
+    def take(self) -> list[Item] | None:
+        """Wait for items and return all, the longest waiting first; None once closed."""
         with self._ready:
-            self._ready.wait_for(lambda: self._closed or self._item is not None)
-            item, self._item = self._item, None
-            return None if self._closed else item
+            self._ready.wait_for(lambda: self._closed or self._items)
+            items, self._items = list(self._items.values()), {}
+            return None if self._closed else items
 
-    def discard(self) -> bool:
-        """Empty the slot and return whether there was an item."""
+    def discard(self, sender: str) -> Item | None:
+        """Empty the slot of a sender and return what was in it."""
         with self._ready:
-            had, self._item = self._item is not None, None
-            return had
+            return self._items.pop(sender, None)
 
-    def close(self) -> None:
-        """Wake the taker for good; what is in the slot is dropped."""
+    def close(self) -> list[Item]:
+        """Wake the taker for good, and return what was in the slots."""
         with self._ready:
             self._closed = True
-            self._item = None
+            items, self._items = list(self._items.values()), {}
             self._ready.notify_all()
+            return items

@@ -10,7 +10,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -32,7 +32,8 @@ class Spec:
 
     Attributes:
         name: dotted, as in YAML.
-        type: bool, int, float, str, or tuple: of so many floats as its default has.
+        type: bool, int, float, str, or tuple: of any number of strings, or of so many floats as
+            its default has.
         default: its value where nobody sets one.
         description: a sentence for people.
         unit: of the value, "" where it has none.
@@ -40,6 +41,7 @@ class Spec:
         high: largest value allowed.
         choices: the only strings allowed; empty where any is.
         static: True where it cannot change while the node is active.
+        strings: True where a tuple is of strings.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     static: bool = False
+    strings: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what ROS tools show of the parameter, with the range that rclpy enforces."""
@@ -72,9 +75,8 @@ class Spec:
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
-        if self.type is tuple and (
-            len(value) != len(self.default) or not all(map(math.isfinite, value))
-        ):
+        numbers = self.type is tuple and not self.strings
+        if numbers and (len(value) != len(self.default) or not all(map(math.isfinite, value))):
             raise ParameterError(
                 f"parameter {self.name} is {list(value)}; it must be {len(self.default)} numbers"
             )
@@ -110,7 +112,8 @@ def specs(cls: type) -> list[Spec]:
 def _spec(entry: Field[Any], kind: type) -> Spec:
     if entry.default is MISSING:
         raise TypeError(f"parameter {entry.name} needs a default")
-    return Spec(entry.name, get_origin(kind) or kind, entry.default, **entry.metadata)
+    facts = {"strings": get_args(kind)[:1] == (str,), **entry.metadata}
+    return Spec(entry.name, get_origin(kind) or kind, entry.default, **facts)
 
 
 def _prefixed(prefix: str, spec: Spec) -> Spec:
@@ -162,8 +165,7 @@ class DeclaredParameters(Generic[Parameters]):
         self._specs = {spec.name: spec for spec in specs(cls)}
         self._is_locked = is_locked
         for spec in self._specs.values():
-            default = list(spec.default) if spec.type is tuple else spec.default
-            node.declare_parameter(spec.name, default, spec.descriptor())
+            _declare(node, spec)
         self.values: Parameters = build(cls, self._current())
         node.add_on_set_parameters_callback(self._validate)
         # Humble has no post-set callback: there the validated values are taken at once.
@@ -210,3 +212,14 @@ class DeclaredParameters(Generic[Parameters]):
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self._node.get_logger().warning(f"unknown parameter {name} is ignored{hint}")
+
+
+def _declare(node: Node, spec: Spec) -> None:
+    if not spec.strings:
+        default = list(spec.default) if spec.type is tuple else spec.default
+        node.declare_parameter(spec.name, default, spec.descriptor())
+        return
+    # By its type, as rclpy takes an empty list for one of bytes; one in YAML says nothing at all.
+    strings = Parameter.Type.STRING_ARRAY
+    if node.declare_parameter(spec.name, strings, spec.descriptor()).value is None:
+        node.set_parameters([Parameter(spec.name, strings, list(spec.default))])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.nodes.answering_node import stamp_of
 from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.range_messages import cloud_points, range_points, scan_points
 from depth_anything_ros.nodes.stamp_buffer import StampBuffer
 

@@ -13,7 +13,6 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from depth_anything_ros.core.anchoring import Anchored
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError
@@ -30,11 +29,9 @@ from depth_anything_ros.nodes.answering_node import (
     Answer,
     AnsweringNode,
     autostart,
-    stamp_of,
 )
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
 from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
@@ -42,6 +39,7 @@ from depth_anything_ros.nodes.messages import (
     depth_message,
     image_message,
 )
+from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
     decode_depth,
@@ -93,8 +91,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._make_outputs(OUTPUTS)
         return SUCCESS
 
-    def _image_topic(self) -> str:
-        return str(self.resolve_topic_name(INPUTS[self.parameters.input]))
+    def _image_source(self, stream: PictureStream) -> tuple[type, str]:
+        return Image, stream.resolved(INPUTS[self.parameters.input])
 
     def _subscribe(self) -> None:
         p = self.parameters
@@ -103,7 +101,6 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._ranges = RangeInputs(
             self, p.sync.history_s, lambda topic: self._restart_time(f"the stamps on {topic}")
         )
-        self._images = ImageSubscription(self, Image, self._image_topic(), self._on_image)
 
     def _unsubscribe(self) -> None:
         for part in (self._ranges, self._transforms):
@@ -121,32 +118,38 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _prepare(self) -> Answer:
         pipeline = AnchorPipeline(self.parameters.input)  # type: ignore[arg-type]  # its choices
-        return partial(self._answer, pipeline)
+        return partial(self._answer_each, partial(self._answer, pipeline))
 
-    def _answer(self, pipeline: AnchorPipeline, message: Image, epoch: int) -> None:
-        p, wanted = self.parameters, self._wanted()
+    def _answer(self, pipeline: AnchorPipeline, frame: Frame) -> None:
+        p, stream, message = self.parameters, frame.stream, frame.message
+        wanted = stream.wanted()
         decode = decode_depth if p.input == "depth" else decode_relative
         prediction = decode(message)
-        camera = self._camera(message)
-        points, problem = self._points(message, camera, p)
-        result, report = pipeline.anchor(prediction, camera, points, stamp_of(message), epoch, p)
+        camera = self._camera(stream, message)
+        points, problem = self._points(stream, message, camera, p)
+        stamp_ns = stamp_of(message)
+        result, report = pipeline.anchor(prediction, camera, points, stamp_ns, frame.epoch, p)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
         if result is None:
             reason = problem.reason if problem is not None else "no_fit"
             raise DepthAnythingError(report.reason, reason)
-        self._publish(message.header, result, camera, pipeline, wanted)
+        depth = DepthMap(result.depth_m, camera).limited(p.range.min_m, p.range.max_m)
+        self._publish(stream, message.header, depth, result.confidence, wanted)
+        if "points" in wanted:
+            cloud = pipeline.cloud(depth, camera, p.cloud)
+            stream.outputs["points"].publish(cloud_message(message.header, cloud))
 
-    def _camera(self, message: Image) -> Camera:
+    def _camera(self, stream: PictureStream, message: Image) -> Camera:
         try:
-            return self._lookup.find(message.header.frame_id, message.width, message.height)
+            return stream.lookup.find(message.header.frame_id, message.width, message.height)
         except CameraError as error:
-            topic = self.resolve_topic_name("camera_info")
+            topic = stream.resolved("camera_info")
             raise CameraError(f"{topic}: {error}", error.reason) from error
 
     def _points(
-        self, message: Image, camera: Camera, p: ScaleAnchorParameters
+        self, stream: PictureStream, message: Image, camera: Camera, p: ScaleAnchorParameters
     ) -> tuple[NDArray[np.floating], DepthAnythingError | None]:
         """Return the points (N, 3) of a picture's time in its frame, and what kept others out."""
         assert self._ranges is not None  # from activation until the worker has ended
@@ -164,7 +167,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 problem = DepthAnythingError(
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
-                self._say_once(problem.reason, f"ranges not used: {problem}")
+                stream.say_once(problem.reason, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(
@@ -185,27 +188,22 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _publish(
         self,
+        stream: PictureStream,
         header: Header,
-        result: Anchored,
-        camera: Camera,
-        pipeline: AnchorPipeline,
+        depth: DepthMap,
+        confidence: NDArray[np.float32],
         wanted: set[str],
     ) -> None:
-        p = self.parameters
-        depth = DepthMap(result.depth_m, camera).limited(p.range.min_m, p.range.max_m)
+        outputs = stream.outputs
         if "depth/image_rect" in wanted:
-            self._outputs["depth/image_rect"].publish(
-                depth_message(header, depth, p.depth.encoding)
-            )
+            image = depth_message(header, depth, self.parameters.depth.encoding)
+            outputs["depth/image_rect"].publish(image)
         if "confidence/image" in wanted:
-            image = image_message(header, result.confidence, "32FC1")
-            self._outputs["confidence/image"].publish(image)
-        if "points" in wanted:
-            cloud = pipeline.cloud(depth, camera, p.cloud)
-            self._outputs["points"].publish(cloud_message(header, cloud))
+            outputs["confidence/image"].publish(image_message(header, confidence, "32FC1"))
         if "depth/camera_info" in wanted:
-            info = camera_info_message(header, camera, (camera.width, camera.height))
-            self._outputs["depth/camera_info"].publish(info)
+            size = (depth.depth_m.shape[1], depth.depth_m.shape[0])
+            info = camera_info_message(header, depth.camera, size)
+            outputs["depth/camera_info"].publish(info)
 
     # Diagnostics ----------------------------------------------------------------------------
 
@@ -218,10 +216,10 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         report = self._report or AnchorReport("waiting", "no picture yet")
         return {**report_values(report), "ranges not used": self._unused}
 
-    def _judge(self, health: Health) -> tuple[bytes, str]:
+    def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
         p, report = self.parameters, self._report
         ask = f"is depth_node running, with {MODELS[p.input]}, the topic remapped?"
-        level, text = self._judge_running(health, p.diagnostics.input_timeout_s, ask)
+        level, text = self._judge_running(stream, health, p.diagnostics.input_timeout_s, ask)
         if text:
             return level, text
         explained = EXPECTED_DROPS | WAITING_DROPS
@@ -229,7 +227,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         if faults:
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
             return ERROR if "inference" in faults else WARN, f"pictures dropped: {listed}"
-        if not self._wanted():
+        if not stream.wanted():
             return OK, "idle: nobody subscribes to an output"
         if report is None:
             return OK, "the first picture is on its way"

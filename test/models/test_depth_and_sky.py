@@ -291,10 +291,12 @@ def test_weights_of_tiny_are_no_weights_of_another_model(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file(random_network(CARD).state_dict(), path)  # without metadata
 
-    with pytest.raises(CheckpointError, match=r"is a checkpoint of tiny \(tiny, tiny_relative\)") as error:
+    with pytest.raises(
+        CheckpointError, match=r"is a checkpoint of tiny \(tiny, tiny_relative\)"
+    ) as error:
         DepthEstimator("test_metric", str(path), "cpu")
 
-    assert error.value.reason == "other_size"
+    assert error.value.reason == "other_model"
 
 
 def test_weights_of_another_model_of_that_width_lack_the_sky(tmp_path):

@@ -28,6 +28,7 @@ OUTPUT_TYPES = {
     "depth/camera_info": CameraInfo,
     "depth/image_color": Image,
     "disparity/image_rect": Image,
+    "affine_depth/image_rect": Image,
     "points": PointCloud2,
     "confidence/image": Image,
 }
@@ -122,7 +123,11 @@ class Camera:
         image_topic="image",
         outputs=tuple(OUTPUT_TYPES),
         qos=RELIABLE,
+        name="",
     ):
+        """name is that of a node's camera: its topics are then in the namespace of that name."""
+        self.status_name = f"{namespace.strip('/')}/depth_node: depth of {name}" if name else ""
+        namespace = f"{namespace.rstrip('/')}/{name}" if name else namespace
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("camera", namespace=namespace, context=self.context)
@@ -138,9 +143,7 @@ class Camera:
         self.subscriptions = {}
         for name in outputs:
             self.listen(name)
-        self.node.create_subscription(
-            DiagnosticArray, "/diagnostics", self.diagnostics.append, RELIABLE
-        )
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._keep_status, RELIABLE)
         self._tasks = deque()
         self._closing = False
         self._stamp = 1_000
@@ -235,13 +238,23 @@ class Camera:
         if newer_s is None:
             count = len(self.diagnostics)
             wait_until(lambda: len(self.diagnostics) > count, timeout_s, "a status")
+        return self._newest_status()
+
+    def _keep_status(self, array_):
+        """Keep the statuses of its own name, where it has one: other nodes say theirs too."""
+        if self.status_name:
+            array_.status = [s for s in array_.status if s.name == self.status_name]
+        if array_.status:
+            self.diagnostics.append(array_)
+
+    def _newest_status(self):
         return self.diagnostics[-1].status[0] if self.diagnostics else None
 
     def wait_for_status(self, condition, timeout_s=15):
         """Return the first status to come that satisfies a condition."""
 
         def satisfied():
-            status = self.diagnostics[-1].status[0] if self.diagnostics else None
+            status = self._newest_status()
             return status if status is not None and condition(status) else None
 
         return wait_until(satisfied, timeout_s, lambda: f"the status; last: {self.status(0.0)}")

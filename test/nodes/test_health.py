@@ -5,7 +5,7 @@ from depth_anything_ros.nodes.health import HealthMonitor, health_values, reside
 
 def test_counts_rates_and_latencies():
     monitor = HealthMonitor()
-    assert monitor.look().input_age_s is None
+    assert monitor.look().input_age_s is None and not monitor.is_alive(60.0)
     for _ in range(4):
         since = monitor.received()
         time.sleep(0.01)
@@ -14,6 +14,7 @@ def test_counts_rates_and_latencies():
     monitor.dropped("newer_frame")
     health = monitor.look()
     assert (health.received, health.answered) == (5, 4)
+    assert monitor.is_alive(60.0) and not monitor.is_alive(0.0)
     assert health.drops == health.new_drops == {"newer_frame": 1}
     assert 10 <= health.latency_ms[0] <= health.latency_ms[1] < 1000
     assert 0 < health.rate_hz <= 100

@@ -96,3 +96,11 @@ def test_a_tuple_takes_as_many_finite_numbers_as_its_default():
             build(ScaleAnchorParameters, {**values, name: wrong})
     with pytest.raises(ParameterError, match=r"rotation_xyzw has length 2"):
         build(ScaleAnchorParameters, {**values, "extrinsics.rotation_xyzw": (0.0, 0.0, 0.0, 2.0)})
+
+
+def test_a_tuple_of_strings_may_have_any_length():
+    values = {spec.name: spec.default for spec in specs(DepthParameters)}
+    for names in ((), ("front",), ("front", "left", "right", "rear_2", "_5")):
+        assert build(DepthParameters, {**values, "cameras": names}).cameras == names
+    with pytest.raises(ParameterError, match="'front' 2 times"):
+        build(DepthParameters, {**values, "cameras": ("front", "front")})

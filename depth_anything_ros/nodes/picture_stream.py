@@ -1,0 +1,178 @@
+"""The pictures of one camera: what comes in, what goes out, and how that went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo
+
+from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.health import HealthMonitor
+from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
+
+# No stamp is earlier.
+_BEFORE_ALL_NS = -(1 << 63)
+# CameraInfo comes just after its picture: let the first picture wait that long.
+FIRST_CAMERA_INFO_S = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A picture on its way to an answer.
+
+    Attributes:
+        stream: that it came by.
+        message: any message with a header.
+        since: when it came, on the monotonic clock.
+        epoch: how often the time of its stream had jumped backwards by then.
+    """
+
+    stream: PictureStream
+    message: Any
+    since: float
+    epoch: int
+
+
+class PictureStream:
+    """One camera of a node, with the topics in and out that are its own.
+
+    Args:
+        node: to subscribe and publish with.
+        name: what its topics begin with; "" for those of a node that has one camera.
+
+    Attributes:
+        lookup: of the CameraInfo that came.
+        health: counts of its pictures.
+        outputs: publishers by the names that they have in any camera's namespace.
+        clock_jumps: how often time has jumped backwards.
+        image_topic: resolved name; "" before the first subscription.
+        problem: what is wrong with the camera of its newest picture, "" where nothing is.
+    """
+
+    def __init__(self, node: LifecycleNode, name: str) -> None:
+        self.name = name
+        self.lookup = CameraLookup()
+        self.health = HealthMonitor()
+        self.outputs: dict[str, Any] = {}
+        self.clock_jumps = 0
+        self.image_topic = ""
+        self.problem = ""
+        self._node = node
+        self._said: set[str] = set()
+        self._newest_ns = _BEFORE_ALL_NS
+        self._waited = False
+        self._images: ImageSubscription | None = None
+        self._info: Any = None
+
+    def topic(self, name: str) -> str:
+        """Return the name of one of its topics, relative to the node's namespace."""
+        return f"{self.name}/{name}" if self.name else name
+
+    def resolved(self, name: str) -> str:
+        """Return the full name of one of its topics, after remapping."""
+        return str(self._node.resolve_topic_name(self.topic(name)))
+
+    def say_once(self, cause: str, text: str) -> None:
+        """Warn of a cause once an activation; diagnostics go on counting."""
+        if cause not in self._said:
+            self._said.add(cause)
+            self._node.get_logger().warning(text)
+
+    # In -------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        message_type: type,
+        image_topic: str,
+        callback: Callable[[PictureStream, Any], None],
+    ) -> None:
+        """Subscribe to pictures and to their camera_info.
+
+        Args:
+            message_type: of the pictures.
+            image_topic: resolved name.
+            callback: called with this and each picture; it is to ``receive`` it.
+        """
+        self._said.clear()
+        self.health.restart()
+        self._newest_ns, self._waited = _BEFORE_ALL_NS, False
+        self.problem, self.image_topic = "", image_topic
+        self._info = self._node.create_subscription(
+            CameraInfo,
+            self.topic("camera_info"),
+            self.lookup.update,
+            NEWEST,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+        self._images = ImageSubscription(
+            self._node, message_type, image_topic, partial(callback, self)
+        )
+
+    def unsubscribe(self) -> None:
+        """Undo ``subscribe``, were it half."""
+        if self._images is not None:
+            self._images.destroy()
+            self._images = None
+        if self._info is not None:
+            self._node.destroy_subscription(self._info)
+            self._info = None
+
+    def adapt(self) -> None:
+        """Follow the reliability of the publishers that are there now."""
+        if self._images is not None:
+            self._images.adapt()
+
+    def is_back(self, message: Any) -> bool:  # noqa: ANN401 - any message with a header
+        """Say whether the stamp of a picture is earlier than that of the one before."""
+        return stamp_of(message) < self._newest_ns
+
+    def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
+        """Count a picture that came."""
+        self._newest_ns = stamp_of(message)
+        return Frame(self, message, self.health.received(), self.clock_jumps)
+
+    def restart_time(self) -> None:
+        """Count a backward jump of time and take any stamp as the first."""
+        self.clock_jumps += 1
+        self._newest_ns = _BEFORE_ALL_NS
+        self.health.restart()
+
+    def wait_for_camera(self) -> None:
+        """Let the first picture of an activation wait for the first camera_info."""
+        if not self._waited:
+            self._waited = True
+            self.lookup.wait_for_first(FIRST_CAMERA_INFO_S)
+
+    # Out ------------------------------------------------------------------------------------
+
+    def make_outputs(self, types: dict[str, type]) -> None:
+        """Make the publishers, by name."""
+        for name, message_type in types.items():
+            self.outputs[name] = self._node.create_lifecycle_publisher(
+                message_type,
+                self.topic(name),
+                OUTPUT,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
+
+    def destroy_outputs(self) -> None:
+        """Give the publishers back."""
+        for publisher in self.outputs.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self.outputs = {}
+
+    def wanted(self) -> set[str]:
+        """Return the names of the outputs that somebody subscribes to."""
+        return {name for name, out in self.outputs.items() if out.get_subscription_count()}
+
+
+def stamp_of(message: Any) -> int:  # noqa: ANN401 - any message with a header
+    """Return a message's stamp in ns; not by rclpy's Time, which refuses a negative one."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
