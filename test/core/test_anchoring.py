@@ -108,7 +108,7 @@ def test_the_global_method_only_applies_the_fit():
 
 
 @given(st.floats(1.05, 4), st.floats(0.1, 8), st.integers(0, 100))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_bound_holds(bound, factor, seed):
     prediction = ramp()
     anchors = sampled(np.float32(factor) / prediction, 60, seed)

@@ -71,7 +71,7 @@ def test_each_reason_is_counted():
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.integers(0, 300), st.booleans())
 def test_every_point_is_kept_or_counted_once(seed, count, has_prediction):
     rng = np.random.default_rng(seed)
@@ -152,7 +152,7 @@ def test_points_beside_a_step_of_the_prediction_are_dropped():
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1.0, 2.0))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_edges_do_not_depend_on_the_unit_of_the_prediction(unit, high):
     step = np.ones((40, 60))
     step[:, 30:] = high
@@ -231,7 +231,7 @@ def test_what_the_box_hides_from_the_camera_is_found(name):
     assert not hidden(points, ratio=0.7).any()  # the wall is three times as far: 1 - 1 / 3 < 0.7
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000), st.floats(0.1, 10))
 def test_neither_order_nor_unit_of_the_points_matters(seed, unit):
     points, _ = box_before_a_wall((0.3, -0.2, -0.1), FINE[::2], np.arange(-24, 24, 0.8))

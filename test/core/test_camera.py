@@ -70,7 +70,7 @@ def cameras(draw):
     return Camera(width, height, k, tuple(d), model)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cameras(), st.floats(0.1, 100))
 def test_rays_and_projection_are_inverse_over_the_image(camera, depth):
     rays = camera.rays()

@@ -70,7 +70,7 @@ def test_each_picture_needs_a_pose():
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_pose_and_its_inverse_undo_each_other(seed):
     poses = _poses(np.random.default_rng(seed), 3)
 
@@ -87,7 +87,7 @@ def test_a_quarter_turn_about_z():
 
 
 @given(seeds, st.floats(0.1, 10))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_quaternion_of_any_length_turns_about_its_axis_by_its_angle(seed, length):
     rng = np.random.default_rng(seed)
     axis, angle = rng.normal(size=3), rng.uniform(-3, 3)
@@ -121,7 +121,7 @@ def _assert_same(found, expected, atol=1e-9):
 
 
 @given(seeds, st.sampled_from((3, 4, 9, 10, 25)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_exact_similarity_is_found(seed, count):
     rng = np.random.default_rng(seed)
     expected, source = _random_similarity(rng), rng.normal(0, 2, (count, 3))
@@ -159,7 +159,7 @@ def test_places_of_one_point_have_no_scale():
 
 
 @given(seeds)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_less_than_half_of_many_may_be_wrong(seed):
     rng = np.random.default_rng(seed)
     count = 2 * ROBUST_FROM

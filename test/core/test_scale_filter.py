@@ -273,7 +273,7 @@ def test_exact_points_leave_no_zero_covariance():
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 100))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_unit_of_depth_or_prediction_matters(metre, unit, seed):
     rng = np.random.default_rng(seed)
     one, other = ScaleState(), ScaleState()
@@ -293,7 +293,7 @@ def test_no_unit_of_depth_or_prediction_matters(metre, unit, seed):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 30)), max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_comes_the_state_is_sound(events):
     fits = (
         None,

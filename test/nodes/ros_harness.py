@@ -68,8 +68,10 @@ class NodeProcess:
             command += ["-p", f"{key}:={text}"]
         self.log_path = Path(log)
         with self.log_path.open("wb") as file:
+            # A crash in a library of C++ leaves its trace in the log.
+            environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=subprocess.STDOUT, env=dict(os.environ)
+                command, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
 
     @property
@@ -89,7 +91,10 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(by)
         try:
-            return self.process.wait(timeout=30)
+            status = self.process.wait(timeout=30)
+            if status < 0:
+                print(f"{self.name} ended by signal {-status}: {self.log[-4000:]}")
+            return status
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -80,7 +80,7 @@ def test_a_plane_fills_the_view_below_the_horizon():
     assert distance.tolist() == pytest.approx([1.5 * math.hypot(1, 0.1) / 0.1, math.inf, math.inf])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from([Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CONE]),
     st.tuples(ANGLE, ANGLE, ANGLE),

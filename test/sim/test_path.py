@@ -65,7 +65,7 @@ points = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(points, st.booleans(), st.floats(0.1, 2.0), st.floats(0.05, 1.5))
 def test_any_drive_is_continuous_level_and_periodic(corners, closed, speed, radius):
     if len({p[:2] for p in corners}) < 2:

@@ -24,7 +24,7 @@ PLAIN = AugmentOptions(flip=0, jitter=0, grayscale=0, blur=0)
 
 
 @given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from([(224, 168), (154, 210), (280, 210)]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_plane_stays_a_plane_through_crop_and_zoom(plane, seed, size):
     rng = np.random.default_rng(seed)
     window = random_window(308, 210, size[0] / size[1], rng, 0.35)

@@ -158,7 +158,7 @@ def test_pictures_count_alike_whatever_their_known_pixels():
 
 
 @pytest.mark.parametrize("name", AFFINE_INVARIANT)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scale=st.floats(0.01, 100), shift=st.floats(-50, 50), seed=st.integers(0, 1000))
 def test_scale_and_shift_of_the_prediction_do_not_matter(name, scale, shift, seed):
     prediction, target, mask = random_maps(seed)
@@ -169,7 +169,7 @@ def test_scale_and_shift_of_the_prediction_do_not_matter(name, scale, shift, see
 
 
 @pytest.mark.parametrize("name", NORMALISE_TARGET)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(scale=st.floats(0.01, 100), shift=st.floats(-50, 50), seed=st.integers(0, 1000))
 def test_scale_and_shift_of_the_target_do_not_matter_to_the_median(name, scale, shift, seed):
     prediction, target, mask = random_maps(seed)
