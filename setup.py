@@ -41,6 +41,17 @@ setup(
         "train": ["tensorboard>=2.14"],
         "datasets": ["h5py>=3.8"],
         "hf": ["transformers>=4.50"],
+        "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
+        # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
+        "openvino": ["openvino>=2026.0", "nncf>=3.0"],
+        "onnx": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.2"],
+        # In the place of onnx: onnxruntime-gpu is the same module as onnxruntime.
+        "tensorrt": [
+            "onnxruntime-gpu>=1.18",
+            "tensorrt-cu12>=10",
+            "onnx>=1.16",
+            "onnxscript>=0.2",
+        ],
         "test": [
             "pytest>=8",
             "hypothesis>=6",
@@ -51,6 +62,7 @@ setup(
             "addict>=2.4",
             "imageio>=2.30",
             "pytest-xdist>=3.5",
+            "matplotlib>=3.7",
             "rosbags>=0.10",
             "imgviz>=1.7",
             "h5py>=3.8",

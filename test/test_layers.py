@@ -19,6 +19,21 @@ ALLOWED = {
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
     },
+    "engines": {
+        "numpy",
+        "torch",
+        "timm",
+        # The extras openvino and onnx, imported where they are used.
+        "openvino",
+        "nncf",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
+        PACKAGE,
+        f"{PACKAGE}.core",
+        f"{PACKAGE}.models",
+        f"{PACKAGE}.engines",
+    },
     "sim": {"numpy", "cv2", "torch", f"{PACKAGE}.core", f"{PACKAGE}.sim"},
     "training": {
         "numpy",
@@ -38,9 +53,11 @@ ALLOWED = {
         "imgviz",
         "rosbags",
         "h5py",
+        "matplotlib",  # an extra, for plots
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
+        f"{PACKAGE}.engines",
         f"{PACKAGE}.sim",
         f"{PACKAGE}.training",
         f"{PACKAGE}.tools",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, ImageError
+
+# Makes float32 memory of a shape, C-contiguous, of any content.
+Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
+# Worked on at a time, so that what one step leaves is in the processor's cache for the next.
+_BLOCK_PIXELS = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +75,10 @@ class BackProjector:
             raise ImageError(f"cloud stride must be 1 or more, got {stride}")
         self.camera = camera
         self.stride = stride
-        self._rays = np.ascontiguousarray(camera.rays()[::stride, ::stride, :2], dtype=np.float32)
+        rays = camera.rays()[::stride, ::stride].astype(np.float32)
+        self._ray_x, self._ray_y = _collapsed(rays[..., 0]), _collapsed(rays[..., 1])
+        unseen = ~np.isfinite(rays[..., 0])
+        self._unseen = unseen if unseen.any() else None
 
     def project(
         self,
@@ -77,6 +87,7 @@ class BackProjector:
         *,
         organized: bool = True,
         edge_jump: float = 0.0,
+        allocate: Allocate | None = None,
     ) -> Cloud:
         """Back-project a depth map: (X, Y, Z) = Z · ((u - cx) / fx, (v - cy) / fy, 1).
 
@@ -85,11 +96,28 @@ class BackProjector:
             rgb: uint8 (height, width, 3) on the same grid, for coloured points.
             organized: keep the grid, with NaN where there is no point; otherwise keep only points.
             edge_jump: drop the pixels that ``depth_edges`` finds at this relative jump; 0 is off.
+            allocate: makes the memory of the points, as a message's own; new memory where None.
 
         Raises:
             CameraError: where the depth map is of another camera or size.
             ImageError: where the colours are of another size.
         """
+        self._check(depth, rgb)
+        step = self.stride
+        z = depth.depth_m[::step, ::step]
+        lost = ~np.isfinite(z)
+        if self._unseen is not None:
+            lost |= self._unseen
+        if edge_jump > 0:
+            lost |= depth_edges(depth.depth_m, edge_jump)[::step, ::step]
+        shape = (*z.shape, 3 if rgb is None else 4)
+        points = np.empty(shape, np.float32) if allocate is None else allocate(shape)
+        self._write(points, z, lost, None if rgb is None else rgb[::step, ::step])
+        if not organized:
+            return Cloud(points[~lost][None], is_dense=True)
+        return Cloud(points, is_dense=not lost.any())
+
+    def _check(self, depth: DepthMap, rgb: NDArray[np.uint8] | None) -> None:
         shape = (self.camera.height, self.camera.width)
         if depth.depth_m.shape != shape or depth.camera not in (None, self.camera):
             raise CameraError(
@@ -99,30 +127,49 @@ class BackProjector:
             )
         if rgb is not None and (rgb.shape != (*shape, 3) or rgb.dtype != np.uint8):
             raise ImageError(f"colours must be uint8 {(*shape, 3)}, got {rgb.dtype} {rgb.shape}")
-        step = self.stride
-        z = depth.depth_m[::step, ::step]
-        valid = np.isfinite(z) & np.isfinite(self._rays[..., 0])
-        if edge_jump > 0:
-            valid &= ~depth_edges(depth.depth_m, edge_jump)[::step, ::step]
-        points = np.empty((*z.shape, 3 if rgb is None else 4), np.float32)
-        kept_z = np.where(valid, z, np.float32(np.nan))
-        np.multiply(self._rays[..., 0], kept_z, out=points[..., 0])
-        np.multiply(self._rays[..., 1], kept_z, out=points[..., 1])
-        points[..., 2] = kept_z
-        if rgb is not None:
-            _pack_rgb(rgb[::step, ::step], points)
-        if not organized:
-            return Cloud(points[valid][None], is_dense=True)
-        return Cloud(points, is_dense=bool(valid.all()))
+
+    def _write(
+        self,
+        points: NDArray[np.float32],
+        z: NDArray[np.float32],
+        lost: NDArray[np.bool_],
+        rgb: NDArray[np.uint8] | None,
+    ) -> None:
+        """Write each point once: planes are made block by block and interleaved in one go."""
+        height, width = z.shape
+        step = min(_block_rows(width), height)
+        planes = list(np.empty((3 if rgb is None else 4, step, width), np.float32))
+        for top in range(0, height, step):
+            rows = slice(top, min(top + step, height))
+            x, y, kept, *colour = parts = [plane[: rows.stop - top] for plane in planes]
+            np.copyto(kept, z[rows])
+            np.copyto(kept, np.float32(np.nan), where=lost[rows])
+            np.multiply(_rows(self._ray_x, rows), kept, out=x)
+            np.multiply(_rows(self._ray_y, rows), kept, out=y)
+            if rgb is not None:
+                _pack_rgb(rgb[rows], colour[0])
+            cv2.merge(parts, points[rows])
 
 
-def _pack_rgb(rgb: NDArray[np.uint8], points: NDArray[np.float32]) -> None:
-    """Write colours into the fourth float: bytes B, G, R, 0 in little-endian order."""
-    packed = points.view(np.uint8)[..., 12:]
-    packed[..., 0] = rgb[..., 2]
-    packed[..., 1] = rgb[..., 1]
-    packed[..., 2] = rgb[..., 0]
-    packed[..., 3] = 0
+def _collapsed(ray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (1, width) or (height, 1) of a (height, width) that repeats it: a pinhole's does."""
+    lines = [line for line in (ray[:1], ray[:, :1]) if bool((ray == line).all())]
+    return np.array(lines[0] if lines else ray)
+
+
+def _rows(ray: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
+    return ray if len(ray) == 1 else ray[rows]
+
+
+def _block_rows(width: int) -> int:
+    return max(1, _BLOCK_PIXELS // width)
+
+
+def _pack_rgb(rgb: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+    """Write colours into floats (rows, columns): bytes B, G, R, 0 in little-endian order."""
+    cv2.cvtColor(rgb, cv2.COLOR_RGB2BGRA, out.view(np.uint8).reshape(*out.shape, 4))
+    bits = out.view(np.uint32)
+    bits &= np.uint32(0x00FFFFFF)  # not the 255 that OpenCV writes
 
 
 def depth_edges(depth_m: NDArray[np.float32], relative_jump: float) -> NDArray[np.bool_]:
@@ -141,17 +188,42 @@ def depth_edges(depth_m: NDArray[np.float32], relative_jump: float) -> NDArray[n
     Returns:
         bool (height, width), True at an edge.
     """
-    edges = np.zeros(depth_m.shape, np.bool_)
-    views = (
-        (depth_m[:, 1:], depth_m[:, :-1], edges[:, 1:], edges[:, :-1]),
-        (depth_m[1:], depth_m[:-1], edges[1:], edges[:-1]),
-    )
+    width = depth_m.shape[1]
+    z = np.ascontiguousarray(depth_m).reshape(-1)
+    edges = np.zeros(z.shape, np.bool_)
     with np.errstate(invalid="ignore"):  # Inf - Inf is NaN and compares False, as it should
-        for first, second, first_edge, second_edge in views:
-            jump = np.abs(first - second) > relative_jump * np.minimum(first, second)
-            first_edge |= jump
-            second_edge |= jump
-    return edges
+        _mark_jumps(z, edges, 1, width, relative_jump)
+        _mark_jumps(z, edges, width, width, relative_jump)
+    return edges.reshape(depth_m.shape)
+
+
+def _mark_jumps(
+    z: NDArray[np.float32],
+    edges: NDArray[np.bool_],
+    offset: int,
+    width: int,
+    relative_jump: float,
+) -> None:
+    """Mark the edges between pixels that are so far from each other in a flattened map."""
+    size = _block_rows(width) * width
+    difference, smaller = np.empty((2, size), np.float32)
+    jump = np.empty(size, np.bool_)
+    for start in range(offset, len(z), size):
+        stop = min(start + size, len(z))
+        here, other, of = (
+            slice(start, stop),
+            slice(start - offset, stop - offset),
+            slice(stop - start),
+        )
+        np.subtract(z[here], z[other], out=difference[of])
+        np.abs(difference[of], out=difference[of])
+        np.minimum(z[here], z[other], out=smaller[of])
+        np.multiply(smaller[of], relative_jump, out=smaller[of])
+        np.greater(difference[of], smaller[of], out=jump[of])
+        if offset < width:  # the last pixel of a row is no neighbour of the next row's first
+            jump[width - offset : stop - start : width] = False
+        edges[here] |= jump[of]
+        edges[other] |= jump[of]
 
 
 def write_ply(path: Path, cloud: Cloud, comment: str = "") -> int:

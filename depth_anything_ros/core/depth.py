@@ -44,11 +44,20 @@ class DepthMap:
     def limited(self, min_m: float, max_m: float) -> DepthMap:
         """Return a map with depth below min_m set to NaN and above max_m to +Inf.
 
-        Zero and negative values become NaN whatever min_m is; NaN and +Inf stay.
+        Zero and negative values become NaN whatever min_m is; NaN and +Inf stay. Where nothing
+        changes, the map itself is returned.
         """
-        depth = self.depth_m
-        limited = np.where(depth > max_m, np.float32(np.inf), depth)
-        limited[(depth < min_m) | (depth <= 0)] = np.nan
+        depth, least = self.depth_m, np.float32(min_m)
+        near = depth < least if least > 0 else depth <= 0
+        far = depth > max_m
+        some_near, some_far = bool(near.any()), bool(far.any())
+        if not (some_near or some_far):
+            return self
+        limited = depth.copy()
+        if some_far:
+            np.copyto(limited, np.float32(np.inf), where=far)
+        if some_near:
+            np.copyto(limited, np.float32(np.nan), where=near)
         return DepthMap(limited, self.camera)
 
 

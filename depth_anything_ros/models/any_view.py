@@ -258,7 +258,7 @@ def _predict(
             metric = estimator.network(images)
             metric = DepthWithSky(metric.depth / card.canonical_focal_px, metric.sky)
     for answer in (*output, *(metric or ())):
-        estimator._check_finite(answer)
+        estimator._check_finite((answer,))
     return output, metric
 
 

@@ -148,9 +148,13 @@ def beyond_sky(
     Returns:
         float32 (batch, height, width): depth along Z, +Inf where sky is 0.3 or more.
     """
-    not_sky = (prediction.sky < NOT_SKY_BELOW).float()
-    parts = torch.stack((prediction.depth * not_sky, not_sky, prediction.sky), dim=1)
-    depth, weight, sky = resize(parts, height, width).unbind(1)
-    # A sky below 0.3 has a neighbour that is not sky, but for rounding.
-    is_sky = (sky >= NOT_SKY_BELOW) | (weight == 0)
-    return (focal_ratio * depth / weight).masked_fill(is_sky, torch.inf)
+    not_sky = prediction.sky < NOT_SKY_BELOW
+    if bool(not_sky.all()):
+        return focal_ratio * resize(prediction.depth[:, None], height, width)[:, 0]
+    # Apart, for of several channels together torch takes twice the time.
+    parts = (prediction.depth * not_sky, not_sky.float(), prediction.sky)
+    depth, weight, sky = (resize(part[:, None], height, width)[:, 0] for part in parts)
+    # A sky below 0.3 has a neighbour that is not sky, but for rounding. There 1 / 0 makes +Inf,
+    # in a tenth of the time that a masked_fill takes.
+    is_sky = ((sky >= NOT_SKY_BELOW) | (weight == 0)).float()
+    return (focal_ratio * depth + is_sky) / (weight * (1 - is_sky))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,7 +27,9 @@ from depth_anything_ros.models.weights import resolve_weights
 from depth_anything_ros.models.zoo import find_card
 
 _log = logging.getLogger(__name__)
-_Answered = Tensor | Prediction | DepthWithSky | ModelAnswer
+# What networks answer, and what runs one on float32 (batch, 3, h, w) of the estimator's device.
+Output = Tensor | Prediction | DepthWithSky | ModelAnswer
+Runner = Callable[[Tensor], Output]
 
 MIN_INPUT_SIZE = 28  # two patches a side: the decoder halves the grid once
 # A sigmoid this close to 1 says "as far as I can tell, or farther", as the sky does.
@@ -35,6 +38,27 @@ HOW_TO_CALIBRATE = (
     "calibrate the camera, or set camera.fallback_hfov_deg to assume a pinhole, or choose the "
     "model tiny_relative, which needs no camera"
 )
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs a network.
+
+    Attributes:
+        name: ``torch``, or of another engine.
+        precision: of all but the last layer.
+        device: that it runs on.
+        why: it does, and not another; "" where nobody chose.
+    """
+
+    name: str
+    precision: str
+    device: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        why = f" ({self.why})" if self.why else ""
+        return f"{self.device} in {self.precision} by {self.name}{why}"
 
 
 class DepthEstimator:
@@ -56,7 +80,9 @@ class DepthEstimator:
         device: that it is on.
         precision: ``fp32``, ``bf16`` or ``fp16``, of all but the last layer.
         input_size: as above, never 0.
-        description: all of that in one line.
+        runner: what runs the network on pictures; None is ``run_network``.
+        engine: the name and precision of what runs, and why that does (see
+            ``engines.loading.load_estimator``).
 
     Raises:
         ModelError: on an unknown model, device, precision or input size.
@@ -81,9 +107,16 @@ class DepthEstimator:
         # Convolutions are faster so; torch's annotations lack the argument.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(self.device)
-        self.description = (
-            f"{self.card.name} ({self.card.kind}), weights {source}, on {self.device} in "
-            f"{self.precision}, input size {self.input_size}"
+        self.runner: Runner | None = None  # a method of its own would keep it from being freed
+        self.engine = Running("torch", self.precision, str(self.device))
+        self._source = source
+
+    @property
+    def description(self) -> str:
+        """All of the above in one line."""
+        return (
+            f"{self.card.name} ({self.card.kind}), weights {self._source}, on {self.engine}, "
+            f"input size {self.input_size}"
         )
 
     def infer(
@@ -192,20 +225,36 @@ class DepthEstimator:
             )
 
     @torch.inference_mode()
-    def _predict(self, images: Tensor, *prompt: Tensor) -> _Answered:
-        """Run the network on (batch, 3, h, w), and a prompt where it takes one."""
+    def run_network(self, images: Tensor, *prompt: Tensor) -> Output:
+        """Run the network itself, layer by layer.
+
+        Args:
+            images: float32 (batch, 3, h, w), normalised, on the device.
+            prompt: of ``prompt_input``, where the model takes one.
+
+        Returns:
+            What the network answers.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            answer: _Answered = self.network(images, *prompt)
-        parts = (answer,) if isinstance(answer, Tensor) else answer
-        self._check_finite(torch.cat([part.flatten() for part in parts]))
+            answer: Output = self.network(images, *prompt)
+        return answer
+
+    @torch.inference_mode()
+    def _predict(self, images: Tensor, *prompt: Tensor) -> Output:
+        """Answer (batch, 3, h, w), and a prompt where the model takes one, which no engine does."""
+        if prompt or self.runner is None:
+            answer = self.run_network(images, *prompt)
+        else:
+            answer = self.runner(images)
+        self._check_finite((answer,) if isinstance(answer, Tensor) else answer)
         return answer
 
     @torch.inference_mode()
     def _answer(
         self,
-        answer: _Answered,
+        answer: Output,
         camera: Camera | None,
         size: tuple[int, ...],
         kind: Kind | None = None,
@@ -231,17 +280,20 @@ class DepthEstimator:
             return AffineDepthMap(found, camera)
         return DisparityMap(found, camera)
 
-    def _check_finite(self, values: Tensor) -> None:
-        bad = values.numel() - int(values.isfinite().sum())
-        if bad:
-            raise ModelError(
-                f"{self.card.name} answered {bad} of {values.numel()} values as NaN or Inf in "
-                f"{self.precision}; try precision fp32, and check the weights",
-                reason="non_finite",
-            )
+    def _check_finite(self, parts: Sequence[Tensor]) -> None:
+        if bool(torch.stack([part.isfinite().all() for part in parts]).all()):
+            return
+        total = sum(part.numel() for part in parts)
+        bad = total - sum(int(part.isfinite().sum()) for part in parts)
+        raise ModelError(
+            f"{self.card.name} answered {bad} of {total} values as NaN or Inf in "
+            f"{self.engine.precision} ({self.engine.name}); try precision fp32, and check the "
+            "weights",
+            reason="non_finite",
+        )
 
 
-def _row(answer: _Answered, row: int) -> _Answered:
+def _row(answer: Output, row: int) -> Output:
     """Return one picture's part of a batch, as a batch of one."""
     if isinstance(answer, Tensor):
         return answer[row : row + 1]

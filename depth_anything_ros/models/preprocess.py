@@ -16,6 +16,8 @@ from depth_anything_ros.models.card import Channels, Fit, Interpolation, ModelCa
 # A strip of 7 x 900 would become 518 x 66,600 pixels, or 176,000 tokens that all attend to each
 # other. The longest pictures in use, equirectangular and stitched panoramas, stay below 5.
 MAX_ASPECT = 8.0
+# torch's names of the kernels; area is cubic where a side grows.
+_MODES = {"linear": "bilinear", "cubic": "bicubic", "area": "bicubic"}
 
 
 def network_size(
@@ -79,14 +81,53 @@ def _fit(length: float, bound: int, multiple: int, fit: Fit) -> int:
     return max(nearest, multiple)
 
 
-@lru_cache(maxsize=16)
-def _area_matrix(old: int, new: int, device: torch.device) -> Tensor:
+# Rows of a resampled picture that are computed together, from those old ones that they see.
+_BAND_ROWS = 8
+
+
+def _area_weights(old: int, new: int) -> Tensor:
     """Return (new, old) weights that take old pixels in a row to the means over new wider ones."""
     edges = torch.arange(new + 1, dtype=torch.float64) * old / new
     pixels = torch.arange(old, dtype=torch.float64)
     right = torch.minimum(edges[1:, None], pixels + 1)
     overlap = (right - torch.maximum(edges[:-1, None], pixels)).clamp_min(0)
-    return (overlap * (new / old)).float().to(device)
+    return (overlap * (new / old)).float()
+
+
+@lru_cache(maxsize=16)
+def _bands(
+    old: int, new: int, kernel: Interpolation, device: torch.device
+) -> list[tuple[slice, Tensor]]:
+    """Return the weights of a kernel that filters what it shrinks, band by band.
+
+    Returns:
+        For each band of new pixels the old ones that it sees, and weights (new, old) for those.
+    """
+    if kernel == "area":
+        weights = _area_weights(old, new)
+    else:  # what it makes of each old pixel alone
+        weights = functional.interpolate(
+            torch.eye(old)[None, None], (new, old), mode=_MODES[kernel], antialias=True
+        )[0, 0]
+    bands = []
+    for band in weights.split(_BAND_ROWS):
+        (seen,) = band.any(0).nonzero(as_tuple=True)
+        of = slice(int(seen[0]), int(seen[-1]) + 1)
+        bands.append((of, band[:, of].contiguous().to(device)))
+    return bands
+
+
+def _filtered(picture: Tensor, height: int, width: int, kernel: Interpolation) -> Tensor:
+    """Resize (1, channels, h, w) by a kernel that filters what it shrinks, as matrices.
+
+    Rows first: a channels-last picture of 1280 x 720 takes half of the time of torch's own.
+    """
+    channels, rows, columns = picture.shape[1:]
+    flat = picture[0].permute(1, 2, 0).reshape(rows, columns * channels)
+    found = torch.cat([w @ flat[of] for of, w in _bands(rows, height, kernel, picture.device)])
+    flat = found.view(height, columns, channels).permute(1, 0, 2).reshape(columns, -1)
+    found = torch.cat([w @ flat[of] for of, w in _bands(columns, width, kernel, picture.device)])
+    return found.view(width, height, channels).permute(2, 1, 0)[None]
 
 
 def resized(
@@ -112,13 +153,15 @@ def resized(
     rows, columns = picture.shape[-2:]
     if (rows, columns) == (height, width):
         return picture
-    if interpolation == "area" and height <= rows and width <= columns:
-        vertical = _area_matrix(rows, height, picture.device).to(picture.dtype)
-        horizontal = _area_matrix(columns, width, picture.device).to(picture.dtype)
-        return vertical @ picture @ horizontal.T
-    mode = "bilinear" if interpolation == "linear" else "bicubic"
+    shrinks = height <= rows and width <= columns
+    if shrinks and (interpolation == "area" or antialias):
+        return _filtered(picture, height, width, interpolation)
     return functional.interpolate(
-        picture, (height, width), mode=mode, align_corners=False, antialias=antialias
+        picture,
+        (height, width),
+        mode=_MODES[interpolation],
+        align_corners=False,
+        antialias=antialias,
     )
 
 

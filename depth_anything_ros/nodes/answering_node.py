@@ -15,6 +15,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
     ERROR,
     OK,
@@ -59,7 +60,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     """Answer every picture of one camera or several, or say why not.
 
     Subscriptions put the newest picture of each camera in a mailbox; one worker thread takes all
-    that wait, answers and publishes.
+    that wait, answers and publishes; or leaves publishing to a second thread.
     A child loads what it needs, says what answers pictures, subscribes, and judges how it does.
 
     Args:
@@ -84,6 +85,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._served: set[str] = set()
         self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
         self._worker: threading.Thread | None = None
+        self._hand_over: HandOver | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
         self._timer = self.create_timer(1.0, self._publish_diagnostics)
         # Not of the node's clock: simulated time may stand still.
@@ -119,6 +121,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _prepare(self) -> Answer:
         """Return what the worker calls with pictures; it publishes, and counts what it drops."""
         raise NotImplementedError
+
+    def _overlaps(self) -> bool:
+        """Say whether answers are published while the worker goes on to the next pictures."""
+        return False
 
     def _image_source(self, stream: PictureStream) -> tuple[type, str]:
         """Return the type of the pictures, and the resolved name of their topic."""
@@ -172,6 +178,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         super().on_activate(state)
         self._served = set()
         self._mailbox = Mailbox()
+        self._hand_over = HandOver(f"{self._task}_publisher") if self._overlaps() else None
         self._worker = threading.Thread(
             target=self._work,
             args=(self._mailbox, self._prepare()),
@@ -188,7 +195,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop and join the worker, and unsubscribe."""
+        """Stop and join the worker once its pictures are out, and unsubscribe."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -235,6 +242,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         if self._worker is not None:
             self._worker.join()
             self._worker = None
+        if self._hand_over is not None:
+            self._hand_over.close()
+            self._hand_over = None
         self._unsubscribe()
         for stream in self._streams:
             stream.lookup.clear()
@@ -274,6 +284,13 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             for frame in frames:
                 frame.stream.wait_for_camera()
             answer(frames)
+
+    def _deliver(self, publish: Callable[[], None]) -> None:
+        """Publish what the worker has found, here or beside what it does next."""
+        if self._hand_over is None:
+            publish()
+        else:
+            self._hand_over.give(publish)
 
     def _answer_each(self, answer_one: Callable[[Frame], None], frames: Sequence[Frame]) -> None:
         """Answer pictures one by one, and count them."""

@@ -30,8 +30,9 @@ from depth_anything_ros.nodes.answering_node import (
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
-from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
-from depth_anything_ros.nodes.inference import infer_apart, infer_together
+from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health, StageTimes
+from depth_anything_ros.nodes.inference import infer_apart, infer_together, infer_within_memory
+from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
@@ -40,6 +41,7 @@ from depth_anything_ros.nodes.messages import (
     depth_message,
     image_message,
 )
+from depth_anything_ros.nodes.network_times import timed_network
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.synchronised_sets import SynchronisedSets
@@ -66,20 +68,22 @@ class _Seen:
         view: on the grid to publish.
         T_rig_camera: float64 (4, 4); None where nobody asks.
         wanted: outputs of its camera that somebody subscribed to.
+        times: of the stages of its way.
     """
 
     frame: Frame
     view: View
     T_rig_camera: NDArray[np.float64] | None
     wanted: set[str]
+    times: StageTimes
 
 
 class DepthNode(AnsweringNode[DepthParameters]):
     """Answer every picture with depth, or say why not.
 
     Subscriptions put the newest picture of each camera in a mailbox; one worker thread infers all
-    that wait and publishes. An any-view model is given the pictures of several cameras that were
-    taken together, and where the cameras are.
+    that wait and publishes, or leaves publishing to a second thread and goes on. An any-view model
+    is given the pictures of several cameras that were taken together, and where the cameras are.
     """
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
@@ -90,6 +94,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         self._silent: set[str] = set()
         self._transforms: TransformExtrinsics | None = None
         self._estimator: DepthEstimator | None = None
+        self._full_size = 0
         self._loaded: tuple[Any, ...] = ()
 
     # Lifecycle ------------------------------------------------------------------------------
@@ -103,7 +108,8 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
     def _model_parameters(self) -> tuple[Any, ...]:
         p = self.parameters
-        return (p.model, p.weights, p.device, p.precision, p.input_size, p.download)
+        engine = (p.engine, p.precision, p.input_size, p.download, p.compile)
+        return (p.model, p.weights, p.device, *engine, len(self._cameras()) > 1)
 
     def _load(self) -> TransitionCallbackReturn:
         self._unload()
@@ -111,7 +117,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
         self.get_logger().info(f"loading {self.parameters.model}")
         try:
             self._estimator = self._make_estimator(*wanted)
-            self._is_rig = self._estimator.card.any_view and len(self._cameras()) > 1
+            card = self._estimator.card
+            self._full_size = self.parameters.input_size or card.input_size
+            self._is_rig = card.any_view and len(self._cameras()) > 1
             self._warm_up(self._estimator)
         except Exception as error:  # rclpy would swallow it: say it, whatever it is
             self._unload()
@@ -138,9 +146,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
     def _make_estimator(self, *arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
-        from depth_anything_ros.models import DepthEstimator
+        from depth_anything_ros.engines.loading import load_estimator
 
-        return DepthEstimator(*arguments)
+        return load_estimator(*arguments)
 
     def _warm_up(self, estimator: DepthEstimator) -> None:
         """Infer once, so that no picture waits for what a first inference sets up."""
@@ -210,6 +218,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
     # Worker ---------------------------------------------------------------------------------
 
+    def _overlaps(self) -> bool:
+        return self.parameters.overlap
+
     def _prepare(self) -> Answer:
         assert self._estimator is not None  # on_configure succeeded, or we would not be here
         pipelines = {
@@ -229,14 +240,23 @@ class DepthNode(AnsweringNode[DepthParameters]):
         seen = []
         for frame in frames:
             with self._counted(frame):
-                view = self._view(pipelines[frame.stream.name], frame, needs_camera)
+                times, pipeline = StageTimes(), pipelines[frame.stream.name]
+                view = self._view(pipeline, frame, needs_camera, times)
                 pose = self._pose(frame, rig_frame) if self._is_rig else None
-                seen.append(_Seen(frame, view, pose, frame.stream.wanted()))
+                seen.append(_Seen(frame, view, pose, frame.stream.wanted(), times))
         answers = self._infer(estimator, seen)
+        self._deliver(partial(self._publish_all, pipelines, seen, answers))
+
+    def _publish_all(
+        self,
+        pipelines: Mapping[str, DepthPipeline],
+        seen: Sequence[_Seen],
+        answers: Mapping[_Seen, Estimate | Exception],
+    ) -> None:
         for one in seen:
             with self._counted(one.frame):
                 self._publish(pipelines[one.frame.stream.name], one, answers.get(one))
-                one.frame.stream.health.answered(one.frame.since)
+                one.frame.stream.health.answered(one.frame.since, one.times)
 
     def _infer(
         self, estimator: DepthEstimator, seen: Sequence[_Seen]
@@ -245,11 +265,17 @@ class DepthNode(AnsweringNode[DepthParameters]):
         asked = [one for one in seen if one.wanted - {"depth/camera_info"}]
         if asked and self._is_rig:
             poses = [one.T_rig_camera for one in seen if one.T_rig_camera is not None]
-            answers = infer_together(estimator, [one.view for one in seen], poses)
-            return dict(zip(seen, answers, strict=True))
-        return dict(zip(asked, infer_apart(estimator, [one.view for one in asked]), strict=True))
+            ask = partial(infer_together, estimator, [one.view for one in seen], poses)
+            asked = list(seen)
+        else:
+            ask = partial(infer_apart, estimator, [one.view for one in asked])
+        with timed_network(estimator, [one.times for one in asked]):
+            answers = infer_within_memory(estimator, ask)
+        return dict(zip(asked, answers, strict=True))
 
-    def _view(self, pipeline: DepthPipeline, frame: Frame, needs_camera: bool) -> View:
+    def _view(
+        self, pipeline: DepthPipeline, frame: Frame, needs_camera: bool, times: StageTimes
+    ) -> View:
         """Return the picture on the grid to publish; on its own, without a cloud, if need be.
 
         Raises:
@@ -257,11 +283,14 @@ class DepthNode(AnsweringNode[DepthParameters]):
             CameraError: where the camera cannot be used and is needed.
         """
         stream, message = frame.stream, frame.message
-        rgb = decode_image(message) if isinstance(message, Image) else decode_compressed(message)
+        decode = decode_image if isinstance(message, Image) else decode_compressed
+        with times.of("decode"):
+            rgb = decode(message)
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
         try:
             camera = stream.lookup.find(frame_id, width, height)
-            view = pipeline.view(rgb, camera, self.parameters.rectify)
+            with times.of("rectify"):
+                view = pipeline.view(rgb, camera, self.parameters.rectify)
         except CameraError as error:
             hfov = self.parameters.camera.fallback_hfov_deg
             assumed = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
@@ -308,32 +337,43 @@ class DepthNode(AnsweringNode[DepthParameters]):
             raise answer
         header, view = seen.frame.message.header, seen.view
         if answer is not None:
-            result = pipeline.finished(answer, view, self.parameters)
+            with seen.times.of("post"):
+                result = pipeline.finished(answer, view, self.parameters)
             self._publish_result(pipeline, seen, result)
         if "depth/camera_info" in seen.wanted:
             size = (view.rgb.shape[1], view.rgb.shape[0])
-            info = camera_info_message(header, view.camera, size)
-            seen.frame.stream.outputs["depth/camera_info"].publish(info)
+            self._send(seen, "depth/camera_info", camera_info_message(header, view.camera, size))
 
     def _publish_result(self, pipeline: DepthPipeline, seen: _Seen, result: Estimate) -> None:
-        parameters, wanted = self.parameters, seen.wanted
-        header, outputs = seen.frame.message.header, seen.frame.stream.outputs
+        parameters, wanted, times = self.parameters, seen.wanted, seen.times
+        header, outgoing = seen.frame.message.header, pipeline.depth_out
         if "disparity/image_rect" in wanted and isinstance(result, DisparityMap):
-            image = image_message(header, result.disparity, "32FC1")
-            outputs["disparity/image_rect"].publish(image)
+            with times.of("depth"):
+                image = image_message(header, result.disparity, "32FC1", outgoing)
+            self._send(seen, "disparity/image_rect", image)
         if "affine_depth/image_rect" in wanted and isinstance(result, AffineDepthMap):
-            image = image_message(header, result.depth, "32FC1")
-            outputs["affine_depth/image_rect"].publish(image)
+            with times.of("depth"):
+                image = image_message(header, result.depth, "32FC1", outgoing)
+            self._send(seen, "affine_depth/image_rect", image)
         if "depth/image_rect" in wanted and isinstance(result, DepthMap):
-            image = depth_message(header, result, parameters.depth.encoding)
-            outputs["depth/image_rect"].publish(image)
+            with times.of("depth"):
+                image = depth_message(header, result, parameters.depth.encoding, outgoing)
+            self._send(seen, "depth/image_rect", image)
         if "depth/image_color" in wanted:
-            painted = colorize(nearness(result), parameters.preview.colormap)
-            outputs["depth/image_color"].publish(image_message(header, painted, "rgb8"))
+            with times.of("preview"):
+                painted = colorize(nearness(result), parameters.preview.colormap)
+                image = image_message(header, painted, "rgb8")
+            self._send(seen, "depth/image_color", image)
         if "points" in wanted and isinstance(result, DepthMap):
-            cloud = pipeline.cloud(result, seen.view, parameters.cloud)
-            if cloud is not None:
-                outputs["points"].publish(cloud_message(header, cloud))
+            with times.of("cloud"):
+                cloud = pipeline.cloud(result, seen.view, parameters.cloud)
+                message = cloud and cloud_message(header, cloud, pipeline.cloud_out)
+            if message is not None:
+                self._send(seen, "points", message)
+
+    def _send(self, seen: _Seen, output: str, message: Any) -> None:  # noqa: ANN401 - any message
+        with seen.times.of("publish"):
+            seen.frame.stream.outputs[output].publish(message)
 
     # Diagnostics ----------------------------------------------------------------------------
 
@@ -341,7 +381,15 @@ class DepthNode(AnsweringNode[DepthParameters]):
         return str(self._estimator.device) if self._estimator else ""
 
     def _facts(self) -> dict[str, str]:
-        return {"model": self._estimator.description if self._estimator else "none"}
+        if self._estimator is None:
+            return {"model": "none"}
+        engine = self._estimator.engine
+        return {
+            "model": self._estimator.description,
+            "engine": f"{engine.name} {engine.precision}",
+            "why this engine": engine.why or "asked for, or the only one",
+            "input size (px)": str(self._estimator.input_size),
+        }
 
     def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
         if self._load_problem:
@@ -356,13 +404,19 @@ class DepthNode(AnsweringNode[DepthParameters]):
             faults.pop("unsynchronised", None)
         if faults:
             listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
-            serious = faults.keys() & {"non_finite", "inference"}
+            serious = faults.keys() & {"non_finite", "inference", "out_of_memory"}
             if "unsynchronised" in faults:
                 problem = (
                     f"no other camera's stamps within sync.max_offset_s ({p.sync.max_offset_s:g} s)"
                 )
             problem = f"; {problem}" if problem else ""
             return ERROR if serious else WARN, f"pictures dropped: {listed}{problem}"
+        if self._estimator and self._estimator.input_size < self._full_size:
+            return ERROR, (
+                f"out of memory on {self._hardware()}: the input size is "
+                f"{self._estimator.input_size} instead of {self._full_size}; set input_size to it "
+                "or choose a smaller model"
+            )
         if not self._is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
         if problem:
@@ -378,6 +432,7 @@ def _is_rectified_topic(topic: str) -> bool:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
+    keep_freed_memory()
     return run_node(DepthNode, args, start=autostart)
 
 

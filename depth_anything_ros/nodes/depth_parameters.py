@@ -143,12 +143,29 @@ class DepthParameters:
         False, "Fetch weights that are not on this machine from the hub.", static=True
     )
     device: str = parameter(
-        "auto", "Where the network runs: auto, cpu, cuda, cuda:N or mps.", static=True
+        "auto",
+        "Where the network runs: auto, cpu, cuda, cuda:N or mps; with OpenVINO also GPU, GPU.N or "
+        "NPU of Intel.",
+        static=True,
+    )
+    engine: str = parameter(
+        "auto",
+        "What runs the network; auto measures those that are installed when the node is "
+        "configured, and takes the fastest that answers as torch does in fp32.",
+        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
+        static=True,
     )
     precision: str = parameter(
         "auto",
-        "Arithmetic of the network; auto takes 16 bits where the device computes them natively.",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        "Arithmetic of the network; auto takes 16 bits where the device computes them natively. "
+        "int8 needs an engine that quantises (openvino).",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+        static=True,
+    )
+    compile: bool = parameter(
+        False,
+        "Have the engine torch compile the network, which makes it faster and takes a minute or "
+        "more when the node is configured.",
         static=True,
     )
     input_size: int = parameter(
@@ -170,6 +187,12 @@ class DepthParameters:
         "raw",
         "Subscribe to image (sensor_msgs/Image) or image/compressed (CompressedImage).",
         choices=("raw", "compressed"),
+        static=True,
+    )
+    overlap: bool = parameter(
+        False,
+        "Publish an answer in a second thread while the network is at the next picture, which "
+        "pays where a GPU or spare cores run the network; an answer waits for one at most.",
         static=True,
     )
     rectify: str = parameter(

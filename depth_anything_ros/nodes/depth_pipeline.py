@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sensor_msgs.msg import Image, PointCloud2
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector, Cloud
@@ -13,6 +14,7 @@ from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
+from depth_anything_ros.nodes.messages import Outgoing
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,10 @@ class DepthPipeline:
     Args:
         input_is_rectified: the pictures come rectified already (a topic named image_rect*), so
             that P, not K and D, is their camera where the policy is auto.
+
+    Attributes:
+        depth_out: of the messages that depth goes out in.
+        cloud_out: of those that the cloud goes out in, whose memory it is made in.
     """
 
     def __init__(self, input_is_rectified: bool) -> None:
@@ -45,6 +51,7 @@ class DepthPipeline:
         self._rectifier: Rectifier | None = None
         self._refused: tuple[Camera, CameraError] | None = None
         self._projector: BackProjector | None = None
+        self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
 
     def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:
         """Rectify a picture where the policy (auto, always, never) asks for it.
@@ -78,10 +85,15 @@ class DepthPipeline:
             return AffineDepthMap(_masked(result.depth, view.valid), result.camera)
         limits = parameters.range
         limited = result.limited(limits.min_m, limits.max_m)
+        if view.valid is None:
+            return limited
         return DepthMap(_masked(limited.depth_m, view.valid), result.camera)
 
     def cloud(self, depth: DepthMap, view: View, parameters: CloudParameters) -> Cloud | None:
-        """Back-project a depth map; None without a camera."""
+        """Back-project a depth map; None without a camera.
+
+        An organized cloud is made in the memory of ``cloud_out``, and lasts until the next.
+        """
         if view.camera is None:
             return None
         projector = self._projector
@@ -96,6 +108,7 @@ class DepthPipeline:
             view.rgb if parameters.color else None,
             organized=parameters.organized,
             edge_jump=parameters.edge_jump,
+            allocate=self.cloud_out.memory if parameters.organized else None,
         )
 
 

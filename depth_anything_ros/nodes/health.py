@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ class Health:
         rate_hz: answers per second since the last look.
         latency_ms: median and 95th percentile from reception to the last publication.
         input_age_s: since the newest picture came; None before the first.
+        stages_ms: median and 95th percentile of the stages of a picture's way, by name.
     """
 
     received: int
@@ -44,6 +47,31 @@ class Health:
     rate_hz: float
     latency_ms: tuple[float, float]
     input_age_s: float | None
+    stages_ms: dict[str, tuple[float, float]]
+
+
+class StageTimes:
+    """How long the stages of one picture's way took; of a stage that comes twice, the sum.
+
+    Attributes:
+        seconds: by the name of the stage.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Add the time that the block takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter() - start)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Add a time that was measured."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 class HealthMonitor:
@@ -55,6 +83,7 @@ class HealthMonitor:
         self._answered = 0
         self._drops: Counter[str] = Counter()
         self._latency_ms: deque[float] = deque(maxlen=_WINDOW)
+        self._stages_ms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_WINDOW))
         self._newest: float | None = None
         self._looked = (time.monotonic(), 0, Counter[str]())
 
@@ -71,11 +100,13 @@ class HealthMonitor:
         with self._lock:
             self._drops[reason] += 1
 
-    def answered(self, since: float) -> None:
-        """Count a picture that was answered, and how long that took."""
+    def answered(self, since: float, times: StageTimes | None = None) -> None:
+        """Count a picture that was answered, and how long that and its stages took."""
         with self._lock:
             self._answered += 1
             self._latency_ms.append((time.monotonic() - since) * 1e3)
+            for stage, seconds in times.seconds.items() if times is not None else ():
+                self._stages_ms[stage].append(seconds * 1e3)
 
     def is_alive(self, timeout_s: float) -> bool:
         """Say whether a picture has come within that time."""
@@ -83,10 +114,11 @@ class HealthMonitor:
             return self._newest is not None and time.monotonic() - self._newest <= timeout_s
 
     def restart(self) -> None:
-        """Forget the age of the newest picture and the latencies; the counts stay."""
+        """Forget the age of the newest picture and all times; the counts stay."""
         with self._lock:
             self._newest = None
             self._latency_ms.clear()
+            self._stages_ms.clear()
 
     def look(self) -> Health:
         """Return the counts, and the rates since the last look."""
@@ -94,16 +126,21 @@ class HealthMonitor:
         with self._lock:
             then, answered, drops = self._looked
             self._looked = (now, self._answered, self._drops.copy())
-            latency = np.percentile(self._latency_ms, (50, 95)) if self._latency_ms else (0.0, 0.0)
             return Health(
                 self._received,
                 self._answered,
                 dict(self._drops),
                 dict(self._drops - drops),
                 (self._answered - answered) / max(now - then, 1e-6),
-                (float(latency[0]), float(latency[1])),
+                _middle_and_tail(self._latency_ms),
                 None if self._newest is None else now - self._newest,
+                {stage: _middle_and_tail(times) for stage, times in self._stages_ms.items()},
             )
+
+
+def _middle_and_tail(times_ms: Collection[float]) -> tuple[float, float]:
+    found = np.percentile(list(times_ms), (50, 95)) if times_ms else (0.0, 0.0)
+    return float(found[0]), float(found[1])
 
 
 def resident_memory_mb() -> float:
@@ -128,6 +165,11 @@ def health_values(health: Health) -> dict[str, str]:
         "rate (Hz)": f"{health.rate_hz:.2f}",
         "latency p50 (ms)": f"{health.latency_ms[0]:.1f}",
         "latency p95 (ms)": f"{health.latency_ms[1]:.1f}",
+        **{
+            f"stage {stage} {which} (ms)": f"{time_ms:.2f}"
+            for stage, times in health.stages_ms.items()
+            for which, time_ms in zip(("p50", "p95"), times, strict=True)
+        },
         "frames in": str(health.received),
         "frames out": str(health.answered),
         **{f"dropped: {reason}": str(n) for reason, n in sorted(health.drops.items())},

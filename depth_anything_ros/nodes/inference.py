@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.nodes.depth_pipeline import View
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
 
+Answers = list[Estimate | Exception]
 
-def infer_apart(estimator: DepthEstimator, views: Sequence[View]) -> list[Estimate | Exception]:
+
+def infer_apart(estimator: DepthEstimator, views: Sequence[View]) -> Answers:
     """Answer views of any cameras, each on its own, in batches where the model takes them.
 
     Returns:
@@ -36,7 +39,7 @@ def infer_together(
     estimator: DepthEstimator,
     views: Sequence[View],
     T_rig_camera: Sequence[NDArray[np.float64]],
-) -> list[Estimate | Exception]:
+) -> Answers:
     """Answer views of one scene, at one time, by an any-view model that is told the poses.
 
     Args:
@@ -53,3 +56,44 @@ def infer_together(
     except Exception as error:  # as above
         return [error for _ in views]
     return [answer.depth for answer in answers]
+
+
+def infer_within_memory(estimator: DepthEstimator, ask: Callable[[], Answers]) -> Answers:
+    """Ask a model; where its device has no memory left, once more for smaller pictures.
+
+    The model keeps the smaller input size, unless it takes no other than its own.
+
+    Args:
+        estimator: that is asked.
+        ask: which asks it, and answers with what it raises.
+
+    Returns:
+        Its answers; ModelError (``out_of_memory``) in the place of those for which the memory was
+        too small still.
+    """
+    # Not at the top: torch takes seconds.
+    from depth_anything_ros.engines.out_of_memory import is_out_of_memory, take_smaller_input
+
+    answers = ask()
+    if any(isinstance(one, Exception) and is_out_of_memory(one) for one in answers):
+        answers.clear()  # their tracebacks hold the memory
+        size = estimator.input_size
+        take_smaller_input(estimator)
+        answers = ask()
+        if any(isinstance(one, ModelError) and one.reason == "input_size" for one in answers):
+            estimator.input_size = size
+    return [
+        _short_of_memory(estimator, one)
+        if isinstance(one, Exception) and is_out_of_memory(one)
+        else one
+        for one in answers
+    ]
+
+
+def _short_of_memory(estimator: DepthEstimator, error: Exception) -> ModelError:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ModelError(
+        f"out of memory on {estimator.device} at input size {estimator.input_size} too: {line}; "
+        "stop what else uses it, or choose a smaller model",
+        reason="out_of_memory",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -34,6 +34,13 @@ PICTURE_ENCODINGS = {
     "bayer_gbrg8": 1,
     "bayer_grbg8": 1,
 }
+# Encodings of 8 bits, with what makes RGB of them in one go; rgb8 is looked at where it lies.
+_TO_RGB = {
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
 _POINT_FIELDS = {
     np.dtype(np.float32): PointField.FLOAT32,
     np.dtype(np.uint16): PointField.UINT16,
@@ -42,9 +49,13 @@ _BRIDGE = CvBridge()
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
+Message = TypeVar("Message", Image, PointCloud2)
+
 
 def decode_image(message: Image) -> NDArray[np.uint8]:
     """Return the picture of an Image as uint8 (height, width, 3), RGB.
+
+    One of rgb8 shares the message's memory: nobody is to write into it.
 
     Raises:
         ImageError: with the reason ``empty``, ``encoding``, ``bad_step``, ``bad_length`` or
@@ -61,6 +72,10 @@ def decode_image(message: Image) -> NDArray[np.uint8]:
         )
     row = message.width * pixel
     check_rows(message, row)
+    if message.encoding == "rgb8":
+        return _pixels(message, pixel)
+    if message.encoding in _TO_RGB:
+        return np.asarray(cv2.cvtColor(_pixels(message, pixel), _TO_RGB[message.encoding]))
     if message.step != row:
         message = _without_padding(message, row)
     try:
@@ -91,6 +106,13 @@ def check_rows(message: Image, row: int) -> None:
             f"{message.step} take {message.step * message.height}",
             reason="bad_length",
         )
+
+
+def _pixels(message: Image, channels: int) -> NDArray[np.uint8]:
+    """Return the pixels of 8 bits as they lie in the message, padded rows or not."""
+    shape = (message.height, message.width, channels)
+    strides = (message.step, channels, 1)
+    return np.ndarray(shape, np.uint8, buffer=message.data, strides=strides)
 
 
 def _without_padding(message: Image, row: int) -> Image:
@@ -158,31 +180,89 @@ def byte_array(values: NDArray[Any]) -> array[int]:
     is up to 100 times slower.
     """
     data = array("B")
-    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    data.frombytes(_raw(values).data)
     return data
 
 
-def image_message(header: Header, values: NDArray[Any], encoding: str) -> Image:
-    """Wrap an array (height, width[, channels]) in an Image with the header as it is."""
-    message = Image(header=header, height=values.shape[0], width=values.shape[1])
+def _raw(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the bytes of an array in the order of its rows, where they lie if they do so."""
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+
+
+class Outgoing(Generic[Message]):
+    """Messages of one topic whose memory is that of the one before, once that is published.
+
+    New memory comes from the system page by page, which takes as long as to fill it. And a
+    message's setter of ``data`` copies what it is given; its own array is filled here instead.
+
+    Args:
+        kind: of the messages.
+    """
+
+    def __init__(self, kind: type[Message]) -> None:
+        self._kind = kind
+        self._message = kind()
+
+    def memory(self, shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any]:  # noqa: ANN401
+        """Return the memory of the next message's data, of any content, to write values into."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if len(self._message.data) != size:
+            self._message = self._kind()
+            self._message.data.frombytes(bytes(size))
+        return np.frombuffer(self._message.data, dtype).reshape(shape)
+
+    def holding(self, values: NDArray[Any]) -> Message:
+        """Return the message with these values, which are copied unless they lie in it already."""
+        message, raw = self._message, _raw(values)
+        if len(message.data) != len(raw):
+            self._message = message = self._kind()
+            message.data.frombytes(raw.data)
+        elif len(raw):
+            held = np.frombuffer(message.data, np.uint8)
+            if held.ctypes.data != raw.ctypes.data:
+                np.copyto(held, raw)
+        return message
+
+
+def image_message(
+    header: Header,
+    values: NDArray[Any],
+    encoding: str,
+    outgoing: Outgoing[Image] | None = None,
+) -> Image:
+    """Write an array (height, width[, channels]) as an Image with the header as it is.
+
+    Args:
+        header: of the picture.
+        values: of the encoding's type.
+        encoding: of sensor_msgs/image_encodings.hpp.
+        outgoing: whose message it is to be; a new one where None.
+    """
+    message = (outgoing or Outgoing(Image)).holding(values)
+    message.header, message.height, message.width = header, values.shape[0], values.shape[1]
     message.encoding = encoding
     message.is_bigendian = 0
     message.step = values.nbytes // values.shape[0]
-    message.data = byte_array(values)
     return message
 
 
-def depth_message(header: Header, depth: DepthMap, encoding: str) -> Image:
+def depth_message(
+    header: Header, depth: DepthMap, encoding: str, outgoing: Outgoing[Image] | None = None
+) -> Image:
     """Write a depth map as 32FC1 (metres) or 16UC1 (millimetres), REP 118.
 
     In 16UC1, what is unknown, beyond range, or more than the 65.535 m that fit becomes 0.
     """
     if encoding == "32FC1":
-        return image_message(header, depth.depth_m, encoding)
-    millimetres = depth.depth_m * np.float32(1000.0) + np.float32(0.5)
+        return image_message(header, depth.depth_m, encoding, outgoing)
+    outgoing = outgoing or Outgoing(Image)
+    millimetres = depth.depth_m * np.float32(1000.0)
+    millimetres += np.float32(0.5)
     with np.errstate(invalid="ignore"):
-        fits = millimetres < 65536.0  # False for NaN and +Inf
-    return image_message(header, np.where(fits, millimetres, 0).astype(np.uint16), encoding)
+        millimetres[~(millimetres < 65536.0)] = 0  # NaN and +Inf are not less
+    values = outgoing.memory(millimetres.shape, np.uint16)
+    np.copyto(values, millimetres, casting="unsafe")
+    return image_message(header, values, encoding, outgoing)
 
 
 def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, int]) -> CameraInfo:
@@ -203,16 +283,22 @@ def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, 
     return message
 
 
-def cloud_message(header: Header, cloud: Cloud) -> PointCloud2:
-    """Copy a cloud, once, into a PointCloud2 with the fields x, y, z and, coloured, rgb."""
+def cloud_message(
+    header: Header, cloud: Cloud, outgoing: Outgoing[PointCloud2] | None = None
+) -> PointCloud2:
+    """Write a cloud as a PointCloud2 with the fields x, y, z and, coloured, rgb.
+
+    It is copied once, and not at all where it was made in ``outgoing.memory``.
+    """
     names = ("x", "y", "z", "rgb")[: cloud.points.shape[2]]
-    return _float_cloud(header, cloud.points, names, cloud.is_dense)
+    return _float_cloud(header, cloud.points, names, cloud.is_dense, outgoing)
 
 
 def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Write LiDAR points (n, 4) as a PointCloud2 with x, y, z and intensity."""
     is_dense = bool(np.isfinite(points[:, :3]).all())
-    return _float_cloud(header, points[None], ("x", "y", "z", "intensity"), is_dense)
+    names = ("x", "y", "z", "intensity")
+    return _float_cloud(header, points[None], names, is_dense)
 
 
 def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointCloud2:
@@ -220,7 +306,8 @@ def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointClo
 
     The fields of the message are those of the array.
     """
-    message = PointCloud2(header=header, height=1, width=len(records))
+    message = Outgoing(PointCloud2).holding(records)
+    message.header, message.height, message.width = header, 1, len(records)
     kinds = records.dtype
     names = kinds.names or ()
     offsets = [kinds.fields[name][1] for name in names] if kinds.fields else []
@@ -232,14 +319,18 @@ def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointClo
     message.point_step = records.dtype.itemsize
     message.row_step = message.point_step * message.width
     message.is_dense = all(bool(np.isfinite(records[name]).all()) for name in names)
-    message.data = byte_array(records)
     return message
 
 
 def _float_cloud(
-    header: Header, values: NDArray[np.float32], names: tuple[str, ...], is_dense: bool
+    header: Header,
+    values: NDArray[np.float32],
+    names: tuple[str, ...],
+    is_dense: bool,
+    outgoing: Outgoing[PointCloud2] | None = None,
 ) -> PointCloud2:
-    message = PointCloud2(header=header, height=values.shape[0], width=values.shape[1])
+    message = (outgoing or Outgoing(PointCloud2)).holding(values)
+    message.header, message.height, message.width = header, values.shape[0], values.shape[1]
     message.fields = [
         PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
         for i, name in enumerate(names)
@@ -248,7 +339,6 @@ def _float_cloud(
     message.point_step = 4 * len(names)
     message.row_step = message.point_step * message.width
     message.is_dense = is_dense
-    message.data = byte_array(values)
     return message
 
 

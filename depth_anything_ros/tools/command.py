@@ -13,6 +13,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.tools import (
     benchmark,
     evaluate,
+    export,
     models,
     pseudo_label,
     render_world,
@@ -29,7 +30,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     _add_demo(verbs)
-    for verb in (models, weights, train, pseudo_label, render_world, evaluate, benchmark):
+    for verb in (
+        models,
+        weights,
+        export,
+        train,
+        pseudo_label,
+        render_world,
+        evaluate,
+        benchmark,
+    ):
         verb.add_parser(verbs)
     return parser
 
@@ -84,6 +94,7 @@ def _run(options: argparse.Namespace) -> int:
     verbs = {
         "models": models.run,
         "weights": weights.run,
+        "export": export.run,
         "train": train.run,
         "pseudo-label": pseudo_label.run,
         "render-world": render_world.run,

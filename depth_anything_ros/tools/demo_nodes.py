@@ -78,6 +78,11 @@ class NodeProcess:
                 command, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
 
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self._process.pid
+
     def __enter__(self) -> NodeProcess:
         return self
 

@@ -125,3 +125,41 @@ def test_ply_holds_the_finite_points(tmp_path):
     vertices = np.frombuffer(body, kind)
     np.testing.assert_array_equal(vertices["xyz"], cloud.xyz.reshape(-1, 3)[1:])
     assert (vertices["rgb"] == (1, 2, 3)).all()
+
+
+def plain(camera, depth_m, rgb, jump):
+    """The cloud by its definition, point by point and in one piece."""
+    rays = camera.rays()[..., :2].astype(np.float32)
+    lost = ~np.isfinite(depth_m) | ~np.isfinite(rays[..., 0])
+    for axis in (0, 1):
+        first, second = np.delete(depth_m, 0, axis), np.delete(depth_m, -1, axis)
+        with np.errstate(invalid="ignore"):
+            far = np.abs(first - second) > jump * np.minimum(first, second)
+        after, before = ((1, 0), (0, 0)), ((0, 1), (0, 0))
+        if axis:
+            after, before = after[::-1], before[::-1]
+        lost |= np.pad(far, after) | np.pad(far, before)
+    z = np.where(lost, np.float32(np.nan), depth_m)
+    bits = rgb[..., 0].astype(np.uint32) << 16 | rgb[..., 1].astype(np.uint32) << 8 | rgb[..., 2]
+    return np.dstack((rays[..., 0] * z, rays[..., 1] * z, z, bits.view(np.float32)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (401, 397), (70000, 3)])
+@pytest.mark.parametrize("lens", [(), (-0.3, 0.1, 1e-3, -1e-3)])
+def test_clouds_of_any_size_have_the_bits_of_the_definition(size, lens):
+    width, height = size
+    focal = 0.7 * max(size)
+    K = (focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1)
+    camera, rng = Camera(width, height, K, lens), np.random.default_rng(width)
+    depth = np.exp(rng.normal(1, 0.05, (height, width))).astype(np.float32)
+    depth[rng.random(depth.shape) < 0.1] = np.nan
+    depth[rng.random(depth.shape) < 0.1] = np.inf
+    rgb = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    memory = np.full((height, width, 4), 7, np.float32)
+    cloud = BackProjector(camera).project(
+        DepthMap(depth, camera), rgb, edge_jump=0.05, allocate=lambda _: memory
+    )
+    assert cloud.points is memory
+    expected = plain(camera, depth, rgb, 0.05)
+    np.testing.assert_array_equal(memory[..., :3], expected[..., :3])
+    np.testing.assert_array_equal(memory[..., 3].view(np.uint32), expected[..., 3].view(np.uint32))

@@ -198,7 +198,7 @@ def test_the_answer_belongs_to_the_caller(relative, rgb):
 
 def test_description_says_all_in_one_line(relative):
     assert relative.description == (
-        "test_relative (relative), weights random, on cpu in fp32, input size 56"
+        "test_relative (relative), weights random, on cpu in fp32 by torch, input size 56"
     )
     assert relative.device == torch.device("cpu")
     assert relative.precision == "fp32"

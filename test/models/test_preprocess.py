@@ -237,3 +237,16 @@ def test_a_strip_is_refused_with_its_size():
         preprocess(np.zeros((900, 7, 3), np.uint8), CARD, 56, CPU)
 
     assert error.value.reason == "aspect"
+
+
+@pytest.mark.parametrize("new", [(320, 240), (182, 140), (97, 480), (1, 1), (640, 100)])
+@pytest.mark.parametrize("kernel", ["cubic", "linear"])
+def test_filtering_kernels_are_those_of_torch(new, kernel):
+    picture = torch.rand(1, 480, 640, 3, generator=torch.manual_seed(0)).permute(0, 3, 1, 2)
+
+    found = resized(picture, new[1], new[0], kernel, antialias=True)
+
+    mode = {"cubic": "bicubic", "linear": "bilinear"}[kernel]
+    expected = torch.nn.functional.interpolate(picture, new[::-1], mode=mode, antialias=True)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-5

@@ -43,6 +43,7 @@ def depth_node(logs):
         "model": "test_metric",
         "weights": "random",
         "device": "cpu",
+        "engine": "torch",  # what auto would take depends on how busy the machine is
         "precision": "fp32",
         "input_size": 112,
         "cloud.edge_jump": 0.0,

@@ -30,7 +30,14 @@ from depth_anything_ros.models.networks import random_network
 from depth_anything_ros.models.zoo import find_card
 
 NODE = "/depth_node"
-TINY = {"model": "test_metric", "weights": "random", "input_size": 56, "device": "cpu"}
+# Not the engine auto: what it takes depends on how busy the machine is.
+TINY = {
+    "model": "test_metric",
+    "weights": "random",
+    "input_size": 56,
+    "device": "cpu",
+    "engine": "torch",
+}
 
 
 @pytest.fixture
@@ -114,6 +121,23 @@ def test_a_network_that_answers_nan_never_becomes_depth(start, tmp_path):
     assert "non_finite" in status.message
     assert not any(camera.received.values())
     assert process.log.count("picture dropped") == 1
+
+
+def test_the_status_says_which_engine_runs_and_why(start):
+    process, camera = start(engine="auto", precision="fp32")
+    status = camera.wait_for_status(lambda s: "engine" in values(s))
+
+    facts = values(status)
+    assert facts["engine"].endswith(" fp32") and facts["input size (px)"] == "56"
+    assert facts["why this engine"] and facts["engine"].split()[0] in facts["model"]
+    assert f"in fp32 by {facts['engine'].split()[0]}" in process.log
+
+
+def test_an_engine_that_cannot_run_is_a_clear_failure(start):
+    process, _ = start(engine="tensorrt", wait=False)
+
+    process.wait_for_log("cannot load the model: engine tensorrt does not run on cpu, but on cuda")
+    process.wait_for_log("not started: mend what the line above says")
 
 
 def focal_scaled_checkpoint(path):

@@ -1,6 +1,11 @@
 import time
 
-from depth_anything_ros.nodes.health import HealthMonitor, health_values, resident_memory_mb
+from depth_anything_ros.nodes.health import (
+    HealthMonitor,
+    StageTimes,
+    health_values,
+    resident_memory_mb,
+)
 
 
 def test_counts_rates_and_latencies():
@@ -25,3 +30,18 @@ def test_counts_rates_and_latencies():
     again = monitor.look()
     assert again.input_age_s is None and again.latency_ms == (0.0, 0.0) and again.received == 5
     assert 10 < resident_memory_mb() < 100_000
+
+
+def test_stages_of_a_picture_add_up_and_are_shown():
+    monitor, times = HealthMonitor(), StageTimes()
+    times.add("publish", 0.001)
+    times.add("publish", 0.002)
+    with times.of("cloud"):
+        time.sleep(0.01)
+    monitor.answered(monitor.received(), times)
+    health = monitor.look()
+    assert health.stages_ms["publish"] == (3.0, 3.0) and health.stages_ms["cloud"][0] >= 10
+    shown = health_values(health)
+    assert shown["stage publish p50 (ms)"] == shown["stage publish p95 (ms)"] == "3.00"
+    monitor.restart()
+    assert monitor.look().stages_ms == {}

@@ -1,13 +1,15 @@
 import cv2
 import numpy as np
 import pytest
-from ros_harness import camera_info, picture_message
+from ros_harness import camera_info, picture, picture_message
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.nodes.messages import (
+    Outgoing,
     byte_array,
     camera_info_message,
     decode_image,
@@ -71,3 +73,33 @@ def test_a_transform_holds_rotation_and_translation(turn):
     np.testing.assert_allclose(turned, R @ point, atol=1e-7)
     t = message.transform.translation
     assert (t.x, t.y, t.z) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])
+def test_padded_rows_give_the_same_picture(encoding):
+    order = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2, 0], "bgra8": [2, 1, 0, 0]}
+    rgb = picture(7, 5)
+    values = rgb[..., order.get(encoding, [1])]
+    padded = np.pad(values.reshape(5, -1), ((0, 0), (0, 3)), constant_values=99)
+    message = picture_message(padded, encoding)
+    message.width = 7
+    expected = rgb if encoding != "mono8" else np.repeat(values, 3, axis=2)
+    np.testing.assert_array_equal(decode_image(message), expected)
+
+
+def test_rgb8_is_looked_at_where_it_lies():
+    message = picture_message(picture(7, 5))
+    assert np.shares_memory(decode_image(message), np.frombuffer(message.data, np.uint8))
+
+
+def test_outgoing_memory_is_used_again_and_changes_its_size():
+    outgoing = Outgoing(Image)
+    one = outgoing.memory((3, 4))
+    one[:] = 5
+    message = outgoing.holding(one)
+    assert np.frombuffer(message.data, np.float32).tolist() == [5.0] * 12
+    assert outgoing.holding(np.full((3, 4), 6, np.float32)) is message
+    assert one[0, 0] == 6
+    other = outgoing.holding(np.arange(5, dtype=np.uint8))
+    assert other.data.tolist() == [0, 1, 2, 3, 4] and one[0, 0] == 6
+    assert len(outgoing.holding(np.empty((0, 4), np.float32)).data) == 0

@@ -112,7 +112,8 @@ class Rig:
     """The cameras of a rig and the node that they are shown to."""
 
     def __init__(self, log, names=NAMES, namespace="/", program=PROGRAM, outputs=None, **given):
-        parameters = {"cameras": list(names), "device": "cpu", "precision": "fp32", **given}
+        network = {"device": "cpu", "engine": "torch", "precision": "fp32"}
+        parameters = {"cameras": list(names), **network, **given}
         self.process = NodeProcess("depth_node", parameters, (), namespace, log, program)
         kept = {"outputs": outputs} if outputs else {}
         self.cameras = {name: Camera(namespace, name=name, **kept) for name in names}

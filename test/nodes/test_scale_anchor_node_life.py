@@ -161,7 +161,7 @@ def test_simulated_time_that_is_reset_starts_anew(with_tf):
 
 def test_depth_node_and_anchor_node_give_metres_together(logs):
     """A network of random weights gives the shape; the LiDAR alone says that it is a scene."""
-    tiny = {"model": "test_relative", "weights": "random", "input_size": 56, "device": "cpu"}
+    tiny = {"model": "test_relative", "weights": "random", "input_size": 56, "engine": "torch"}
     inputs = {
         "disparity/image_rect": "disparity/image_rect",
         "camera_info": "depth/camera_info",

@@ -13,6 +13,7 @@ from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.models.any_view import View
+from depth_anything_ros.models.estimator import Running
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.sim.path import Drive, camera_mount
 
@@ -58,6 +59,9 @@ class TrueDepth:
 
     device = "cpu"
     description = "the truth"
+    engine = Running("truth", "fp64", "cpu")
+    input_size = 518
+    runner = run_network = None
 
     def __init__(self, any_view=False):
         kind = "affine_depth" if any_view else "metric"

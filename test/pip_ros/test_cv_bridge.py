@@ -82,7 +82,7 @@ def test_signatures_are_those_of_jazzy():
     assert issubclass(CvBridgeError, TypeError)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     encoding=st.sampled_from(GENERIC),
     height=st.integers(1, 7),
@@ -104,7 +104,7 @@ def test_reads_any_layout(encoding, height, width, padding, big_endian, seed):
     np.testing.assert_array_equal(got, image)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     encoding=st.sampled_from(GENERIC),
     height=st.integers(1, 7),

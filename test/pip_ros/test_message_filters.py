@@ -225,7 +225,7 @@ def test_messages_without_header():
         assert len(got) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     stamps=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 400)), min_size=1, max_size=40),
     slop=st.integers(1, 60),

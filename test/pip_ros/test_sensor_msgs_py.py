@@ -92,7 +92,7 @@ def test_signatures_are_those_of_jazzy():
         assert [(p.name, p.default) for p in found] == parameters
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(layout=layouts(), big_endian=st.booleans())
 def test_reads_any_layout_twice(layout, big_endian):
     fields, step, points = layout
@@ -107,7 +107,7 @@ def test_reads_any_layout_twice(layout, big_endian):
     assert cloud.data.tobytes() == before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layout=layouts(), big_endian=st.booleans(), data=st.data())
 def test_reads_a_part_of_the_fields_in_the_order_asked(layout, big_endian, data):
     fields, step, points = layout
@@ -121,7 +121,7 @@ def test_reads_a_part_of_the_fields_in_the_order_asked(layout, big_endian, data)
         np.testing.assert_array_equal(got[name], whole[name])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layout=layouts())
 def test_round_trip_of_a_structured_array(layout):
     fields, step, points = layout
@@ -136,7 +136,7 @@ def test_round_trip_of_a_structured_array(layout):
     np.testing.assert_array_equal(point_cloud2.read_points(cloud), points)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(layout=layouts())
 def test_round_trip_of_tuples(layout):
     fields, step, points = layout

@@ -177,7 +177,7 @@ quaternion = (
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     parents=st.lists(st.integers(0, 100), min_size=1, max_size=7),
     data=st.data(),
@@ -201,7 +201,7 @@ def test_any_two_frames_of_a_tree_compose(parents, data, moving):
     assert np.linalg.norm(values(got)[1]) == pytest.approx(1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(q=quaternion)
 def test_the_quaternion_has_the_sign_that_a_matrix_gives(q):
     got = values(static_buffer(transform("a", "b", q=q)).lookup_transform("a", "b", LATEST))[1]
@@ -225,7 +225,7 @@ def test_static_transforms_are_valid_at_any_time_and_replaced():
     assert values(buffer.lookup_transform("a", "b", LATEST))[0] == (2, 0, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ratio=st.floats(0, 1), degrees=st.floats(-179, 179), flip=st.booleans())
 def test_moving_transforms_are_interpolated(ratio, degrees, flip):
     end = tuple(-v for v in yaw(degrees)) if flip else yaw(degrees)

@@ -1,0 +1,1 @@
+"""Ways to run a network fast: torch, OpenVINO, ONNX Runtime and TensorRT."""

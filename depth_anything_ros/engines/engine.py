@@ -1,0 +1,65 @@
+"""What every way to run a network has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.models.estimator import Output
+
+ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
+ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
+
+class Engine(Protocol):
+    """One network, ready to run in one way. ``run`` is called from one thread at a time.
+
+    Attributes:
+        name: ``torch``, ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``, of all but the last layer.
+        device: that it runs on, as people write it.
+    """
+
+    name: str
+    precision: str
+    device: str
+
+    def run(self, batch: Tensor) -> Output:
+        """Answer what the network's forward does.
+
+        Args:
+            batch: float32 (batch, 3, height, width), normalised, on the estimator's device.
+
+        Returns:
+            As of the network, float32, on the device of the batch or on the CPU; the caller's own:
+            the next call leaves it as it is.
+        """
+        ...
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Do beforehand what a first picture would wait for.
+
+        Args:
+            sizes: (height, width) of the network's inputs to expect.
+        """
+        ...
+
+
+def missing_extra(engine: str, package: str, extra: str) -> ModelError:
+    """Return the error to raise where an engine's package is not installed."""
+    return ModelError(
+        f"engine {engine} needs {package}, which is not installed here: "
+        f'pip install "depth_anything_ros[{extra}]", or use engine auto or torch',
+        reason="engine",
+    )
+
+
+def unsupported(engine: str, precision: str, device: str, instead: str) -> ModelError:
+    """Return the error to raise where an engine does not compute a precision on a device."""
+    return ModelError(
+        f"engine {engine} does not compute in {precision} on {device}; use {instead}",
+        reason="precision",
+    )

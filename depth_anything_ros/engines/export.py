@@ -1,0 +1,449 @@
+"""A network as a file that other programs run: ONNX, or a program of torch.export.
+
+The input is ``image``, float32 (batch, 3, height, width), normalised. An output is float32 (batch,
+height, width), named ``disparity``, or ``depth`` and, where the network knows it, ``sky``.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.engines.engine import missing_extra
+from depth_anything_ros.engines.outputs import flat, form_of
+from depth_anything_ros.engines.traceable import traceable
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.depth_anything_3 import AnyView, Nested
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.midas_encoders import Beit, FixedGrid
+
+OPSET = 18  # the least that torch's exporter writes by itself
+INPUT = "image"
+# Largest differences from torch in float32, as shares of the range of an answer.
+TOLERANCES = {"fp32": 1e-3, "fp16": 5e-2}
+# Patches a side, at least, of a graph of dynamic size: one or two lead to other graphs.
+_LEAST_PATCHES, _MOST_PATCHES = 3, 300
+# Any-view networks decode so many pictures together (depth_anything_3._DECODED_TOGETHER).
+_MOST_PICTURES, _MOST_VIEWS = 64, 8
+# protobuf's limit is 2 GB; beyond, weights lie beside the graph.
+_MOST_BYTES = 1_700_000_000
+Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
+
+
+class NamedNetwork(nn.Module):
+    """A network that answers a tuple of tensors, some of those that it knows.
+
+    Args:
+        network: of a card.
+        kept: indices into ``outputs.flat`` of what it answers.
+    """
+
+    def __init__(self, network: nn.Module, kept: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.kept = list(kept)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Answer (batch, 3, height, width)."""
+        parts = flat(self.network(image))
+        return tuple(parts[index] for index in self.kept)
+
+
+def exportable(
+    estimator: DepthEstimator, size: tuple[int, int], whole: bool = False
+) -> tuple[NamedNetwork, list[str]]:
+    """Return an estimator's network on the CPU with plain outputs, and their names.
+
+    Args:
+        estimator: whose network it is; it stays as it is, and shares its weights on the CPU.
+        size: height and width of an input to try it with.
+        whole: whether to answer all that the network does, and not only what the model is for.
+
+    Raises:
+        ModelError: (``input_size``) on a size that the network does not take.
+    """
+    network = estimator.network
+    # The part that answers single pictures.
+    network = _shared_copy(network.metric if isinstance(network, Nested) else network)
+    with torch.inference_mode():
+        answer = network(torch.zeros(1, 3, *size))
+    names = list(form_of(answer, estimator.card).names)
+    kept = list(range(len(names))) if whole else _wanted(names, estimator.card)
+    return NamedNetwork(network, kept).eval(), [_public(names[i], estimator.card) for i in kept]
+
+
+def _shared_copy(network: nn.Module) -> nn.Module:
+    """Copy the modules of a network, which tracing changes, but not its weights on the CPU."""
+    tensors = (*network.parameters(), *network.buffers())
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+    copied: nn.Module = copy.deepcopy(network, shared)
+    return copied.cpu() if any(tensor.device.type != "cpu" for tensor in tensors) else copied
+
+
+def _wanted(names: Sequence[str], card: ModelCard) -> list[int]:
+    public = ("disparity",) if card.kind == "relative" else ("depth", "sky")
+    return [index for index, name in enumerate(names) if _public(name, card) in public]
+
+
+def _public(name: str, card: ModelCard) -> str:
+    if name != "values":  # of transformers
+        return name
+    return "disparity" if card.kind == "relative" else "depth"
+
+
+def check_size(card: ModelCard, size: tuple[int, int], dynamic: bool, network: nn.Module) -> None:
+    """Refuse a size that a network does not take, or cannot be free of.
+
+    Raises:
+        ModelError: (``input_size``).
+    """
+    height, width = size
+    if height % card.multiple or width % card.multiple or min(size) <= 0:
+        raise ModelError(
+            f"{card.name} takes sides that are multiples of {card.multiple}, got {width}x{height}",
+            reason="input_size",
+        )
+    encoder = getattr(network, "encoder", None)
+    if dynamic and isinstance(encoder, (FixedGrid, Beit)):
+        raise ModelError(
+            f"{card.name} cannot be exported with a dynamic size, for its attention has tables of "
+            f"places on one grid; give --fixed, and export once for each size",
+            reason="input_size",
+        )
+    if dynamic and min(size) < _LEAST_PATCHES * card.multiple:
+        raise ModelError(
+            f"a dynamic size of {card.name} begins at {_LEAST_PATCHES * card.multiple} pixels a "
+            f"side, got {width}x{height}; give --fixed",
+            reason="input_size",
+        )
+
+
+def traced(
+    network: NamedNetwork, card: ModelCard, size: tuple[int, int], dynamic: bool
+) -> torch.export.ExportedProgram:
+    """Trace a network, with a batch of any size.
+
+    Args:
+        network: of ``exportable``.
+        card: of the model.
+        size: height and width of the input.
+        dynamic: whether they stay free, as multiples of the card's.
+
+    Raises:
+        ModelError: ``input_size`` as ``check_size``; ``export`` where torch cannot trace it.
+    """
+    check_size(card, size, dynamic, network.network)
+    dim = torch.export.Dim
+    most = _MOST_VIEWS if isinstance(network.network, AnyView) else _MOST_PICTURES
+    free: dict[int, Any] = {0: dim("batch", min=1, max=most)}
+    if dynamic:
+        for axis, name in ((2, "rows"), (3, "columns")):
+            patches = dim(name, min=_LEAST_PATCHES, max=_MOST_PATCHES)
+            free[axis] = card.multiple * patches if card.multiple > 1 else patches
+    batch = torch.zeros(2, 3, *size)
+    try:
+        with _quiet(), traceable(), torch.no_grad():
+            return torch.export.export(
+                network, (batch,), dynamic_shapes={INPUT: free}, strict=False
+            )
+    except Exception as error:  # torch's tracer lets through errors of any class
+        how = "with a dynamic size" if dynamic else f"at {size[1]}x{size[0]}"
+        hint = "; give --fixed" if dynamic else ""
+        raise ModelError(
+            f"torch cannot export {card.name} {how}: {_first_line(error)}{hint}", reason="export"
+        ) from error
+
+
+def facts_of(
+    estimator: DepthEstimator, size: tuple[int, int], dynamic: bool, precision: str, sha256: str
+) -> dict[str, str]:
+    """Return what a file says about itself, as text."""
+    card = estimator.card
+    height, width = size
+    return {
+        "model": card.name,
+        "package": f"depth_anything_ros {__version__}",
+        "torch": torch.__version__,
+        "kind": card.kind,
+        "licence": card.licence,
+        "mean": json.dumps(card.mean),
+        "std": json.dumps(card.std),
+        "multiple": str(card.multiple),
+        "size": "dynamic" if dynamic else f"{width}x{height}",
+        "precision": precision,
+        "max_depth_m": "" if card.max_depth_m is None else f"{card.max_depth_m:g}",
+        "canonical_focal_px": ""
+        if card.canonical_focal_px is None
+        else f"{card.canonical_focal_px:g}",
+        "weights_sha256": sha256,
+    }
+
+
+def export_onnx(
+    estimator: DepthEstimator,
+    path: Path,
+    size: tuple[int, int],
+    dynamic: bool = True,
+    precision: str = "fp32",
+    opset: int = OPSET,
+    whole: bool = False,
+    sha256: str = "",
+) -> Path:
+    """Write an estimator's network as ONNX.
+
+    Args:
+        estimator: whose network it is.
+        path: of the file; weights of more than 1.7 GB lie beside it, in path + ``.data``.
+        size: height and width of the input.
+        dynamic: whether other sizes may come.
+        precision: ``fp32``; ``fp16``, but for the input, the outputs, and what comes after the
+            last convolutions and these.
+        opset: of ONNX.
+        whole: as of ``exportable``.
+        sha256: of the file of weights, where it is known.
+
+    Raises:
+        ModelError: ``engine`` where onnx or onnxscript is not installed; as ``traced``.
+    """
+    onnx = onnx_library()
+    network, names = exportable(estimator, size, whole)
+    program = traced(network, estimator.card, size, dynamic)
+    with _quiet(), torch.no_grad():
+        exported = torch.onnx.export(
+            program,
+            (torch.zeros(2, 3, *size),),
+            dynamo=True,
+            input_names=[INPUT],
+            output_names=names,
+            opset_version=opset,
+            verbose=False,
+        )
+    assert exported is not None  # with dynamo
+    exported.model.metadata_props.update(facts_of(estimator, size, dynamic, precision, sha256))
+    bytes_held = sum(tensor.nbytes for tensor in network.state_dict().values())
+    exported.save(path, external_data=bytes_held > _MOST_BYTES)
+    if precision == "fp16":
+        _halve(onnx, path, bytes_held > 2 * _MOST_BYTES)
+    return path
+
+
+def onnx_library() -> ModuleType:
+    """Import onnx, and see that onnxscript is there.
+
+    Raises:
+        ModelError: (``engine``) where one is not installed.
+    """
+    _imported("onnxscript")
+    return _imported("onnx")
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise missing_extra("onnxruntime", name.split(".")[0], "onnx") from None
+
+
+def _halve(onnx: Any, path: Path, beside: bool) -> None:  # noqa: ANN401 - a module
+    """Turn a graph to float16, but for its ends."""
+    convert = _imported("onnxruntime.transformers.float16").convert_float_to_float16
+    model = onnx.load(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights that are too small become 0
+        model = convert(model, keep_io_types=True, node_block_list=_last_nodes(model.graph))
+    onnx.save(model, str(path), save_as_external_data=beside, location=f"{path.name}.data")
+
+
+def _last_nodes(graph: Any) -> list[str]:  # noqa: ANN401 - onnx's
+    """Name the nodes from the last convolutions to the outputs, which stay in float32."""
+    makers = {output: node for node in graph.node for output in node.output}
+    waiting = [output.name for output in graph.output]
+    found: dict[str, None] = {}
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is None or node.name in found:
+            continue
+        found[node.name] = None
+        if node.op_type != "Conv":
+            waiting += list(node.input)
+    return list(found)
+
+
+def export_program(
+    estimator: DepthEstimator,
+    path: Path,
+    size: tuple[int, int],
+    dynamic: bool = True,
+    sha256: str = "",
+) -> Path:
+    """Write an estimator's network as a program that ``torch.export.load`` reads, in float32.
+
+    Args:
+        estimator: whose network it is.
+        path: of the file.
+        size: height and width of the input.
+        dynamic: whether other sizes may come.
+        sha256: of the file of weights, where it is known.
+
+    Raises:
+        ModelError: as ``traced``.
+    """
+    network, _ = exportable(estimator, size)
+    program = traced(network, estimator.card, size, dynamic)
+    facts = facts_of(estimator, size, dynamic, "fp32", sha256)
+    with _quiet():
+        torch.export.save(program, str(path), extra_files={"metadata.json": json.dumps(facts)})
+    return path
+
+
+def export_openvino(
+    estimator: DepthEstimator,
+    path: Path,
+    size: tuple[int, int],
+    dynamic: bool = True,
+    precision: str = "fp32",
+    sha256: str = "",
+) -> Path:
+    """Write an estimator's network for OpenVINO, with all that it answers.
+
+    Args:
+        estimator: whose network it is.
+        path: of the .xml; the weights lie beside it, in a .bin.
+        size: height and width of the input.
+        dynamic: whether other sizes, and batches of more than one, may come.
+        precision: that weights are kept in, ``fp32`` or ``fp16``.
+        sha256: of the file of weights, where it is known.
+
+    Raises:
+        ModelError: as ``openvino_engine.convert``; ``input_size`` as ``check_size``.
+    """
+    from depth_anything_ros.engines import openvino_engine
+
+    check_size(estimator.card, size, dynamic, estimator.network)
+    model = openvino_engine.convert(estimator, size, dynamic)
+    for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
+        model.set_rt_info(fact, ["depth_anything_ros", name])
+    openvino_engine.library().save_model(model, str(path), compress_to_fp16=precision == "fp16")
+    return path
+
+
+def openvino_run(path: Path) -> Run:
+    """Return what runs a model of OpenVINO on the CPU, in float32."""
+    from depth_anything_ros.engines import openvino_engine
+
+    core = openvino_engine.library().Core()
+    compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        found = compiled(batch)
+        return [np.asarray(found[output]) for output in compiled.outputs]
+
+    return run
+
+
+def onnx_run(path: Path) -> Run:
+    """Return what runs an ONNX file on the CPU."""
+    onnxruntime = _imported("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        answers: list[NDArray[np.float32]] = session.run(None, {INPUT: batch})
+        return answers
+
+    return run
+
+
+def program_run(path: Path) -> Run:
+    """Return what runs a program of torch.export on the CPU."""
+    module = torch.export.load(str(path)).module()
+
+    @torch.inference_mode()
+    def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [part.numpy() for part in module(torch.from_numpy(batch))]
+
+    return run
+
+
+def difference(
+    estimator: DepthEstimator, run: Run, size: tuple[int, int], batch: int = 1, whole: bool = False
+) -> float:
+    """Compare an exported network with torch in float32, on random pictures.
+
+    Args:
+        estimator: whose network was exported.
+        run: of the exported one.
+        size: height and width of the pictures.
+        batch: how many.
+        whole: as it was exported.
+
+    Returns:
+        The largest difference of any output, as a share of the range of torch's answer.
+
+    Raises:
+        ModelError: (``export``) where it fails, or answers other shapes, NaN or Inf.
+    """
+    network, names = exportable(estimator, size, whole)
+    noise = np.random.default_rng(0).standard_normal((batch, 3, *size), np.float32)
+    with torch.inference_mode():
+        expected = [part.numpy() for part in network(torch.from_numpy(noise))]
+    try:
+        found = run(noise)
+    except Exception as error:  # of any runtime
+        raise _wrong(estimator.card, size, _first_line(error)) from error
+    shapes = [part.shape for part in expected], [part.shape for part in found]
+    if shapes[0] != shapes[1]:
+        raise _wrong(estimator.card, size, f"shapes {shapes[1]}, expected {shapes[0]}")
+    worst = 0.0
+    for name, right, part in zip(names, expected, found, strict=True):
+        if not np.isfinite(part).all():
+            raise _wrong(estimator.card, size, f"NaN or Inf in {name}")
+        # An answer that is the same everywhere has no range; then its own size counts.
+        span = float(np.ptp(right)) or float(np.abs(right).max()) or 1.0
+        worst = max(worst, float(np.abs(part - right).max()) / span)
+    return worst
+
+
+def _wrong(card: ModelCard, size: tuple[int, int], what: str) -> ModelError:
+    return ModelError(
+        f"what was exported of {card.name} is wrong at {size[1]}x{size[0]}: {what}; this is a "
+        f"bug, please report it with the versions of torch and of the runtime",
+        reason="export",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300].rstrip(".:; ")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch says about its own exporters from the user."""
+    logs = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)

@@ -1,0 +1,315 @@
+"""ONNX Runtime: CPUs, and NVIDIA's GPUs by CUDA or TensorRT (the extras ``onnx``, ``tensorrt``).
+
+A network is exported for one size of picture and kept on the disk, so that a next start takes less
+time. What is not on the CPU here was written by ONNX Runtime's documentation, and never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import logging
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.engines.cache import cache_folder, hash_of
+from depth_anything_ros.engines.engine import missing_extra, unsupported
+from depth_anything_ros.engines.export import INPUT, OPSET, export_onnx
+from depth_anything_ros.engines.outputs import Form, form_of
+from depth_anything_ros.models.device import choose_device
+from depth_anything_ros.models.estimator import DepthEstimator, Output
+
+_log = logging.getLogger(__name__)
+
+_GRAPH_FILE = "graph.onnx"
+# Sizes of input whose sessions are kept: each holds all weights once more.
+_SIZES = 4
+_PRECISIONS = {
+    ("onnxruntime", "cpu"): ("fp32",),  # 16 bits are computed in 32, with casts between
+    ("onnxruntime", "cuda"): ("fp16", "fp32"),
+    ("tensorrt", "cuda"): ("fp16", "fp32"),
+}
+_PROVIDERS = {
+    ("onnxruntime", "cpu"): "CPUExecutionProvider",
+    ("onnxruntime", "cuda"): "CUDAExecutionProvider",
+    ("tensorrt", "cuda"): "TensorrtExecutionProvider",
+}
+# Pictures at a time that an engine of TensorRT is built for.
+_MOST_PICTURES = 8
+# What an exported graph depends on, besides the network.
+_EXPORTERS = ("torch", "onnx", "onnxscript")
+
+
+def library(name: str) -> ModuleType:
+    """Import ONNX Runtime.
+
+    Args:
+        name: of the engine that needs it.
+
+    Raises:
+        ModelError: (``engine``) where it is not installed.
+    """
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError:
+        extra = "tensorrt" if name == "tensorrt" else "onnx"
+        raise missing_extra(name, "onnxruntime", extra) from None
+
+
+class OnnxEngine:
+    """The network in ONNX Runtime, with a graph for each size of input and batches of any size.
+
+    Args:
+        estimator: whose network it is.
+        name: ``onnxruntime`` or ``tensorrt``.
+        precision: ``fp32`` or ``fp16``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, on which the batches are.
+        cache: folder of exported networks; see ``cache_folder``.
+
+    Raises:
+        ModelError: ``engine`` where ONNX Runtime is not installed, or has no provider for the
+            device; ``precision``.
+    """
+
+    def __init__(
+        self,
+        estimator: DepthEstimator,
+        name: str,
+        precision: str,
+        device: torch.device,
+        cache: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.device = str(device)
+        self._runtime = library(name)
+        self.precision = _check_precision(name, precision, device)
+        self._provider = _check_provider(self._runtime, name, device)
+        self._estimator = estimator
+        self._on = device
+        self._cache = cache or cache_folder("onnx")
+        self._weights = ""
+        self._form: Form | None = None
+        self._sessions: OrderedDict[tuple[int, int], Any] = OrderedDict()
+
+    @torch.inference_mode()
+    def run(self, batch: Tensor) -> Output:
+        """Answer what the network does; see ``engine.Engine``."""
+        session = self._session((batch.shape[-2], batch.shape[-1]))
+        assert self._form is not None  # since there is a session
+        batch = batch.to(torch.float32).contiguous()
+        if self._on.type == "cuda":
+            return self._form.like(self._bound_run(session, batch))
+        # The arrays are new at each run, and so the caller's own.
+        answers: list[Any] = session.run(None, {INPUT: batch.cpu().numpy()})
+        return self._form.like([torch.from_numpy(answer) for answer in answers])
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Export for sizes (height, width) of the network's input, and run each once.
+
+        Raises:
+            ModelError: as ``export.export_onnx``; (``engine``) where ONNX Runtime cannot run it.
+        """
+        for size in sizes:
+            self.run(torch.zeros(1, 3, *size, device=self._on))
+
+    def _bound_run(self, session: Any, batch: Tensor) -> list[Tensor]:  # noqa: ANN401
+        """Run with input and outputs in the device's memory."""
+        where = {"device_type": "cuda", "device_id": self._on.index or 0}
+        answers = []
+        binding = session.io_binding()
+        binding.bind_input(
+            INPUT,
+            element_type=np.float32,
+            shape=tuple(batch.shape),
+            buffer_ptr=batch.data_ptr(),
+            **where,
+        )
+        for output in session.get_outputs():
+            # The batch is what has no number: the graph is of one size.
+            shape = [side if isinstance(side, int) else len(batch) for side in output.shape]
+            answers.append(torch.empty(shape, dtype=torch.float32, device=batch.device))
+            binding.bind_output(
+                output.name,
+                element_type=np.float32,
+                shape=tuple(shape),
+                buffer_ptr=answers[-1].data_ptr(),
+                **where,
+            )
+        torch.cuda.current_stream(batch.device).synchronize()  # the batch is there
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return answers
+
+    def _session(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        session = self._sessions.get(size)
+        if session is None:
+            if self._form is None:
+                self._form = self._asked_form(size)
+            session = self._sessions[size] = self._opened(size)
+            while len(self._sessions) > _SIZES:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(size)
+        return session
+
+    def _asked_form(self, size: tuple[int, int]) -> Form:
+        batch = torch.zeros(1, 3, *size, device=self._estimator.device)
+        return form_of(self._estimator.run_network(batch), self._estimator.card)
+
+    def _opened(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        """Open the session of a size; a damaged file in the cache is written anew, once."""
+        folder = self._cache / self._key(size)
+        path = folder / _GRAPH_FILE
+        if path.is_file():
+            try:
+                return self._open(path, size)
+            except Exception as error:  # of ONNX Runtime, which has no base class
+                _log.warning("%s cannot be used (%s), and is written anew", path, error)
+                shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix="depth_anything_") as place:
+            written = self._written(folder, Path(place), size)
+            try:
+                return self._open(written, size)
+            except Exception as error:
+                raise ModelError(
+                    f"ONNX Runtime cannot run {self._estimator.card.name} in {self.precision} on "
+                    f"{self.device}: {str(error).strip()[:300]}; use engine auto or torch",
+                    reason="engine",
+                ) from error
+
+    def _written(self, folder: Path, place: Path, size: tuple[int, int]) -> Path:
+        """Export a network into the cache; where that cannot be written, into a place."""
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part = Path(tempfile.mkdtemp(prefix=".part_", dir=self._cache))
+        except OSError as error:
+            _log.warning("%s cannot be written (%s): nothing is kept", self._cache, error)
+            return self._export(place, size)
+        try:
+            self._export(part, size)
+            part.rename(folder)
+        except OSError as error:
+            if not (folder / _GRAPH_FILE).is_file():  # else another process was faster
+                _log.warning("%s cannot be written (%s): nothing is kept", folder, error)
+                return self._export(place, size)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return folder / _GRAPH_FILE
+
+    def _export(self, folder: Path, size: tuple[int, int]) -> Path:
+        path = folder / _GRAPH_FILE
+        return export_onnx(
+            self._estimator, path, size, False, self._graph_precision, OPSET, whole=True
+        )
+
+    @property
+    def _graph_precision(self) -> str:
+        """Return the precision of the file: TensorRT chooses by itself what is in 16 bits."""
+        return "fp32" if self.name == "tensorrt" else self.precision
+
+    def _open(self, path: Path, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        options = self._runtime.SessionOptions()
+        options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.intra_op_num_threads = torch.get_num_threads()  # physical cores, or what was set
+        # Threads that wait for the next picture would take the cores from the rest of the node.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        options.log_severity_level = 3
+        providers = self._providers(path.parent, size)
+        return self._runtime.InferenceSession(str(path), options, providers=providers)
+
+    def _providers(self, folder: Path, size: tuple[int, int]) -> list[Any]:
+        index = str(self._on.index or 0)
+        cuda = (
+            "CUDAExecutionProvider",
+            {"device_id": index, "cudnn_conv_algo_search": "HEURISTIC"},
+        )
+        if self._provider == "CPUExecutionProvider":
+            return [self._provider]
+        if self._provider == "CUDAExecutionProvider":
+            return [cuda]
+        height, width = size
+        shapes = {
+            name: f"{INPUT}:{count}x3x{height}x{width}"
+            for name, count in (("min", 1), ("opt", 1), ("max", _MOST_PICTURES))
+        }
+        options = {
+            "device_id": index,
+            "trt_fp16_enable": str(self.precision == "fp16"),
+            "trt_layer_norm_fp32_fallback": "True",
+            "trt_engine_cache_enable": "True",
+            "trt_engine_cache_path": str(folder / f"tensorrt_{self.precision}"),
+            "trt_timing_cache_enable": "True",
+            "trt_timing_cache_path": str(folder),
+            **{f"trt_profile_{name}_shapes": shape for name, shape in shapes.items()},
+        }
+        return [(self._provider, options), cuda]
+
+    def _key(self, size: tuple[int, int]) -> str:
+        """Return a name for everything that an exported network depends on."""
+        self._weights = self._weights or hash_of(self._estimator.network)
+        facts: list[str] = [__version__, str(OPSET), *map(_version_of, _EXPORTERS)]
+        facts += [str(self._runtime.__version__), repr(self._estimator.card), self._weights]
+        facts += [str(size), self._graph_precision]
+        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        name = "".join(c if c.isalnum() else "_" for c in self._estimator.card.name)[-40:]
+        return f"{name}-{size[1]}x{size[0]}-{self._graph_precision}-{digest[:16]}"
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _check_precision(name: str, precision: str, device: torch.device) -> str:
+    known = _PRECISIONS.get((name, device.type))
+    if known is None:
+        raise ModelError(f"engine {name} does not run on {device}; use torch", reason="engine")
+    if precision == "auto":
+        return known[0]
+    if precision not in known:
+        raise unsupported(name, precision, str(device), f"auto or {' or '.join(known)}")
+    return precision
+
+
+def _check_provider(runtime: Any, name: str, device: torch.device) -> str:  # noqa: ANN401
+    wanted = _PROVIDERS[name, device.type]
+    found: list[str] = runtime.get_available_providers()
+    if wanted not in found:
+        raise ModelError(
+            f"this onnxruntime ({runtime.__version__}) has no {wanted}, but {', '.join(found)}; "
+            f"in its place, pip install onnxruntime-gpu, or use engine auto or torch",
+            reason="engine",
+        )
+    return wanted
+
+
+def make(
+    estimator: DepthEstimator, precision: str, device: str = "", tensorrt: bool = False
+) -> OnnxEngine:
+    """Make the engine of an estimator.
+
+    Args:
+        estimator: whose network it is.
+        precision: ``auto``, ``fp32`` or, on CUDA, ``fp16``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``, where the estimator's batches are; "" for its own.
+        tensorrt: whether TensorRT is to run the network, which takes minutes to build for a size.
+
+    Raises:
+        ModelError: as OnnxEngine.
+    """
+    on = choose_device(device) if device else estimator.device
+    return OnnxEngine(estimator, "tensorrt" if tensorrt else "onnxruntime", precision, on)

@@ -1,0 +1,466 @@
+"""OpenVINO: CPUs of any maker, and GPUs and NPUs of Intel (the extra ``openvino``).
+
+A network is exported by torch for one size of picture, converted, and compiled for the device; a
+graph of fixed shapes runs faster than one of any shape, and a camera has one. What was converted
+is kept on the disk, so that a next start takes less time.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError
+from depth_anything_ros.engines.cache import cache_folder, hash_of
+from depth_anything_ros.engines.engine import missing_extra, unsupported
+from depth_anything_ros.engines.outputs import FlatNetwork, Form, form_of
+from depth_anything_ros.engines.quantise import calibration_inputs, quantised
+from depth_anything_ros.engines.traceable import traceable
+from depth_anything_ros.models.estimator import DepthEstimator, Output
+
+_log = logging.getLogger(__name__)
+
+_GRAPH_FILE = "graph.xml"
+_PRECISE = '<rt_info><attribute name="precise" version="0"/></rt_info>'
+# Another one where what is kept is made in another way.
+_FORMAT = "1"
+# Sizes of input whose compiled graphs are kept: each holds all weights once more.
+_SIZES = 4
+# A size that comes so often is that of a stream, and worth compiling for.
+_ASKED = 2
+# OpenVINO's capability, and its word for the type, of each precision. What int8 leaves in floating
+# point is computed in 16 bits where the device can.
+_CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
+_TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_FASTEST = ("bf16", "fp16", "fp32")
+# torch exports one network at a time: two threads in it disturb each other.
+_converting = threading.RLock()
+
+
+def library() -> ModuleType:
+    """Import OpenVINO.
+
+    Raises:
+        ModelError: (``engine``) where it is not installed.
+    """
+    # It and NNCF count their uses at their makers' unless this is missing, which they take.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino
+    except ImportError:
+        raise missing_extra("openvino", "openvino", "openvino") from None
+    module: ModuleType = openvino
+    return module
+
+
+def device_name(device: str) -> str:
+    """Return OpenVINO's name of a device.
+
+    Args:
+        device: ``cpu``, ``gpu``, ``gpu.N`` or ``npu``, with ``intel:`` before it or not; "" is
+            the CPU.
+
+    Raises:
+        ModelError: (``device``) where OpenVINO finds no such device; (``engine``) where it is
+            not installed.
+    """
+    name = device.lower().removeprefix("intel:").upper() or "CPU"
+    found: list[str] = library().Core().available_devices
+    if name not in found and f"{name}.0" not in found:
+        raise ModelError(
+            f"OpenVINO finds no device {device!r}, but {', '.join(found).lower()}; use cpu, or "
+            f"install Intel's driver of the device and give this process access to it",
+            reason="device",
+        )
+    return name
+
+
+def precisions(device: str) -> list[str]:
+    """List what OpenVINO computes on a device: some of ``fp32``, ``bf16``, ``fp16``, ``int8``.
+
+    Raises:
+        ModelError: as ``device_name``.
+    """
+    name = device_name(device)
+    capabilities = library().Core().get_property(name, "OPTIMIZATION_CAPABILITIES")
+    return [precision for precision, word in _CAPABILITIES.items() if word in capabilities]
+
+
+def convert(
+    estimator: DepthEstimator, size: tuple[int, int] | None = None, dynamic: bool = True
+) -> Any:  # noqa: ANN401 - openvino.Model, which need not be installed
+    """Convert an estimator's network to OpenVINO, in float32.
+
+    Args:
+        estimator: whose network it is; the network stays as it is.
+        size: height and width of the input, in pixels; None is a square of the estimator's input
+            size.
+        dynamic: whether batch, height and width may be others at run time, as far as the network
+            takes them; else they are 1 and size.
+
+    Returns:
+        An openvino.Model of float32 (batch, 3, height, width) to what ``outputs.flat`` returns;
+        its outputs have the names of ``outputs.form_of``.
+
+    Raises:
+        ModelError: (``engine``) where OpenVINO is not installed, or torch or OpenVINO cannot
+            export the network.
+    """
+    openvino = library()
+    height, width = size or (estimator.input_size, estimator.input_size)
+    batch = torch.zeros(2 if dynamic else 1, 3, height, width)
+    free = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),) if dynamic else None
+    network = FlatNetwork(_structure(estimator.network)).eval()
+    try:
+        with _converting, torch.no_grad(), traceable() if dynamic else nullcontext():
+            program = torch.export.export(network, (batch,), dynamic_shapes=free, strict=False)
+            model = openvino.convert_model(program)
+            model.reshape(_input_shape(program))
+            _split_group_norms(model)
+            # The network's own names, and that of the input, in place of torch's.
+            model.inputs[0].set_names({"image"})
+            form = form_of(_answer(estimator, height, width), estimator.card)
+            for output, name in zip(model.outputs, form.names, strict=True):
+                output.set_names({name})
+    except DepthAnythingError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{estimator.card.name} cannot be converted to OpenVINO at {width}x{height}: "
+            f"{_first_line(error)}; use engine torch",
+            reason="engine",
+        ) from error
+    return model
+
+
+def _structure(network: nn.Module) -> nn.Module:
+    """Copy a network but not its weights: export puts others in their place for a while.
+
+    Meanwhile the network itself may run in another thread.
+    """
+    shared: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())
+    }
+    copied: nn.Module = copy.deepcopy(network, shared)
+    return copied
+
+
+def _input_shape(program: torch.export.ExportedProgram) -> list[int]:
+    """Return the shape of the input that was exported, with -1 where it is free."""
+    name = program.graph_signature.user_inputs[0]
+    node = next(node for node in program.graph.nodes if node.name == name)
+    return [side if isinstance(side, int) else -1 for side in node.meta["val"].shape]
+
+
+def _split_group_norms(model: Any) -> None:  # noqa: ANN401 - openvino.Model
+    """Put a normalisation and a product in the place of each group normalisation.
+
+    One of fixed shape that a residual is added to makes the CPU's compiler crash the process
+    (OpenVINO 2026.4.1).
+    """
+    ops = library().opset13
+    for norm in [op for op in model.get_ops() if op.get_type_name() == "GroupNormalization"]:
+        maps, scale, shift = (port.get_source_output() for port in norm.inputs())
+        facts = norm.get_attributes()
+        grouped = np.array([0, facts["num_groups"], -1], np.int64)
+        flat_maps = ops.reshape(maps, grouped, special_zero=True)
+        axes = np.array([2], np.int64)
+        normal = ops.mvn(flat_maps, axes, True, facts["epsilon"], "inside_sqrt")
+        whole = ops.reshape(normal, ops.shape_of(maps), special_zero=False)
+        channels = np.array([1, -1, 1, 1], np.int64)
+        scale, shift = (
+            ops.reshape(values, channels, special_zero=False) for values in (scale, shift)
+        )
+        norm.output(0).replace(ops.add(ops.multiply(whole, scale), shift).output(0))
+
+
+@torch.inference_mode()
+def _answer(estimator: DepthEstimator, height: int, width: int) -> Output:
+    return estimator.run_network(torch.zeros(1, 3, height, width))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+class _Graph:
+    """A network that is compiled for one size of input."""
+
+    def __init__(self, model: Any, device: str, properties: dict[str, Any]) -> None:  # noqa: ANN401
+        openvino = library()
+        # Pictures come with their channels last, as cameras give them: so no copy is made.
+        steps = openvino.preprocess.PrePostProcessor(model)
+        steps.input().tensor().set_layout(openvino.Layout("NHWC"))
+        steps.input().model().set_layout(openvino.Layout("NCHW"))
+        compiled = openvino.Core().compile_model(steps.build(), device, properties)
+        self._request = compiled.create_infer_request()
+        self._tensor = openvino.Tensor
+        self._shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
+
+    def run(self, batch: Tensor) -> list[Tensor]:
+        """Answer float32 (batch, 3, height, width), one picture after the other.
+
+        The network writes into memory that is new at each call, and so the caller's own.
+        """
+        pictures = np.ascontiguousarray(batch.permute(0, 2, 3, 1).numpy())
+        answers = [torch.empty(len(pictures), *shape) for shape in self._shapes]
+        for index in range(len(pictures)):
+            picture = self._tensor(pictures[index : index + 1], shared_memory=True)
+            self._request.set_input_tensor(picture)
+            for output, answer in enumerate(answers):
+                part = self._tensor(answer[index : index + 1].numpy(), shared_memory=True)
+                self._request.set_output_tensor(output, part)
+            self._request.infer()
+        return answers
+
+
+class OpenVinoEngine:
+    """The network in OpenVINO, compiled for each size of input.
+
+    Where a size comes that is not compiled for yet, torch answers; if it comes again, the graph
+    for it is compiled in another thread.
+
+    Args:
+        estimator: whose network it is, on the CPU.
+        precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
+        device: see ``device_name``.
+        pictures: uint8 (height, width, 3), RGB, that int8 is calibrated with; () for synthetic
+            ones. Pictures of the camera at hand are better.
+        cache: folder of converted networks; see ``cache_folder``.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        estimator: DepthEstimator,
+        precision: str,
+        device: str = "cpu",
+        pictures: Iterable[NDArray[np.uint8]] = (),
+        cache: Path | None = None,
+    ) -> None:
+        self.precision = precision
+        self.device = device or "cpu"
+        self._estimator = estimator
+        self._device = device_name(device)
+        self._properties = _properties(precision, device)
+        self._pictures = pictures
+        self._cache = cache or cache_folder("openvino")
+        self._weights = ""
+        self._form: Form | None = None
+        self._graphs: OrderedDict[tuple[int, int], _Graph] = OrderedDict()
+        self._asked: Counter[tuple[int, int]] = Counter()
+        self._compiling = threading.Lock()
+
+    @torch.inference_mode()
+    def run(self, batch: Tensor) -> Output:
+        """Answer what the network does; see ``engine.Engine``."""
+        size = (batch.shape[-2], batch.shape[-1])
+        graph = self._graphs.get(size)
+        if graph is None or self._form is None:
+            self._ask(size)
+            return self._estimator.run_network(batch)
+        return self._form.like(graph.run(batch))
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Compile for sizes (height, width) of the network's input, and run each once.
+
+        Raises:
+            ModelError: (``engine``) where the network cannot be converted or compiled.
+        """
+        for size in sizes:
+            if size not in self._graphs:
+                self._compile(size)
+            self.run(torch.zeros(1, 3, *size))
+
+    def _ask(self, size: tuple[int, int]) -> None:
+        """Compile in another thread for a size that comes again."""
+        self._asked[size] += 1
+        if self._asked[size] == _ASKED:
+            words = f"{size[1]}x{size[0]}"
+            _log.info("compiling %s for %s; torch answers", self._estimator.card.name, words)
+            threading.Thread(target=self._compile_later, args=(size,), daemon=True).start()
+
+    def _compile_later(self, size: tuple[int, int]) -> None:
+        try:
+            self._compile(size)
+        except ModelError as error:
+            _log.warning("torch goes on: %s", error)
+
+    def _compile(self, size: tuple[int, int]) -> None:
+        with self._compiling:
+            if self._form is None:
+                self._form = form_of(_answer(self._estimator, *size), self._estimator.card)
+            self._graphs[size] = self._compiled(size)
+            while len(self._graphs) > _SIZES:
+                oldest, _ = self._graphs.popitem(last=False)
+                del self._asked[oldest]
+
+    def _compiled(self, size: tuple[int, int]) -> _Graph:
+        folder = self._cache / self._key(size)
+        model = _read(folder)
+        if model is None:
+            model = _save(self._converted(size), folder)
+        properties = {**self._properties, "CACHE_DIR": str(folder)}
+        try:
+            return _Graph(model, self._device, properties)
+        except RuntimeError as error:  # of the driver, or of the compiler
+            raise ModelError(
+                f"OpenVINO cannot compile {self._estimator.card.name} in {self.precision} for "
+                f"{self.device}: {_first_line(error)}; use engine torch",
+                reason="engine",
+            ) from error
+
+    def _converted(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        model = convert(self._estimator, size, dynamic=False)
+        if self.precision != "int8":
+            return model
+        inputs = calibration_inputs(self._estimator, size, self._pictures)
+        return quantised(model, inputs, last_layers(model))
+
+    def _key(self, size: tuple[int, int]) -> str:
+        """Return a name for everything that a converted network depends on."""
+        self._weights = self._weights or hash_of(self._estimator.network)
+        facts = [_FORMAT, __version__, library().__version__, torch.__version__, self._weights]
+        facts += [repr(self._estimator.card), str(size)]
+        # The same file serves all floating-point types, which are chosen when it is compiled.
+        if self.precision == "int8":
+            facts += ["int8", _hash_of_pictures(self._pictures)]
+        digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()
+        name = self._estimator.card.name.replace("/", "_").replace(":", "_")[-40:]
+        return f"{name}-{size[1]}x{size[0]}-{digest[:16]}"
+
+
+def _properties(precision: str, device: str) -> dict[str, Any]:
+    """Return what to compile with: for the least time of one picture."""
+    known = precisions(device)
+    if precision not in known:
+        raise unsupported("openvino", precision, device or "cpu", f"auto or {', '.join(known)}")
+    floats = precision
+    if precision == "int8":
+        floats = next(name for name in _FASTEST if name in known)
+    found: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if device_name(device) != "NPU":  # which has no choice
+        found["INFERENCE_PRECISION_HINT"] = _TYPES[floats]
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if device_name(device) == "CPU" and threads.isdigit():  # as torch does
+        found["INFERENCE_NUM_THREADS"] = int(threads)
+    return found
+
+
+def _hash_of_pictures(pictures: Iterable[NDArray[np.uint8]]) -> str:
+    digest = hashlib.sha256()
+    for picture in pictures:
+        digest.update(str(picture.shape).encode() + np.ascontiguousarray(picture).tobytes())
+    return digest.hexdigest()
+
+
+def _read(folder: Path) -> Any:  # noqa: ANN401 - openvino.Model
+    """Read a converted network; None where there is none, or it is damaged."""
+    file = folder / _GRAPH_FILE
+    if not file.is_file():
+        return None
+    try:
+        return library().Core().read_model(file)
+    except RuntimeError as error:
+        _log.warning("%s is damaged and is made anew: %s", file, _first_line(error))
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _save(model: Any, folder: Path) -> Any:  # noqa: ANN401 - openvino.Model
+    """Save a converted network, all of it or nothing, and read it again."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            _write(model, Path(made, folder.name))
+            Path(made, folder.name).rename(folder)
+    except OSError as error:
+        if not (folder / _GRAPH_FILE).is_file():  # another process was the first
+            _log.warning("converted networks cannot be kept in %s: %s", folder.parent, error)
+            with tempfile.TemporaryDirectory() as made:
+                _write(model, Path(made))
+                return _read(Path(made))
+    return _read(folder)
+
+
+def _write(model: Any, folder: Path) -> None:  # noqa: ANN401 - openvino.Model
+    """Write a network, with its last layers marked to be computed in float32.
+
+    In bfloat16, depth near 4 m would have steps of 3 cm. The mark is an attribute of OpenVINO's
+    files that its Python does not have.
+    """
+    file = folder / _GRAPH_FILE
+    library().save_model(model, file, compress_to_fp16=False)
+    text = file.read_text()
+    for name in last_layers(model):
+        layer = re.compile(rf'(<layer [^>]*name="{re.escape(name)}"[^>]*>\s*<data [^>]*/>)')
+        text = layer.sub(r"\1" + _PRECISE, text, count=1)
+    file.write_text(text)
+
+
+def last_layers(model: Any) -> list[str]:  # noqa: ANN401 - openvino.Model
+    """Return the names of the convolutions and products that the outputs come from."""
+    found: dict[str, None] = {}
+    left = [result.input(0) for result in model.get_results()]
+    while left:
+        layer = left.pop().get_source_output().get_node()
+        if layer.get_type_name() in ("Convolution", "MatMul"):
+            found[layer.get_friendly_name()] = None
+        else:
+            left += layer.inputs()
+    return list(found)
+
+
+def make(
+    estimator: DepthEstimator,
+    precision: str = "auto",
+    device: str = "cpu",
+    pictures: Iterable[NDArray[np.uint8]] = (),
+    cache: Path | None = None,
+) -> OpenVinoEngine:
+    """Make the engine of an estimator.
+
+    Args:
+        estimator: whose network it is, on the CPU.
+        precision: ``auto`` (bf16 or fp16 where the device has it, never int8), ``fp32``,
+            ``bf16``, ``fp16`` or ``int8``.
+        device: see ``device_name``.
+        pictures: see OpenVinoEngine.
+        cache: see OpenVinoEngine.
+
+    Raises:
+        ModelError: (``engine``) where OpenVINO is not installed; (``device``) on a device that it
+            does not find, or an estimator on another; (``precision``) where the device does not
+            compute it.
+    """
+    if estimator.device.type != "cpu":
+        raise ModelError(
+            f"engine openvino takes pictures from the CPU, and the estimator is on "
+            f"{estimator.device}; use device cpu, gpu or npu",
+            reason="device",
+        )
+    if precision == "auto":
+        known = precisions(device)
+        precision = next(name for name in _FASTEST if name in known)
+    return OpenVinoEngine(estimator, precision, device, tuple(pictures), cache)

@@ -1,0 +1,208 @@
+"""PyTorch itself, with what it computes in 16 bits rounded once, and two ways to save launches."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from depth_anything_ros.engines.outputs import flat, form_of
+from depth_anything_ros.models.device import PRECISIONS, choose_precision
+from depth_anything_ros.models.estimator import DepthEstimator, Output
+
+_log = logging.getLogger(__name__)
+
+# Shapes whose CUDA graphs are kept: each holds the memory of all layers.
+_GRAPHS = 4
+# Runs before a capture: cuDNN chooses its algorithms in the first ones.
+_RUNS_BEFORE_CAPTURE = 3
+_LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+_BACKEND = "inductor"  # of torch.compile
+# Pictures of the first size are compiled for while a user waits; of others, in the background.
+_COMPILED_AT_ONCE = 1
+
+
+class TorchEngine:
+    """The network in torch: channels last, fused attention, autocast to 16 bits.
+
+    Args:
+        estimator: whose network it is; the network stays as it is.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        compiles: whether to compile for each size of input, in the background but for the first
+            of ``warm_up``; the network runs as it is until that is done.
+
+    On CUDA, what a size of input launches is recorded once and replayed.
+    """
+
+    name = "torch"
+
+    def __init__(self, estimator: DepthEstimator, precision: str, compiles: bool = False) -> None:
+        self.precision = precision
+        self.device = str(estimator.device)
+        self._device = estimator.device
+        self._dtype = PRECISIONS[precision]
+        self._card = estimator.card
+        self._network = estimator.network
+        self._compiles = compiles
+        self._compiled: dict[tuple[int, ...], Callable[[Tensor], Output]] = {}
+        self._asked: set[tuple[int, ...]] = set()
+        self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
+        self._is_rounded = self._dtype == torch.float32
+
+    def run(self, batch: Tensor) -> Output:
+        """Answer what the network does; see ``engine.Engine``."""
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        with self._modes():
+            self._round_once(batch)
+            network = self._network_for(batch)
+            if self._device.type != "cuda":
+                return network(batch)
+            return self._replay(network, batch)
+
+    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Run, compile or record for sizes (height, width) of the network's input."""
+        for index, size in enumerate(sizes):
+            batch = torch.zeros(1, 3, *size, device=self._device)
+            if self._compiles and index < _COMPILED_AT_ONCE:
+                self._asked.add(tuple(batch.shape))
+                self.run(batch)  # rounds the weights before they are compiled in
+                self._compile(tuple(batch.shape))
+            self.run(batch)
+
+    @contextmanager
+    def _modes(self) -> Iterator[None]:
+        enabled = self._dtype != torch.float32
+        with torch.inference_mode(), torch.autocast(self._device.type, self._dtype, enabled):
+            yield
+
+    def _round_once(self, batch: Tensor) -> None:
+        if not self._is_rounded:
+            self._network = rounded_copy(self._network, batch, self._dtype)
+            self._is_rounded = True
+
+    def _network_for(self, batch: Tensor) -> Callable[[Tensor], Output]:
+        """Return the compiled network where it is ready; else ask for it, and the plain one."""
+        shape = tuple(batch.shape)
+        if self._compiles and shape not in self._asked:
+            self._asked.add(shape)
+            threading.Thread(
+                target=self._compile, args=(shape,), name="torch_compile", daemon=True
+            ).start()
+        return self._compiled.get(shape, self._network)
+
+    def _compile(self, shape: tuple[int, ...]) -> None:
+        compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
+        batch = torch.zeros(shape, device=self._device)
+        try:
+            with self._modes():
+                compiled(batch.contiguous(memory_format=torch.channels_last))
+        except Exception as error:  # a compiler that is missing, or a layer it cannot compile
+            line = str(error).strip().splitlines()[:1]
+            _log.warning(
+                "torch.compile failed, so %s runs without: %s", self._card.name, *line or [""]
+            )
+            return
+        self._compiled[shape] = compiled
+        self._graphs.pop(shape, None)  # of the plain network
+        _log.info("compiled %s for %s", self._card.name, "x".join(map(str, shape)))
+
+    def _replay(self, network: Callable[[Tensor], Output], batch: Tensor) -> Output:
+        shape = tuple(batch.shape)
+        graph = self._graphs.get(shape)
+        if graph is None:
+            graph = self._graphs[shape] = _Graph(network, batch)
+            while len(self._graphs) > _GRAPHS:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(shape)
+        return form_of(graph.answer, self._card).like(graph.replay(batch))
+
+
+class _Graph:
+    """What a network launches for one shape of input, recorded."""
+
+    def __init__(self, network: Callable[[Tensor], Output], batch: Tensor) -> None:
+        self._input = batch.clone(memory_format=torch.preserve_format)
+        stream = torch.cuda.Stream(batch.device)
+        stream.wait_stream(torch.cuda.current_stream(batch.device))
+        with torch.cuda.stream(stream):
+            for _ in range(_RUNS_BEFORE_CAPTURE):
+                network(self._input)
+        torch.cuda.current_stream(batch.device).wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads of a process may allocate meanwhile.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self.answer = network(self._input)
+
+    def replay(self, batch: Tensor) -> list[Tensor]:
+        """Answer another batch of the shape; the tensors are the caller's own."""
+        self._input.copy_(batch)
+        self._graph.replay()
+        return [part.clone() for part in flat(self.answer)]
+
+
+def rounded_copy(network: nn.Module, batch: Tensor, dtype: torch.dtype) -> nn.Module:
+    """Copy a network, with the weights rounded that autocast would round anew at each run.
+
+    Autocast's answers stay the same, bit for bit. Layers that run in float32 on purpose (the last
+    ones) keep their weights, as do those that did not run; what is not rounded is shared.
+
+    Args:
+        network: in float32, called under autocast to dtype.
+        batch: any input of it.
+        dtype: float16 or bfloat16.
+    """
+    shared: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())
+    }
+    copied: nn.Module = copy.deepcopy(network, shared)
+    layers = _rounded_by_autocast(copied, batch)
+    with torch.inference_mode(False):  # such that they can be compiled in
+        for layer in layers:
+            for name, value in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(value.to(dtype), requires_grad=False))
+    return copied
+
+
+def _rounded_by_autocast(network: nn.Module, batch: Tensor) -> list[nn.Module]:
+    """Return the layers of a network that compute under autocast whenever they are called."""
+    always: dict[nn.Module, bool] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        enabled = torch.is_autocast_enabled(batch.device.type)
+        always[layer] = enabled and always.get(layer, True)
+
+    hooks = [
+        layer.register_forward_pre_hook(note)
+        for layer in network.modules()
+        if isinstance(layer, _LAYERS)
+    ]
+    try:
+        network(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [layer for layer, is_rounded in always.items() if is_rounded]
+
+
+def make(
+    estimator: DepthEstimator, precision: str, device: str = "", compiles: bool = False
+) -> TorchEngine:
+    """Make the engine of an estimator.
+
+    Args:
+        estimator: whose network it is.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        device: the estimator's own, in any case.
+        compiles: see TorchEngine.
+
+    Raises:
+        ModelError: (``precision``) where the device does not compute it.
+    """
+    return TorchEngine(estimator, choose_precision(precision, estimator.device), compiles)

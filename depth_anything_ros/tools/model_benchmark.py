@@ -1,0 +1,316 @@
+"""What ``depth_anything benchmark model`` measures: from a picture in RGB to its depth map.
+
+This package by engine and precision against the depth-estimation pipeline of ``transformers``, with
+the same weights, picture and size of the network's input. Both resize, normalise, run the network
+and resize to the picture; the pipeline makes a grey picture of it besides, as it always does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap, DisparityMap, Estimate
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError, ParameterError
+from depth_anything_ros.engines.loading import load_estimator
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.tools import pipeline_rival
+from depth_anything_ros.tools.timing import (
+    PeakMemory,
+    check_runs,
+    in_turn,
+    machine,
+    machine_lines,
+    markdown,
+    middle_and_tail,
+    whole_numbers,
+    write_json,
+)
+
+AUTO = "auto"
+# The engine torch, with torch.compile.
+COMPILED = "compiled"
+WAYS = (AUTO, "torch", COMPILED, "openvino", "onnxruntime", "tensorrt")
+HEADING = (
+    "model",
+    "network sees",
+    "way",
+    "median (ms)",
+    "p95 (ms)",
+    "of the pipeline's speed",
+    "memory (MB)",
+    "difference max",
+    "mean",
+)
+Array = NDArray[np.float32]
+Way = Callable[[], Array]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one part of the table is of.
+
+    Attributes:
+        model: of the zoo.
+        input_size: of the network, in pixels.
+        engines: to try, each in every precision but ``auto``, which chooses both.
+        precisions: to try.
+        device: as of DepthEstimator.
+        runs: that are timed.
+        picture_size: width and height of the picture, in pixels.
+    """
+
+    model: str
+    input_size: int
+    engines: Sequence[str]
+    precisions: Sequence[str]
+    device: str
+    runs: int
+    picture_size: tuple[int, int] = (640, 480)
+
+    @property
+    def ways(self) -> list[tuple[str, str]]:
+        """Engines and precisions to try."""
+        chosen = [(AUTO, AUTO)] if AUTO in self.engines else []
+        named = (engine for engine in self.engines if engine != AUTO)
+        return [*chosen, *itertools.product(named, self.precisions)]
+
+    def load(self, weights: str, engine: str, precision: str) -> DepthEstimator:
+        """Load this package's estimator.
+
+        Raises:
+            ModelError: (``fallback``) where something else than what is asked for came.
+        """
+        name, compiles = ("torch", True) if engine == COMPILED else (engine, False)
+        estimator = load_estimator(
+            self.model, weights, self.device, name, precision, self.input_size, compiles=compiles
+        )
+        found = estimator.engine
+        if engine != AUTO and (found.name, found.precision) != (name, precision):
+            raise ModelError(f"not used: {found.why}", reason="fallback")
+        return estimator
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        model: of the zoo.
+        height, width: of what the network sees, in pixels.
+        way: that runs it: the engine and precision asked for, or the pipeline.
+        note: what was loaded, or why it could not be.
+        runs_ms: times of the runs, milliseconds; none where it does not run.
+        memory_mb: that loading and the first answers took at most.
+        difference: largest and mean difference to float32 in torch, as shares of its range.
+        ratio: speed over that of the pipeline, by medians; None without one.
+    """
+
+    model: str
+    height: int
+    width: int
+    way: str
+    note: str
+    runs_ms: tuple[float, ...] = ()
+    memory_mb: float = float("nan")
+    difference: tuple[float, float] = (float("nan"), float("nan"))
+    ratio: float | None = None
+
+    def cells(self) -> list[str]:
+        """Return the line as text."""
+        start = [self.model, f"{self.height}x{self.width}", self.way]
+        if not self.runs_ms:
+            return [*start, *[""] * (len(HEADING) - len(start))]
+        median, p95 = middle_and_tail(self.runs_ms)
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
+        memory = f"{self.memory_mb:.0f}" if np.isfinite(self.memory_mb) else ""
+        differences = [f"{value:.1e}" for value in self.difference]
+        return [*start, f"{median:.1f}", f"{p95:.1f}", ratio, memory, *differences]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as a mapping, None for what is not known."""
+        median, p95 = middle_and_tail(self.runs_ms) if self.runs_ms else (None, None)
+        values = {
+            "median_ms": median,
+            "p95_ms": p95,
+            "ratio": self.ratio,
+            "memory_mb": self.memory_mb,
+            "max_difference": self.difference[0],
+            "mean_difference": self.difference[1],
+        }
+        known = {k: v if v is not None and np.isfinite(v) else None for k, v in values.items()}
+        rounded = {k: v if v is None else float(f"{v:.5g}") for k, v in known.items()}
+        names = {name: getattr(self, name) for name in ("model", "height", "width", "way", "note")}
+        return {**names, "runs": len(self.runs_ms), **rounded}
+
+
+def measure(setting: Setting) -> list[Row]:
+    """Load every way, let them take turns, and return the lines.
+
+    Raises:
+        DepthAnythingError: where the model itself cannot be loaded.
+    """
+    card = find_card(setting.model)
+    rgb = picture(*setting.picture_size)
+    with _weights(card) as (weights, rival):
+        bench = _Bench(setting, card, weights, rgb)
+        if rival is None:
+            bench.leave_out(pipeline_rival.NAME, pipeline_rival.why_not(card))
+        else:
+            bench.add(pipeline_rival.NAME, lambda: _pipeline(rival, card, setting, rgb))
+        for engine, precision in setting.ways:
+            name = engine if engine == AUTO else f"{engine} {precision}"
+            bench.add(name, partial(bench.ours, engine, precision))
+        return bench.rows()
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """Return the table, and beneath it what was loaded or why not."""
+    table = markdown(HEADING, [row.cells() for row in rows if row.runs_ms])
+    notes = [f"{row.model} {row.height}x{row.width}, {row.way}: {row.note}" for row in rows]
+    return [*table, "", *notes]
+
+
+def picture(width: int, height: int) -> NDArray[np.uint8]:
+    """Return smooth random colours, uint8 (height, width, 3), the same for the same size."""
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+class _Bench:
+    """The ways of one setting."""
+
+    def __init__(
+        self, setting: Setting, card: ModelCard, weights: str, rgb: NDArray[np.uint8]
+    ) -> None:
+        self._setting, self._card, self._weights, self._rgb = setting, card, weights, rgb
+        self._camera = Camera.from_hfov(rgb.shape[1], rgb.shape[0], 70.0)
+        exact = DepthEstimator(card, weights, setting.device, "fp32", setting.input_size)
+        self._device = str(exact.device)
+        self._exact = _values(exact.infer(rgb, self._camera))
+        size = (rgb.shape[1], rgb.shape[0], exact.input_size, card.multiple, card.fit)
+        width, height = network_size(*size)
+        self._row = Row(card.name, height, width, "", "")
+        self._rows: dict[str, Row] = {}
+        self._ways: dict[str, Way] = {}
+
+    def leave_out(self, name: str, why: str) -> None:
+        """List a way that does not run."""
+        self._rows[name] = replace(self._row, way=name, note=why)
+
+    def add(self, name: str, load: Callable[[], tuple[Way, str]]) -> None:
+        """Load a way; list why where it cannot be."""
+        gc.collect()
+        try:
+            with PeakMemory(self._device) as memory:
+                way, note = load()
+                answer = [way() for _ in range(2)][-1]
+        except (DepthAnythingError, ImportError, RuntimeError) as error:
+            self.leave_out(name, f"cannot: {(str(error).strip().splitlines() or [''])[0]}")
+            return
+        difference = relative_difference(answer, self._exact)
+        self._ways[name] = way
+        self._rows[name] = replace(
+            self._row, way=name, note=note, memory_mb=memory.mb, difference=difference
+        )
+
+    def ours(self, engine: str, precision: str) -> tuple[Way, str]:
+        """Load this package's estimator with an engine and precision."""
+        estimator = self._setting.load(self._weights, engine, precision)
+        return lambda: _values(estimator.infer(self._rgb, self._camera)), estimator.description
+
+    def rows(self) -> list[Row]:
+        """Let the ways take turns; return their lines."""
+        times = in_turn(self._ways, self._setting.runs)
+        reference = times.get(pipeline_rival.NAME)
+        for name, runs_ms in times.items():
+            ratio = float(np.median(reference) / np.median(runs_ms)) if reference else None
+            self._rows[name] = replace(self._rows[name], runs_ms=tuple(runs_ms), ratio=ratio)
+        return list(self._rows.values())
+
+
+@contextmanager
+def _weights(card: ModelCard) -> Iterator[tuple[str, pipeline_rival.Rival | None]]:
+    """Give weights to load, and the rival that has the same: random ones, but of bundled models."""
+    if not pipeline_rival.knows(card):
+        yield ("" if card.bundled else "random"), None
+        return
+    try:
+        rival = pipeline_rival.random_rival(card)
+    except ModelError:  # no transformers
+        yield "random", None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield str(rival.save(Path(folder))), rival
+
+
+def _pipeline(
+    rival: pipeline_rival.Rival, card: ModelCard, setting: Setting, rgb: NDArray[np.uint8]
+) -> tuple[Way, str]:
+    run = rival.ready(setting.input_size or card.input_size, setting.device, rgb)
+    return run, rival.description
+
+
+def _values(estimate: Estimate) -> Array:
+    return estimate.disparity if isinstance(estimate, DisparityMap) else _depth(estimate)
+
+
+def _depth(estimate: Any) -> Array:  # noqa: ANN401 - DepthMap or AffineDepthMap
+    values: Array = estimate.depth_m if isinstance(estimate, DepthMap) else estimate.depth
+    return values
+
+
+def relative_difference(answer: Array, exact: Array) -> tuple[float, float]:
+    """Return the largest and the mean difference as shares of the exact answer's range.
+
+    Where both are finite; an answer that is finite elsewhere than the exact one counts as a
+    difference of the whole range there.
+    """
+    known, other = np.isfinite(exact), np.isfinite(answer)
+    both = known & other
+    if not both.any():
+        return (float("nan"), float("nan"))
+    span = float(np.ptp(exact[both])) or 1.0
+    difference = np.where(known != other, 1.0, 0.0)
+    difference[both] = np.abs(answer[both] - exact[both]) / span
+    return float(difference.max()), float(difference.mean())
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure as the command line says; return the exit status."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    words = {
+        name: getattr(options, name).split(",") for name in ("models", "engines", "precisions")
+    }
+    for name in words["engines"]:
+        if name not in WAYS:
+            raise ParameterError(f"there is no engine {name!r}; known are {', '.join(WAYS)}")
+    check_runs(options.runs)
+    facts, rows = machine(), []
+    facts["threads"] = torch.get_num_threads()
+    for model, size in itertools.product(words["models"], whole_numbers(options.sizes, "--sizes")):
+        print(f"{model}, input size {size or 'default'}", flush=True)
+        chosen = (words["engines"], words["precisions"], options.device, options.runs)
+        rows += measure(Setting(model, size, *chosen))
+    print("\n".join([*machine_lines(facts), *lines(rows)]))
+    if options.output is not None:
+        write_json(options.output, facts, [row.as_json() for row in rows])
+    return 0

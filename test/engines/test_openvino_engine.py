@@ -1,0 +1,195 @@
+import logging
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.engines import openvino_engine
+from depth_anything_ros.engines.cache import CACHE_VARIABLE
+from depth_anything_ros.engines.gate import compare
+from depth_anything_ros.engines.outputs import flat
+from depth_anything_ros.models.depth_and_sky import Prediction
+from depth_anything_ros.models.estimator import DepthEstimator
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+from midas_official import TINY
+
+openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
+
+# Height and width; of those that take any.
+SIZE = (84, 112)
+# The networks of every family: a card of little width, and the size that it takes.
+NETWORKS = {
+    "test_relative": SIZE,
+    "test_metric": SIZE,
+    "tiny": SIZE,
+    "test_da3_metric": SIZE,
+    "test_da3_any": SIZE,
+    "test_da3_nested": SIZE,
+    "tiny_vit": (96, 128),
+    "tiny_hybrid": (96, 128),
+    "tiny_beit": (96, 128),
+    "tiny_swin": (128, 128),
+    "tiny_levit": (224, 224),
+    "midas_v21_small": (96, 128),
+}
+TOLERANCE = 1e-3  # of the answer's range, from the issue
+
+
+def load(name):
+    weights = "" if name == "tiny" else "random"
+    return DepthEstimator(TINY.get(name, name), weights, "cpu", "fp32")
+
+
+def picture(size=SIZE, seed=0, count=1):
+    """A batch as the preprocessing leaves it: channels last."""
+    batch = torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def largest_difference(found, exact):
+    """Of any part of an answer, as a share of that part's range."""
+    shares = []
+    for one, other in zip(flat(found), flat(exact), strict=True):
+        scale = max(float(other.max() - other.min()), 0.05 * float(other.abs().max()), 1e-6)
+        shares.append(float((one - other).abs().max()) / scale)
+    return max(shares)
+
+
+@pytest.fixture(scope="module")
+def relative():
+    return load("test_relative")
+
+
+@pytest.fixture(scope="module")
+def converted(relative, tmp_path_factory):
+    """An engine in float32 that is ready for SIZE, and its cache."""
+    cache = tmp_path_factory.mktemp("openvino")
+    engine = openvino_engine.make(relative, "fp32", cache=cache)
+    engine.warm_up([SIZE])
+    return engine, cache
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_family_answers_as_in_torch(name, tmp_path):
+    estimator, size = load(name), NETWORKS[name]
+    engine = openvino_engine.make(estimator, "fp32", cache=tmp_path)
+    engine.warm_up([size])
+    found, exact = engine.run(picture(size)), estimator.run_network(picture(size))
+    assert type(found) is type(exact)
+    assert largest_difference(found, exact) < TOLERANCE
+    assert list(tmp_path.glob("*/graph.xml"))  # it was OpenVINO that answered
+
+
+def test_bf16_keeps_within_the_gate_and_the_last_layer_in_float32(tmp_path):
+    if "bf16" not in openvino_engine.precisions("cpu"):
+        pytest.skip("this CPU has no bfloat16")
+    estimator = load("tiny")
+    engine = openvino_engine.make(estimator, "auto", cache=tmp_path)
+    assert (engine.precision, engine.device) == ("bf16", "cpu")
+    engine.warm_up([SIZE])
+    found, exact = engine.run(picture()), estimator.run_network(picture())
+    assert isinstance(found, Prediction)
+    assert largest_difference(found, exact) > 0
+    assert not compare([found], [exact], estimator.card).problem
+    # In bfloat16 there are 128 values from 1 m to 2 m.
+    assert len(found.depth.unique()) > 0.9 * found.depth.numel()
+
+
+def test_batches_layouts_and_answers_that_are_the_callers_own(converted, relative):
+    engine, _ = converted
+    both = picture(count=2)
+    first = engine.run(both[:1])
+    kept = first.clone()
+    second = engine.run(both[1:])
+    assert torch.equal(first, kept) and not torch.equal(first, second)
+    assert torch.equal(engine.run(both), torch.cat((first, second)))
+    assert torch.equal(engine.run(both.contiguous()), engine.run(both))
+    assert first.dtype == torch.float32
+
+
+def test_torch_answers_until_a_new_size_is_compiled(converted, relative, caplog):
+    engine, cache = converted
+    batch = picture((70, 98))
+    exact = relative.run_network(batch)
+    with caplog.at_level(logging.INFO, openvino_engine.__name__):
+        assert torch.equal(engine.run(batch), exact)
+        assert not caplog.records  # a single picture is not worth it
+        for _ in range(3):
+            engine.run(batch)
+    assert [record.message for record in caplog.records] == [
+        "compiling test_relative for 98x70; torch answers"
+    ]
+    limit = time.monotonic() + 120
+    while (70, 98) not in engine._graphs and time.monotonic() < limit:
+        assert largest_difference(engine.run(batch), exact) < TOLERANCE
+        time.sleep(0.05)
+    found = engine.run(batch)
+    assert 0 < largest_difference(found, exact) < TOLERANCE
+    assert list(cache.glob("test_relative-98x70-*"))
+
+
+def test_the_cache_is_read_again_and_mended(converted, relative, monkeypatch, caplog):
+    engine, cache = converted
+    (folder,) = cache.glob("test_relative-112x84-*")
+    written = (folder / "graph.xml").stat().st_mtime_ns
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    again = openvino_engine.make(relative, "fp32")
+    again.warm_up([SIZE])
+    assert (folder / "graph.xml").stat().st_mtime_ns == written
+    assert torch.equal(again.run(picture()), engine.run(picture()))
+
+    (folder / "graph.xml").write_text("<net")
+    mended = openvino_engine.make(relative, "fp32")
+    mended.warm_up([SIZE])
+    assert "graph.xml is damaged and is made anew" in caplog.text
+    assert torch.equal(mended.run(picture()), engine.run(picture()))
+
+
+def test_other_weights_are_another_entry_of_the_cache(relative, tmp_path):
+    names = set()
+    for name in ("test_relative", "test_metric"):
+        engine = openvino_engine.make(load(name), "fp32", cache=tmp_path)
+        names |= {engine._key(SIZE), engine._key((70, 98))}
+    other = load("test_relative")
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1)
+    names.add(openvino_engine.make(other, "fp32", cache=tmp_path)._key(SIZE))
+    assert len(names) == 5
+    assert all(name.startswith("test_") and "/" not in name for name in names)
+
+
+@pytest.mark.parametrize("name", ["test_relative", "tiny_vit"])
+def test_converts_for_any_batch_and_size(name):
+    estimator = load(name)
+    model = openvino_engine.convert(estimator, NETWORKS[name], dynamic=True)
+    assert [len(model.inputs), model.input().any_name] == [1, "image"]
+    assert [side.is_dynamic for side in model.input().partial_shape] == [True, False, True, True]
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    side = estimator.card.multiple
+    for count, rows, columns in ((1, 4, 6), (3, 5, 4)):
+        batch = picture((rows * side, columns * side), count=count)
+        parts = compiled(batch.contiguous().numpy()).to_tuple()
+        exact = flat(estimator.run_network(batch))
+        found = tuple(torch.from_numpy(np.array(part)) for part in parts)
+        assert max(map(largest_difference, found, exact)) < TOLERANCE
+    names = [output.any_name for output in model.outputs]
+    assert names == (
+        ["depth", "sky", "disparity", "sky_logit"] if name == "tiny" else ["disparity"]
+    )
+
+
+def test_what_cannot_be_is_refused(relative, tmp_path):
+    with pytest.raises(ModelError, match="finds no device 'gpu:7', but cpu") as raised:
+        openvino_engine.make(relative, "fp32", "gpu:7")
+    assert raised.value.reason == "device"
+    if "fp16" not in openvino_engine.precisions("cpu"):
+        with pytest.raises(ModelError, match="does not compute in fp16 on cpu; use auto or fp32"):
+            openvino_engine.make(relative, "fp16", "cpu")
+    with pytest.raises(ModelError, match="takes 128x128 pixels only"):
+        openvino_engine.make(load("tiny_swin"), "fp32", cache=tmp_path).warm_up([SIZE])
+    assert openvino_engine.device_name("intel:cpu") == openvino_engine.device_name("") == "CPU"
