@@ -68,7 +68,7 @@ def relative():
 @pytest.fixture(scope="module")
 def converted(relative, tmp_path_factory):
     """An engine in float32 that is ready for SIZE, and its cache."""
-    cache = tmp_path_factory.mktemp("openvino")
+    cache = tmp_path_factory.mktemp("cache") / "openvino"
     engine = openvino_engine.make(relative, "fp32", cache=cache)
     engine.warm_up([SIZE])
     return engine, cache
@@ -137,7 +137,7 @@ def test_the_cache_is_read_again_and_mended(converted, relative, monkeypatch, ca
     engine, cache = converted
     (folder,) = cache.glob("test_relative-112x84-*")
     written = (folder / "graph.xml").stat().st_mtime_ns
-    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache.parent))
     again = openvino_engine.make(relative, "fp32")
     again.warm_up([SIZE])
     assert (folder / "graph.xml").stat().st_mtime_ns == written
