@@ -25,18 +25,7 @@ Method = Literal[
     "scale_only",
     "spline",
 ]
-Used = Literal[
-    "least_squares",
-    "median_mad",
-    "trimmed",
-    "huber",
-    "ransac",
-    "log_ransac",
-    "scale_only",
-    "spline",
-    "held_shift",
-    "none",
-]
+Used = Literal[Method, "held_shift", "none"]
 Space = Literal["disparity", "depth", "log_depth"]
 
 METHODS: tuple[Method, ...] = get_args(Method)

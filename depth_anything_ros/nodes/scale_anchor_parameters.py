@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from depth_anything_ros.core.alignment import METHODS
 from depth_anything_ros.core.anchoring import METHODS as LOCAL_METHODS
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthImageParameters, RangeParameters
@@ -89,15 +90,7 @@ class FitParameters:
     method: str = parameter(
         "log_ransac",
         "Fit of scale and shift to the points.",
-        choices=(
-            "least_squares",
-            "median_mad",
-            "trimmed",
-            "huber",
-            "ransac",
-            "log_ransac",
-            "scale_only",
-        ),
+        choices=tuple(method for method in METHODS if method != "spline"),
     )
     metric_correction: str = parameter(
         "scale",
