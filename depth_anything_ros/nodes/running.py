@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TypeVar
 
 import rclpy
@@ -13,10 +15,16 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from depth_anything_ros.core.errors import DepthAnythingError
 
 NodeType = TypeVar("NodeType", bound=Node)
+
+# A signal is answered when the executor returns, which waits no longer than this.
+_WAKE_S = 0.1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_told_to_stop = threading.Event()
 
 
 class RosLogHandler(logging.Handler):
@@ -64,10 +72,15 @@ def run_node(
         until: asked after each callback; True ends the spinning.
     """
     try:
-        rclpy.init(args=list(args) if args is not None else None)
+        # Without rclpy's own answer to signals: it shuts the context down from another thread, into
+        # which the clean-up here ran now and then (a segmentation fault in Fast DDS).
+        options = SignalHandlerOptions.NO
+        rclpy.init(args=list(args) if args is not None else None, signal_handler_options=options)
     except RuntimeError as error:  # rcl's own, for --ros-args that it cannot read
         print(f"error: {error}", file=sys.stderr)
         return 2
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
     try:
         _spin(make(), start, until)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -85,6 +98,12 @@ def run_node(
     return 0
 
 
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Answer a signal; what is raised may be swallowed by a transition, the event is not."""
+    _told_to_stop.set()
+    raise KeyboardInterrupt
+
+
 def _spin(
     node: NodeType, start: Callable[[NodeType], None], until: Callable[[NodeType], bool]
 ) -> None:
@@ -92,11 +111,12 @@ def _spin(
     executor.add_node(node)
     try:
         start(node)
-        while rclpy.ok() and not until(node):
-            executor.spin_once()
+        while rclpy.ok() and not _told_to_stop.is_set() and not until(node):
+            executor.spin_once(_WAKE_S)
     finally:
-        # rclpy and Python both answer Ctrl-C; the later answer must not tear the clean-up, which
-        # would leave a worker running into the interpreter's end.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A second signal must not tear the clean-up, which would leave a worker running into the
+        # interpreter's end.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         executor.shutdown()
         node.destroy_node()
