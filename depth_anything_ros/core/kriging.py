@@ -164,7 +164,6 @@ class Trial:
         sites: that it is of.
         belief: in them.
         held: float32 (n,), each residual as the other half of the sites foretells it.
-        likelihood: mean logarithm of the density of the residuals, the larger the better.
         lattice: of the two fields.
         halves: float32 (2, cells), their solutions.
     """
@@ -172,7 +171,6 @@ class Trial:
     sites: Sites
     belief: Belief
     held: Array
-    likelihood: float
     lattice: _Lattice
     halves: Array
 
@@ -200,9 +198,7 @@ def cross_validated(sites: Sites, belief: Belief) -> Trial:
     for steps in _FINE_STEPS:
         held, halves = _foretold(sites, belief, lattice, fold, steps, halves)
         belief = _judged(sites, sites.residual - held, belief)
-    return Trial(
-        sites, belief, held, _likelihood(sites, sites.residual - held, belief), lattice, halves
-    )
+    return Trial(sites, belief, held, lattice, halves)
 
 
 def krige(trial: Trial) -> Field:
@@ -387,12 +383,6 @@ def _densities(relative: Array, deviation: float) -> tuple[Array, Array]:
     narrow = top * (1 - _WIDE_SHARE) * np.exp(np.maximum(exponent, -80))
     wide = top * _WIDE_SHARE / _WIDE * np.exp(np.maximum(exponent / _WIDE**2, -80))
     return narrow, wide
-
-
-def _likelihood(sites: Sites, error: Array, belief: Belief) -> float:
-    narrow, wide = _densities((error / sites.spread) ** 2, belief.deviation)
-    density = (1 - belief.outliers) * (narrow + wide) / sites.spread
-    return float(np.mean(np.log(density + belief.outliers / sites.outlier_range)))
 
 
 def _strength(sites: Sites, held: Array, belief: Belief) -> float:

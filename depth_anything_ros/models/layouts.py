@@ -105,21 +105,22 @@ def from_hf(state: Mapping[str, Tensor]) -> StateDict:
     return renamed
 
 
+def has_all(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> bool:
+    """Say whether each of the prefixes begins some name."""
+    return all(any(name.startswith(prefix) for name in state) for prefix in prefixes)
+
+
 def own_names(state: Mapping[str, Tensor]) -> StateDict | None:
     """Recognise the names that this package's trainer writes; None where they are others."""
-    names = tuple(state)
-    prefixes = ("encoder.vit.", "decoder.")
-    is_own = all(any(name.startswith(prefix) for name in names) for prefix in prefixes)
-    return dict(state) if is_own else None
+    return dict(state) if has_all(state, ("encoder.vit.", "decoder.")) else None
 
 
 def to_ours(state: Mapping[str, Tensor]) -> StateDict | None:
     """Recognise the layout by its names, and rename; None where the layout is unknown."""
-    names = list(state)
     for prefixes, convert in (
         (("pretrained.", "depth_head."), from_official),
         (("backbone.", "neck."), from_hf),
     ):
-        if all(any(name.startswith(prefix) for name in names) for prefix in prefixes):
+        if has_all(state, prefixes):
             return convert(state)
     return own_names(state)

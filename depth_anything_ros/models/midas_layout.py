@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from depth_anything_ros.models.layouts import Rules, StateDict, rename
+from depth_anything_ros.models.layouts import Rules, StateDict, has_all, rename
 
 _OWN = re.compile(r"encoder\.(readout|swin|levit|efficientnet)\.")
 
@@ -198,12 +198,11 @@ def from_transformers(state: Mapping[str, Tensor]) -> StateDict:
 
 def to_ours(state: Mapping[str, Tensor]) -> StateDict | None:
     """Recognise a layout of MiDaS by its names, and rename; None where it is another's."""
-    names = list(state)
     for prefixes, convert in (
         (("pretrained.", "scratch."), from_release),
         (("head.head.", "neck."), from_transformers),
     ):
-        if all(any(name.startswith(prefix) for name in names) for prefix in prefixes):
+        if has_all(state, prefixes):
             return convert(state)
-    own = any(_OWN.match(name) for name in names) and any(n.startswith("decoder.") for n in names)
+    own = any(_OWN.match(name) for name in state) and has_all(state, ("decoder.",))
     return dict(state) if own else None
