@@ -9,14 +9,16 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
-from depth_anything_ros.engines.engine import ENGINES, Engine, missing_extra
+from depth_anything_ros.engines.engine import ENGINES, Engine, EngineOptions, missing_extra
 from depth_anything_ros.engines.gate import Difference, compare
 from depth_anything_ros.engines.outputs import flat
+from depth_anything_ros.engines.quantise import pictures_of
 from depth_anything_ros.models.estimator import DepthEstimator, Output
 
 _log = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ _log = logging.getLogger(__name__)
 FAST_ENOUGH_S = 0.015
 # No engine is tried after this: what is the fastest so far is taken.
 _BUDGET_S = 20.0
+# On a CPU, OpenVINO was the faster one for each model and size that was measured
+# (benchmark/README.md), and an export to ONNX takes up to a minute.
+_BEATEN_BY = {"onnxruntime": "openvino"}
 # What to compute in instead, where it is not float32.
 _MORE_BITS = {"int8": ("auto", "fp32")}
 
@@ -129,18 +134,27 @@ def candidates(engine: str, device: str) -> list[str]:
 
 
 def make(
-    name: str, precision: str, estimator: DepthEstimator, device: str, compiles: bool = False
+    name: str,
+    precision: str,
+    estimator: DepthEstimator,
+    device: str,
+    options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
 ) -> Engine:
     """Make an engine, whose module and packages are imported now.
 
     Raises:
         ModelError: of the engine.
+        SourceError: where there are no pictures to calibrate with.
     """
     module = importlib.import_module(KINDS[name].module)
-    options: dict[str, bool] = {"compiles": compiles} if name == "torch" else {}
-    if name == "tensorrt":
-        options = {"tensorrt": True}
-    engine: Engine = module.make(estimator, precision, device, **options)
+    own: dict[str, Any] = {}
+    if name == "torch":
+        own = {"compiles": options.compiles}
+    elif name == "tensorrt":
+        own = {"tensorrt": True}
+    elif name == "openvino" and precision == "int8" and options.calibration:
+        own = {"pictures": pictures_of(options.calibration)}
+    engine: Engine = module.make(estimator, precision, device, **own)
     return engine
 
 
@@ -151,7 +165,7 @@ class Contest:
         estimator: of the network.
         batches: its inputs, of one picture each and of one size.
         device: that engines are made for.
-        compiles: whether torch compiles.
+        options: of the engines.
 
     Attributes:
         best: the fastest of those that answer right, so far.
@@ -164,26 +178,26 @@ class Contest:
         estimator: DepthEstimator,
         batches: Sequence[Tensor],
         device: str,
-        compiles: bool = False,
+        options: EngineOptions = EngineOptions(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self.best: Trial | None = None
         self.said: list[str] = []
         self.problems: list[str] = []
         self._estimator, self._batches = estimator, batches
-        self._device, self._compiles = device, compiles
+        self._device, self._options = device, options
         self._began = time.monotonic()
         with torch.inference_mode():
             self._exact: list[Output] = [estimator.network(batch) for batch in batches]
         parts = [part for answer in self._exact for part in flat(answer)]
         self.is_judge = all(bool(part.isfinite().all()) for part in parts)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it is not worth while to try another engine."""
+    def is_pointless(self, name: str) -> bool:
+        """Say whether it is not worth while to try another engine."""
         if self.best is None:
             return False
         late = time.monotonic() - self._began > _BUDGET_S
-        return late or self.best.seconds < FAST_ENOUGH_S
+        beaten = _BEATEN_BY.get(name) == self.best.engine.name
+        return late or beaten or self.best.seconds < FAST_ENOUGH_S
 
     def enter(self, name: str, precision: str) -> None:
         """Try an engine; where it answers wrong, in more bits, up to float32.
@@ -205,7 +219,7 @@ class Contest:
             return
 
     def _try(self, name: str, precision: str) -> Trial:
-        engine = make(name, precision, self._estimator, self._device, self._compiles)
+        engine = make(name, precision, self._estimator, self._device, self._options)
         engine.warm_up([(self._batches[0].shape[-2], self._batches[0].shape[-1])])
         answers, times = zip(*(timed_run(engine, batch) for batch in self._batches), strict=True)
         difference = compare(answers, self._exact, self._estimator.card)

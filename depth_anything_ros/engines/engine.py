@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
@@ -12,6 +13,20 @@ from depth_anything_ros.models.estimator import Output
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
 ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """What some engines can be told.
+
+    Attributes:
+        compiles: whether the engine torch compiles, which takes up to a minute and more.
+        calibration: a picture, a folder of pictures, a sequence or a video that int8 is
+            calibrated with, best of the camera at hand; "" for pictures of the simulator.
+    """
+
+    compiles: bool = False
+    calibration: str = ""
 
 
 class Engine(Protocol):

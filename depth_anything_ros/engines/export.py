@@ -6,7 +6,6 @@ height, width), named ``disparity``, or ``depth`` and, where the network knows i
 
 from __future__ import annotations
 
-import copy
 import importlib
 import json
 import logging
@@ -26,7 +25,8 @@ from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines.engine import missing_extra
 from depth_anything_ros.engines.outputs import flat, form_of
-from depth_anything_ros.engines.traceable import traceable
+from depth_anything_ros.engines.shared_copy import shared_copy
+from depth_anything_ros.engines.traceable import exporting, traceable
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.depth_anything_3 import AnyView, Nested
 from depth_anything_ros.models.estimator import DepthEstimator
@@ -79,20 +79,12 @@ def exportable(
     """
     network = estimator.network
     # The part that answers single pictures.
-    network = _shared_copy(network.metric if isinstance(network, Nested) else network)
+    network = shared_copy(network.metric if isinstance(network, Nested) else network, on_cpu=True)
     with torch.inference_mode():
         answer = network(torch.zeros(1, 3, *size))
     names = list(form_of(answer, estimator.card).names)
     kept = list(range(len(names))) if whole else _wanted(names, estimator.card)
     return NamedNetwork(network, kept).eval(), [_public(names[i], estimator.card) for i in kept]
-
-
-def _shared_copy(network: nn.Module) -> nn.Module:
-    """Copy the modules of a network, which tracing changes, but not its weights on the CPU."""
-    tensors = (*network.parameters(), *network.buffers())
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
-    copied: nn.Module = copy.deepcopy(network, shared)
-    return copied.cpu() if any(tensor.device.type != "cpu" for tensor in tensors) else copied
 
 
 def _wanted(names: Sequence[str], card: ModelCard) -> list[int]:
@@ -157,7 +149,7 @@ def traced(
             free[axis] = card.multiple * patches if card.multiple > 1 else patches
     batch = torch.zeros(2, 3, *size)
     try:
-        with _quiet(), traceable(), torch.no_grad():
+        with _quiet(), traceable() if dynamic else exporting, torch.no_grad():
             return torch.export.export(
                 network, (batch,), dynamic_shapes={INPUT: free}, strict=False
             )
@@ -223,7 +215,7 @@ def export_onnx(
     onnx = onnx_library()
     network, names = exportable(estimator, size, whole)
     program = traced(network, estimator.card, size, dynamic)
-    with _quiet(), torch.no_grad():
+    with _quiet(), exporting, torch.no_grad():
         exported = torch.onnx.export(
             program,
             (torch.zeros(2, 3, *size),),
@@ -338,7 +330,7 @@ def export_openvino(
     model = openvino_engine.convert(estimator, size, dynamic)
     for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
         model.set_rt_info(fact, ["depth_anything_ros", name])
-    openvino_engine.library().save_model(model, str(path), compress_to_fp16=precision == "fp16")
+    openvino_engine.write(model, path, halved=precision == "fp16")
     return path
 
 

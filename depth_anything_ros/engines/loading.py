@@ -20,7 +20,7 @@ from depth_anything_ros.engines.choice import (
     make,
     torch_device,
 )
-from depth_anything_ros.engines.engine import ENGINE_PRECISIONS, Engine
+from depth_anything_ros.engines.engine import ENGINE_PRECISIONS, Engine, EngineOptions
 from depth_anything_ros.engines.gate import pictures
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory, take_smaller_input
 from depth_anything_ros.models.card import ModelCard
@@ -46,6 +46,7 @@ def load_estimator(
     input_size: int = 0,
     download: bool = False,
     compiles: bool = False,
+    calibration: str = "",
     together: bool = False,
 ) -> DepthEstimator:
     """Load a model to be run by an engine.
@@ -63,7 +64,8 @@ def load_estimator(
             ``fp16``, or ``int8`` of an engine that does it.
         input_size: see there.
         download: see there.
-        compiles: whether the engine torch compiles, which takes up to a minute and more.
+        compiles: as of EngineOptions.
+        calibration: see there.
         together: whether an any-view model is to answer pictures together only, which no engine
             makes faster; none is looked for then.
 
@@ -74,6 +76,7 @@ def load_estimator(
         ModelError: as of DepthEstimator; ``engine`` on one that is unknown, not installed or not
             for the device; ``precision`` on one that the engine does not compute.
         CheckpointError: as of DepthEstimator.
+        SourceError: where there are no pictures to calibrate with.
     """
     check_engine(engine)
     _check_precision(precision)
@@ -85,7 +88,9 @@ def load_estimator(
         return estimator
     on_engine = str(estimator.device) if on_torch == device else device
     names = candidates(engine, on_engine)
-    choose = partial(_choose, estimator, names, precision, on_engine, compiles)
+    choose = partial(
+        _choose, estimator, names, precision, on_engine, EngineOptions(compiles, calibration)
+    )
     chosen, why = _within_memory(estimator, choose)
     estimator.runner = chosen.run
     estimator.engine = Running(chosen.name, chosen.precision, chosen.device, why)
@@ -132,34 +137,38 @@ def _torch_precision(precision: str, device: str) -> str:
 
 
 def _choose(
-    estimator: DepthEstimator, names: Sequence[str], precision: str, device: str, compiles: bool
+    estimator: DepthEstimator,
+    names: Sequence[str],
+    precision: str,
+    device: str,
+    options: EngineOptions,
 ) -> tuple[Engine, str]:
     """Return the fastest engine that answers right, and why it is that."""
     plain = list(names) == ["torch"] and "fp32" in (precision, estimator.precision)
-    contest = None if plain else _contest(estimator, device, compiles)
+    contest = None if plain else _contest(estimator, device, options)
     if contest is None:
         name = names[0]
-        return make(name, precision, estimator, device, compiles), "" if plain else "unchecked"
+        return make(name, precision, estimator, device, options), "" if plain else "unchecked"
     _hold(contest, names, precision)
     if contest.best is None:
         _log.warning("no engine answers right, so torch runs %s in fp32", estimator.card.name)
-        return make("torch", "fp32", estimator, device, compiles), "; ".join(contest.problems)
+        return make("torch", "fp32", estimator, device, options), "; ".join(contest.problems)
     reasons = [", ".join(contest.said), str(contest.best.difference), *contest.problems]
     return contest.best.engine, "; ".join(reasons)
 
 
 def _hold(contest: Contest, names: Sequence[str], precision: str) -> None:
-    """Enter engines, until it is not worth while any more.
+    """Enter engines, but those that it is not worth while to try.
 
     Raises:
         ModelError: (``precision``) where none computes the precision; where there is one engine
             only, what it raises.
     """
     refused: list[Exception] = []
-    for index, name in enumerate(names):
-        if contest.is_over:
-            contest.problems.append(f"not tried: {', '.join(names[index:])}")
-            return
+    for name in names:
+        if contest.is_pointless(name):
+            contest.problems.append(f"not tried: {name}")
+            continue
         try:
             contest.enter(name, precision)
         except Exception as error:
@@ -173,11 +182,11 @@ def _hold(contest: Contest, names: Sequence[str], precision: str) -> None:
                 _log.warning("engine %s cannot run it: %s", name, line)
 
 
-def _contest(estimator: DepthEstimator, device: str, compiles: bool) -> Contest | None:
+def _contest(estimator: DepthEstimator, device: str, options: EngineOptions) -> Contest | None:
     """Return a contest with pictures of the usual size; None where float32 cannot judge it."""
     batches = [_input(estimator, picture) for picture in pictures(_GATE_PICTURES, *USUAL_PICTURE)]
     try:
-        contest = Contest(estimator, batches, device, compiles)
+        contest = Contest(estimator, batches, device, options)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -12,7 +12,6 @@ import json
 import logging
 import shutil
 import tempfile
-from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.engines.by_size import BySize
 from depth_anything_ros.engines.cache import cache_folder, hash_of
 from depth_anything_ros.engines.engine import missing_extra, unsupported
 from depth_anything_ros.engines.export import INPUT, OPSET, export_onnx
@@ -35,8 +35,6 @@ from depth_anything_ros.models.estimator import DepthEstimator, Output
 _log = logging.getLogger(__name__)
 
 _GRAPH_FILE = "graph.onnx"
-# Sizes of input whose sessions are kept: each holds all weights once more.
-_SIZES = 4
 _PRECISIONS = {
     ("onnxruntime", "cpu"): ("fp32",),  # 16 bits are computed in 32, with casts between
     ("onnxruntime", "cuda"): ("fp16", "fp32"),
@@ -72,6 +70,9 @@ def library(name: str) -> ModuleType:
 class OnnxEngine:
     """The network in ONNX Runtime, with a graph for each size of input and batches of any size.
 
+    Where a size comes that has no graph yet, torch answers; if it comes again, the graph is made
+    in another thread.
+
     Args:
         estimator: whose network it is.
         name: ``onnxruntime`` or ``tensorrt``.
@@ -102,13 +103,14 @@ class OnnxEngine:
         self._cache = cache or cache_folder("onnx")
         self._weights = ""
         self._form: Form | None = None
-        self._sessions: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._sessions: BySize[Any] = BySize(self._opened, f"{estimator.card.name} in {name}")
 
     @torch.inference_mode()
     def run(self, batch: Tensor) -> Output:
         """Answer what the network does; see ``engine.Engine``."""
-        session = self._session((batch.shape[-2], batch.shape[-1]))
-        assert self._form is not None  # since there is a session
+        session = self._sessions.get((batch.shape[-2], batch.shape[-1]))
+        if session is None or self._form is None:
+            return self._estimator.run_network(batch)
         batch = batch.to(torch.float32).contiguous()
         if self._on.type == "cuda":
             return self._form.like(self._bound_run(session, batch))
@@ -123,6 +125,7 @@ class OnnxEngine:
             ModelError: as ``export.export_onnx``; (``engine``) where ONNX Runtime cannot run it.
         """
         for size in sizes:
+            self._sessions.ensure(size)
             self.run(torch.zeros(1, 3, *size, device=self._on))
 
     def _bound_run(self, session: Any, batch: Tensor) -> list[Tensor]:  # noqa: ANN401
@@ -153,23 +156,14 @@ class OnnxEngine:
         binding.synchronize_outputs()
         return answers
 
-    def _session(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
-        session = self._sessions.get(size)
-        if session is None:
-            if self._form is None:
-                self._form = self._asked_form(size)
-            session = self._sessions[size] = self._opened(size)
-            while len(self._sessions) > _SIZES:
-                self._sessions.popitem(last=False)
-        self._sessions.move_to_end(size)
-        return session
-
     def _asked_form(self, size: tuple[int, int]) -> Form:
         batch = torch.zeros(1, 3, *size, device=self._estimator.device)
         return form_of(self._estimator.run_network(batch), self._estimator.card)
 
     def _opened(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
         """Open the session of a size; a damaged file in the cache is written anew, once."""
+        if self._form is None:
+            self._form = self._asked_form(size)
         folder = self._cache / self._key(size)
         path = folder / _GRAPH_FILE
         if path.is_file():

@@ -7,7 +7,6 @@ is kept on the disk, so that a next start takes less time.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 import os
@@ -15,8 +14,6 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
-from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,15 +23,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError
+from depth_anything_ros.engines.by_size import BySize
 from depth_anything_ros.engines.cache import cache_folder, hash_of
 from depth_anything_ros.engines.engine import missing_extra, unsupported
 from depth_anything_ros.engines.outputs import FlatNetwork, Form, form_of
 from depth_anything_ros.engines.quantise import calibration_inputs, quantised
-from depth_anything_ros.engines.traceable import traceable
+from depth_anything_ros.engines.shared_copy import shared_copy
+from depth_anything_ros.engines.traceable import exporting, traceable
 from depth_anything_ros.models.estimator import DepthEstimator, Output
 
 _log = logging.getLogger(__name__)
@@ -43,17 +42,11 @@ _GRAPH_FILE = "graph.xml"
 _PRECISE = '<rt_info><attribute name="precise" version="0"/></rt_info>'
 # Another one where what is kept is made in another way.
 _FORMAT = "1"
-# Sizes of input whose compiled graphs are kept: each holds all weights once more.
-_SIZES = 4
-# A size that comes so often is that of a stream, and worth compiling for.
-_ASKED = 2
 # OpenVINO's capability, and its word for the type, of each precision. What int8 leaves in floating
 # point is computed in 16 bits where the device can.
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FASTEST = ("bf16", "fp16", "fp32")
-# torch exports one network at a time: two threads in it disturb each other.
-_converting = threading.RLock()
 
 
 def library() -> ModuleType:
@@ -129,9 +122,9 @@ def convert(
     height, width = size or (estimator.input_size, estimator.input_size)
     batch = torch.zeros(2 if dynamic else 1, 3, height, width)
     free = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),) if dynamic else None
-    network = FlatNetwork(_structure(estimator.network)).eval()
+    network = FlatNetwork(shared_copy(estimator.network)).eval()
     try:
-        with _converting, torch.no_grad(), traceable() if dynamic else nullcontext():
+        with exporting, torch.no_grad(), traceable() if dynamic else nullcontext():
             program = torch.export.export(network, (batch,), dynamic_shapes=free, strict=False)
             model = openvino.convert_model(program)
             model.reshape(_input_shape(program))
@@ -150,18 +143,6 @@ def convert(
             reason="engine",
         ) from error
     return model
-
-
-def _structure(network: nn.Module) -> nn.Module:
-    """Copy a network but not its weights: export puts others in their place for a while.
-
-    Meanwhile the network itself may run in another thread.
-    """
-    shared: dict[int, Any] = {
-        id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())
-    }
-    copied: nn.Module = copy.deepcopy(network, shared)
-    return copied
 
 
 def _input_shape(program: torch.export.ExportedProgram) -> list[int]:
@@ -268,17 +249,13 @@ class OpenVinoEngine:
         self._cache = cache or cache_folder("openvino")
         self._weights = ""
         self._form: Form | None = None
-        self._graphs: OrderedDict[tuple[int, int], _Graph] = OrderedDict()
-        self._asked: Counter[tuple[int, int]] = Counter()
-        self._compiling = threading.Lock()
+        self._graphs = BySize(self._compiled, f"{estimator.card.name} in OpenVINO")
 
     @torch.inference_mode()
     def run(self, batch: Tensor) -> Output:
         """Answer what the network does; see ``engine.Engine``."""
-        size = (batch.shape[-2], batch.shape[-1])
-        graph = self._graphs.get(size)
+        graph = self._graphs.get((batch.shape[-2], batch.shape[-1]))
         if graph is None or self._form is None:
-            self._ask(size)
             return self._estimator.run_network(batch)
         return self._form.like(graph.run(batch))
 
@@ -289,34 +266,12 @@ class OpenVinoEngine:
             ModelError: (``engine``) where the network cannot be converted or compiled.
         """
         for size in sizes:
-            if size not in self._graphs:
-                self._compile(size)
+            self._graphs.ensure(size)
             self.run(torch.zeros(1, 3, *size))
 
-    def _ask(self, size: tuple[int, int]) -> None:
-        """Compile in another thread for a size that comes again."""
-        self._asked[size] += 1
-        if self._asked[size] == _ASKED:
-            words = f"{size[1]}x{size[0]}"
-            _log.info("compiling %s for %s; torch answers", self._estimator.card.name, words)
-            threading.Thread(target=self._compile_later, args=(size,), daemon=True).start()
-
-    def _compile_later(self, size: tuple[int, int]) -> None:
-        try:
-            self._compile(size)
-        except ModelError as error:
-            _log.warning("torch goes on: %s", error)
-
-    def _compile(self, size: tuple[int, int]) -> None:
-        with self._compiling:
-            if self._form is None:
-                self._form = form_of(_answer(self._estimator, *size), self._estimator.card)
-            self._graphs[size] = self._compiled(size)
-            while len(self._graphs) > _SIZES:
-                oldest, _ = self._graphs.popitem(last=False)
-                del self._asked[oldest]
-
     def _compiled(self, size: tuple[int, int]) -> _Graph:
+        if self._form is None:
+            self._form = form_of(_answer(self._estimator, *size), self._estimator.card)
         folder = self._cache / self._key(size)
         model = _read(folder)
         if model is None:
@@ -393,30 +348,34 @@ def _save(model: Any, folder: Path) -> Any:  # noqa: ANN401 - openvino.Model
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-            _write(model, Path(made, folder.name))
+            write(model, Path(made, folder.name, _GRAPH_FILE))
             Path(made, folder.name).rename(folder)
     except OSError as error:
         if not (folder / _GRAPH_FILE).is_file():  # another process was the first
             _log.warning("converted networks cannot be kept in %s: %s", folder.parent, error)
             with tempfile.TemporaryDirectory() as made:
-                _write(model, Path(made))
+                write(model, Path(made, _GRAPH_FILE))
                 return _read(Path(made))
     return _read(folder)
 
 
-def _write(model: Any, folder: Path) -> None:  # noqa: ANN401 - openvino.Model
+def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401 - openvino.Model
     """Write a network, with its last layers marked to be computed in float32.
 
     In bfloat16, depth near 4 m would have steps of 3 cm. The mark is an attribute of OpenVINO's
     files that its Python does not have.
+
+    Args:
+        model: an openvino.Model.
+        path: of the .xml; weights go into a .bin beside it.
+        halved: whether weights are written in float16.
     """
-    file = folder / _GRAPH_FILE
-    library().save_model(model, file, compress_to_fp16=False)
-    text = file.read_text()
+    library().save_model(model, path, compress_to_fp16=halved)
+    text = path.read_text()
     for name in last_layers(model):
         layer = re.compile(rf'(<layer [^>]*name="{re.escape(name)}"[^>]*>\s*<data [^>]*/>)')
         text = layer.sub(r"\1" + _PRECISE, text, count=1)
-    file.write_text(text)
+    path.write_text(text)
 
 
 def last_layers(model: Any) -> list[str]:  # noqa: ANN401 - openvino.Model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 from collections import OrderedDict
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.engines.outputs import flat, form_of
+from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator, Output
 
@@ -158,10 +158,7 @@ def rounded_copy(network: nn.Module, batch: Tensor, dtype: torch.dtype) -> nn.Mo
         batch: any input of it.
         dtype: float16 or bfloat16.
     """
-    shared: dict[int, Any] = {
-        id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())
-    }
-    copied: nn.Module = copy.deepcopy(network, shared)
+    copied = shared_copy(network)
     layers = _rounded_by_autocast(copied, batch)
     with torch.inference_mode(False):  # such that they can be compiled in
         for layer in layers:

@@ -1,40 +1,29 @@
 """What torch.export would bake into a graph, written such that batch and size stay free.
 
 For the time of an export, a few functions of the networks are replaced by others that compute the
-same (to rounding) from symbolic sizes: ``len`` of a tensor is an int in Python whatever it holds;
-``interpolate`` takes a scale for a constant, and ``linspace`` its ends; and timm's padding rounds
-quotients, which makes terms that grow without end.
+same (to rounding) from symbolic sizes: ``interpolate`` takes a scale for a constant, and
+``linspace`` its ends; and timm's padding rounds quotients, which makes terms that grow without end.
 """
 
 from __future__ import annotations
 
-import builtins
 import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depth_anything_ros.models import (
-    da3_encoder,
-    depth_anything_3,
-    dinov2,
-    midas_encoders,
-)
+from depth_anything_ros.models import depth_anything_3, dinov2
 
 from timm.layers import padding  # isort: skip
 
 # Of torch's bicubic interpolation (Keys 1981, doi:10.1109/TASSP.1981.1163711).
 _CUBIC = -0.75
-_exporting = threading.RLock()
-
-
-def _length(thing: Any) -> Any:  # noqa: ANN401 - what len takes; a symbol of a traced tensor
-    return thing.shape[0] if isinstance(thing, Tensor) else builtins.len(thing)
+# torch exports one network at a time: two threads in it disturb each other.
+exporting = threading.RLock()
 
 
 def _cubic_kernel(distance: Tensor) -> Tensor:
@@ -49,8 +38,8 @@ def _cubic_matrix(count: int, side: int, offset: Tensor) -> Tensor:
 
     What torch's bicubic interpolation does in one dimension: places beyond the ends are the ends.
     """
-    places = (torch.arange(count) + 0.5) * (side / (count + offset)) - 0.5
-    taps = torch.arange(-2, side + 2)
+    places = (torch.arange(count, device=offset.device) + 0.5) * (side / (count + offset)) - 0.5
+    taps = torch.arange(-2, side + 2, device=offset.device)
     ends = functional.one_hot(taps.clamp(0, side - 1), side).float()
     return _cubic_kernel(places[:, None] - taps) @ ends
 
@@ -61,7 +50,8 @@ def interpolate_position_embedding(embedding: Tensor, rows: int, columns: int) -
     On the embedding's own grid the scale is 1 and the matrices are identities.
     """
     side = math.isqrt(embedding.shape[1] - 1)
-    is_own = (torch.arange(rows)[-1] == side - 1) & (torch.arange(columns)[-1] == side - 1)
+    last = [torch.arange(count, device=embedding.device)[-1] for count in (rows, columns)]
+    is_own = (last[0] == side - 1) & (last[1] == side - 1)
     offset = torch.where(is_own, 0.0, dinov2._GRID_OFFSET)
     grid = embedding[0, 1:].float().unflatten(0, (side, side)).permute(2, 0, 1)
     vertical, horizontal = (_cubic_matrix(count, side, offset) for count in (rows, columns))
@@ -73,12 +63,12 @@ def interpolate_position_embedding(embedding: Tensor, rows: int, columns: int) -
 def add_position(maps: Tensor, aspect: float) -> Tensor:
     """Add what ``depth_anything_3.add_position`` does."""
     waves = maps.shape[1] // 4
-    frequency = depth_anything_3._LONGEST_WAVE ** -(torch.arange(waves) / waves)
-    diagonal = torch.sqrt(torch.scalar_tensor(aspect) ** 2 + 1)
+    frequency = depth_anything_3._LONGEST_WAVE ** -(torch.arange(waves, device=maps.device) / waves)
+    diagonal = torch.sqrt(torch.scalar_tensor(aspect, device=maps.device) ** 2 + 1)
     halves = []
     for span, axis in ((aspect / diagonal, -1), (1 / diagonal, -2)):
         count = maps.shape[axis]
-        places = span * ((2 * torch.arange(count) - (count - 1)) / count)
+        places = span * ((2 * torch.arange(count, device=maps.device) - (count - 1)) / count)
         phase = frequency[:, None] * places
         wave = depth_anything_3._POSITION_STRENGTH * torch.cat((phase.sin(), phase.cos()))
         halves.append(wave[:, None, :] if axis == -1 else wave[:, :, None])
@@ -92,9 +82,6 @@ def _same_padding(side: int, kernel_size: int, stride: int, dilation: int) -> in
 
 
 _REPLACED = (
-    (dinov2, "len", _length),
-    (da3_encoder, "len", _length),
-    (midas_encoders, "len", _length),
     (dinov2, "interpolate_position_embedding", interpolate_position_embedding),
     (depth_anything_3, "add_position", add_position),
     (padding, "get_same_padding", _same_padding),
@@ -103,19 +90,16 @@ _REPLACED = (
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Make the networks traceable with symbolic sizes, on the CPU, until the context ends.
+    """Make the networks traceable with symbolic sizes until the context ends.
 
-    Networks that run in other threads meanwhile answer the same to rounding, on the CPU.
+    Networks that run in other threads meanwhile answer the same to rounding.
     """
-    with _exporting:
-        before = [(module, name, vars(module).get(name)) for module, name, _ in _REPLACED]
+    with exporting:
+        before = [(module, name, getattr(module, name)) for module, name, _ in _REPLACED]
         for module, name, replacement in _REPLACED:
             setattr(module, name, replacement)
         try:
             yield
         finally:
             for module, name, value in before:
-                if value is None:
-                    delattr(module, name)
-                else:
-                    setattr(module, name, value)
+                setattr(module, name, value)

@@ -115,7 +115,7 @@ class ViewEncoder(DinoV2):
     def _embed(self, images: Tensor, rows: int, columns: int) -> Tensor:
         """Cut pictures into (scenes, views, 1 + rows * columns, width)."""
         patches = self.vit.patch_embed(images.flatten(0, 1)).flatten(1, 2)
-        class_token = self.vit.cls_token.expand(len(patches), -1, -1)
+        class_token = self.vit.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat((class_token, patches), dim=1) + self._position_embedding(rows, columns)
         embedded: Tensor = tokens.unflatten(0, images.shape[:2])
         return embedded

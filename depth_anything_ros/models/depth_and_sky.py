@@ -148,13 +148,13 @@ def beyond_sky(
     Returns:
         float32 (batch, height, width): depth along Z, +Inf where sky is 0.3 or more.
     """
-    not_sky = prediction.sky < NOT_SKY_BELOW
+    not_sky, depth = prediction.sky < NOT_SKY_BELOW, focal_ratio * prediction.depth
     if bool(not_sky.all()):
-        return focal_ratio * resize(prediction.depth[:, None], height, width)[:, 0]
+        return resize(depth[:, None], height, width)[:, 0]
     # Apart, for of several channels together torch takes twice the time.
-    parts = (prediction.depth * not_sky, not_sky.float(), prediction.sky)
+    parts = (depth * not_sky, not_sky.float(), prediction.sky)
     depth, weight, sky = (resize(part[:, None], height, width)[:, 0] for part in parts)
     # A sky below 0.3 has a neighbour that is not sky, but for rounding. There 1 / 0 makes +Inf,
     # in a tenth of the time that a masked_fill takes.
     is_sky = ((sky >= NOT_SKY_BELOW) | (weight == 0)).float()
-    return (focal_ratio * depth + is_sky) / (weight * (1 - is_sky))
+    return (depth + is_sky) / (weight * (1 - is_sky))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
 
@@ -90,3 +91,20 @@ def _fast_precision(device: torch.device) -> str:
 def _cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bfloat16 in hardware: torch has no public name for it."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def to_device(picture: Tensor, device: torch.device) -> Tensor:
+    """Bring a picture from the CPU to a device; to CUDA from pinned memory, without waiting.
+
+    torch keeps freed pinned memory for the next picture.
+    """
+    if device.type != "cuda":
+        return picture.to(device)
+    return picture.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(values: Tensor) -> Tensor:
+    """Bring values to the CPU; from CUDA into pinned memory. Waits until they are there."""
+    if values.device.type != "cuda":
+        return values.cpu()
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=True).copy_(values)

@@ -163,7 +163,7 @@ class DinoV2(nn.Module):
         vit = self.vit
         rows, columns = image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size
         patches = vit.patch_embed(image).flatten(1, 2)
-        class_token: Tensor = vit.cls_token.expand(len(patches), -1, -1)
+        class_token: Tensor = vit.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat((class_token, patches), dim=1) + self._position_embedding(rows, columns)
         maps = []
         for index, block in enumerate(vit.blocks[: max(self.tapped_layers) + 1]):

@@ -18,7 +18,7 @@ from depth_anything_ros.models.any_view import PoseFrom, View, infer_views
 from depth_anything_ros.models.card import Kind, ModelCard
 from depth_anything_ros.models.checkpoint import load_weights
 from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction, beyond_sky
-from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
+from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
 from depth_anything_ros.models.dpt import resize
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.networks import empty_network, random_network
@@ -273,7 +273,7 @@ class DepthEstimator:
             values = _beyond_range(values, self.card)
         else:
             values = _beyond_range(resize(answer[:, None], height, width)[0, 0], self.card)
-        found = values.cpu().numpy()
+        found = to_host(values).numpy()
         if kind == "metric":
             return DepthMap(found, camera)
         if kind == "affine_depth":
@@ -338,5 +338,8 @@ def _beyond_range(values: Tensor, card: ModelCard) -> Tensor:
     """Mark metric depth at the end of the model's range as +Inf, and an underflow to 0 as NaN."""
     if card.kind != "metric" or card.max_depth_m is None:
         return values
-    values = values.masked_fill(values >= SATURATION * card.max_depth_m, torch.inf)
-    return values.masked_fill(values <= 0, torch.nan)
+    end = SATURATION * card.max_depth_m
+    least, most = values.aminmax()
+    if most >= end:
+        values = values.masked_fill(values >= end, torch.inf)
+    return values.masked_fill(values <= 0, torch.nan) if least <= 0 else values

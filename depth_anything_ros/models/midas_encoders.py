@@ -66,7 +66,7 @@ class Vit(nn.Module):
     def _tapped(self, patches: Tensor) -> list[Tensor]:
         """Run the transformer on (batch, width, rows, columns), to maps of its taps."""
         rows, columns = patches.shape[-2:]
-        class_token = self.vit.cls_token.expand(len(patches), -1, -1)
+        class_token = self.vit.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat((class_token, patches.flatten(2).transpose(1, 2)), dim=1)
         taps = self._taps(tokens, rows, columns)
         readouts = self.readout[-len(taps) :]

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.models.card import Channels, Fit, Interpolation, ModelCard
+from depth_anything_ros.models.device import to_device
 
 # A strip of 7 x 900 would become 518 x 66,600 pixels, or 176,000 tokens that all attend to each
 # other. The longest pictures in use, equirectangular and stitched panoramas, stay below 5.
@@ -201,7 +202,8 @@ def preprocess(
         )
     height, width = rgb.shape[:2]
     new_width, new_height = network_size(width, height, input_size, card.multiple, card.fit)
-    picture = torch.from_numpy(_writable(rgb)).to(device).permute(2, 0, 1)[None].float()
+    picture = to_device(torch.from_numpy(_writable(rgb)), device)
+    picture = picture.permute(2, 0, 1)[None].float()
     picture = resized(picture, new_height, new_width, card.interpolation, card.antialias)
     scale, shift = normalisation(card.mean, card.std, device)
     return torch.addcmul(shift, picture, scale)

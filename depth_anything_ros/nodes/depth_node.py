@@ -57,6 +57,17 @@ OUTPUTS: dict[str, dict[str, type]] = {
 COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
 # A picture waits this long for a transform of tf2 that is late.
 _TRANSFORM_WAIT_S = 0.1
+# Parameters that are arguments of load_estimator by the same name.
+_LOADING = (
+    "model",
+    "weights",
+    "device",
+    "engine",
+    "precision",
+    "input_size",
+    "download",
+    "calibration",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +106,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         self._transforms: TransformExtrinsics | None = None
         self._estimator: DepthEstimator | None = None
         self._full_size = 0
-        self._loaded: tuple[Any, ...] = ()
+        self._loaded: dict[str, Any] = {}
 
     # Lifecycle ------------------------------------------------------------------------------
 
@@ -106,17 +117,18 @@ class DepthNode(AnsweringNode[DepthParameters]):
         cameras = [stream.name for stream in self._streams]
         return self._loaded == self._model_parameters() and cameras == list(self._cameras())
 
-    def _model_parameters(self) -> tuple[Any, ...]:
+    def _model_parameters(self) -> dict[str, Any]:
+        """Return the arguments of load_estimator."""
         p = self.parameters
-        engine = (p.engine, p.precision, p.input_size, p.download, p.compile)
-        return (p.model, p.weights, p.device, *engine, len(self._cameras()) > 1)
+        given = {name: getattr(p, name) for name in _LOADING}
+        return {**given, "compiles": p.compile, "together": len(self._cameras()) > 1}
 
     def _load(self) -> TransitionCallbackReturn:
         self._unload()
         wanted = self._model_parameters()
         self.get_logger().info(f"loading {self.parameters.model}")
         try:
-            self._estimator = self._make_estimator(*wanted)
+            self._estimator = self._make_estimator(**wanted)
             card = self._estimator.card
             self._full_size = self.parameters.input_size or card.input_size
             self._is_rig = card.any_view and len(self._cameras()) > 1
@@ -144,11 +156,11 @@ class DepthNode(AnsweringNode[DepthParameters]):
             )
         return SUCCESS
 
-    def _make_estimator(self, *arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
+    def _make_estimator(self, **arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
         from depth_anything_ros.engines.loading import load_estimator
 
-        return load_estimator(*arguments)
+        return load_estimator(**arguments)
 
     def _warm_up(self, estimator: DepthEstimator) -> None:
         """Infer once, so that no picture waits for what a first inference sets up."""
@@ -165,7 +177,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _unload(self) -> None:
         super()._unload()
         self._estimator = None
-        self._loaded = ()
+        self._loaded = {}
         gc.collect()  # the weights' memory now, not at some later collection
 
     def _image_source(self, stream: PictureStream) -> tuple[type, str]:

@@ -168,6 +168,12 @@ class DepthParameters:
         "more when the node is configured.",
         static=True,
     )
+    calibration: str = parameter(
+        "",
+        "For precision int8: a folder of pictures, or a video, of this camera, by which the "
+        "network is quantised; empty takes pictures of the simulator.",
+        static=True,
+    )
     input_size: int = parameter(
         0,
         "Length that the picture's shorter side is resized to for the network; 0 takes the "

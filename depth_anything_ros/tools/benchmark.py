@@ -67,6 +67,9 @@ def _add_model(parts: Any) -> None:  # noqa: ANN401 - as above
         help="auto, torch, compiled (torch.compile), openvino, onnxruntime or tensorrt",
     )
     model.add_argument("--precisions", default="fp32,bf16", help="fp32, bf16, fp16 or int8")
+    model.add_argument(
+        "--calibration", default="", metavar="PICTURES", help="folder or video, for int8"
+    )
     model.add_argument("--runs", type=int, default=20, help="of each, timed")
     model.add_argument("--threads", type=int, default=0, help="of torch; 0 is its own choice")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")

@@ -74,6 +74,7 @@ class Setting:
         precisions: to try.
         device: as of DepthEstimator.
         runs: that are timed.
+        calibration: pictures for int8, as of EngineOptions.
         picture_size: width and height of the picture, in pixels.
     """
 
@@ -83,6 +84,7 @@ class Setting:
     precisions: Sequence[str]
     device: str
     runs: int
+    calibration: str = ""
     picture_size: tuple[int, int] = (640, 480)
 
     @property
@@ -100,7 +102,14 @@ class Setting:
         """
         name, compiles = ("torch", True) if engine == COMPILED else (engine, False)
         estimator = load_estimator(
-            self.model, weights, self.device, name, precision, self.input_size, compiles=compiles
+            self.model,
+            weights,
+            self.device,
+            name,
+            precision,
+            self.input_size,
+            compiles=compiles,
+            calibration=self.calibration,
         )
         found = estimator.engine
         if engine != AUTO and (found.name, found.precision) != (name, precision):
@@ -308,7 +317,13 @@ def run(options: argparse.Namespace) -> int:
     facts["threads"] = torch.get_num_threads()
     for model, size in itertools.product(words["models"], whole_numbers(options.sizes, "--sizes")):
         print(f"{model}, input size {size or 'default'}", flush=True)
-        chosen = (words["engines"], words["precisions"], options.device, options.runs)
+        chosen = (
+            words["engines"],
+            words["precisions"],
+            options.device,
+            options.runs,
+            options.calibration,
+        )
         rows += measure(Setting(model, size, *chosen))
     print("\n".join([*machine_lines(facts), *lines(rows)]))
     if options.output is not None:

@@ -65,6 +65,14 @@ def test_auto_takes_torch_where_it_is_faster_than_any_camera(monkeypatch):
     assert engine.name == "torch" and engine.why.endswith("not tried: onnxruntime")
 
 
+def test_auto_leaves_an_engine_out_that_another_always_beats(monkeypatch, no_engine_is_fast_enough):
+    add_engine(monkeypatch, "no_such_module")  # it is never imported
+    monkeypatch.setattr(choice, "_BEATEN_BY", {"onnxruntime": "torch"})
+
+    engine = load().engine
+    assert engine.name == "torch" and engine.why.endswith("not tried: onnxruntime")
+
+
 def test_an_engine_that_overflows_falls_back_with_a_warning(monkeypatch, caplog):
     add_engine(monkeypatch, "overflowing_engine")
     estimator = load("onnxruntime")

@@ -59,12 +59,22 @@ def test_answers_what_the_network_does_and_keeps_the_graph(estimator, cache):
 
 def test_an_answer_is_the_callers_own(estimator):
     engine = onnx_engine.make(estimator, "fp32")
+    engine.warm_up([(56, 84)])
     first = engine.run(_picture()).depth
     kept = first.clone()
 
     engine.run(2 * _picture())
 
     assert torch.equal(first, kept)
+
+
+def test_torch_answers_a_size_without_a_graph(estimator, cache):
+    engine = onnx_engine.make(estimator, "fp32")
+    batch = _picture()
+
+    found = engine.run(batch)
+
+    assert torch.equal(found.depth, estimator.run_network(batch).depth)
 
 
 def test_a_damaged_file_is_written_anew(estimator, cache, caplog):

@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from depth_anything_ros.core.errors import ModelError
-from depth_anything_ros.models.device import choose_device, choose_precision
+from depth_anything_ros.models.device import (
+    choose_device,
+    choose_precision,
+    to_device,
+    to_host,
+)
 
 CPU = torch.device("cpu")
 needs_no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -63,3 +68,19 @@ def test_fp16_on_the_cpu_is_refused():
         choose_precision("fp16", CPU)
 
     assert error.value.reason == "precision"
+
+
+def test_on_the_cpu_nothing_is_copied():
+    values = torch.arange(6.0).view(2, 3)
+
+    assert to_device(values, CPU).data_ptr() == values.data_ptr() == to_host(values).data_ptr()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_transfers_of_cuda_go_through_pinned_memory():
+    values = torch.arange(6, dtype=torch.uint8).view(2, 3)
+    there = to_device(values, torch.device("cuda"))
+    back = to_host(there)
+
+    assert there.device.type == "cuda" and back.is_pinned()
+    assert torch.equal(back, values)

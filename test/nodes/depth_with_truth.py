@@ -12,10 +12,10 @@ from depth_anything_ros.nodes.running import run_node
 class DepthNodeWithTruth(DepthNode):
     """A depth_node that has two models more."""
 
-    def _make_estimator(self, *arguments):
-        if arguments[0] in ("truth", "truth_any_view"):
-            return TrueDepth(any_view=arguments[0] == "truth_any_view")
-        return super()._make_estimator(*arguments)
+    def _make_estimator(self, **arguments):
+        if arguments["model"] in ("truth", "truth_any_view"):
+            return TrueDepth(any_view=arguments["model"] == "truth_any_view")
+        return super()._make_estimator(**arguments)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,19 @@ from ros_harness import NodeProcess
 def test_what_a_camera_sends_a_listener_notes(logs):
     files = {role: logs / f"{role}.json" for role in ("camera", "listener")}
     given = {role: {"role": role, "output": str(file)} for role, file in files.items()}
-    given["listener"] |= {"topics": ["image"], "quiet_s": 1.0}
+    given["listener"] |= {"topics": ["image"]}
     given["camera"] |= {"width": 32, "height": 24, "rate_hz": 20.0, "count": 5}
-    running = [
+    listener, camera = (
         NodeProcess("stopwatch_node", given[role], (), "/stopwatch", logs / f"{role}.log")
         for role in ("listener", "camera")
-    ]
+    )
     try:
-        for process in running:
-            assert process.process.wait(timeout=60) == 0, process.log
+        assert camera.process.wait(timeout=60) == 0, camera.log
+        assert listener.process.poll() is None
     finally:
-        for process in running:
-            process.stop()
+        camera.stop()
+        listener.stop()
+    assert listener.process.returncode == 0, listener.log
     published = json.loads(files["camera"].read_text())["published"]
     received = json.loads(files["listener"].read_text())["received"]["image"]
     assert len(published) == 5 and published == sorted(published)
