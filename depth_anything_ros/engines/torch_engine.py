@@ -16,6 +16,7 @@ from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.threads import torch_threads
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class TorchEngine:
         self._card = estimator.card
         self._network = estimator.network
         self._compiles = compiles
+        self._threads = estimator.threads
         self._compiled: dict[tuple[int, ...], Callable[[Tensor], Output]] = {}
         self._asked: set[tuple[int, ...]] = set()
         self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
@@ -79,7 +81,8 @@ class TorchEngine:
     @contextmanager
     def _modes(self) -> Iterator[None]:
         enabled = self._dtype != torch.float32
-        with torch.inference_mode(), torch.autocast(self._device.type, self._dtype, enabled):
+        autocast = torch.autocast(self._device.type, self._dtype, enabled)
+        with torch.inference_mode(), autocast, torch_threads(self._threads):
             yield
 
     def _round_once(self, batch: Tensor) -> None:

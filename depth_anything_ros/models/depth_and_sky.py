@@ -30,6 +30,8 @@ from depth_anything_ros.models.dpt import (
 )
 
 NOT_SKY_BELOW = 0.3
+# Takes the least difference of two float32 near that beyond 1.
+_STEEP = 1e9
 # Natural logarithm of the least and the largest depth: 2.5 mm and 8 km at the canonical focal
 # length, far outside of what a camera is used for. Beyond, exp would under- or overflow.
 LOG_DEPTH_RANGE = (-6.0, 9.0)
@@ -154,7 +156,7 @@ def beyond_sky(
     # Apart, for of several channels together torch takes twice the time.
     parts = (depth * not_sky, not_sky.float(), prediction.sky)
     depth, weight, sky = (resize(part[:, None], height, width)[:, 0] for part in parts)
-    # A sky below 0.3 has a neighbour that is not sky, but for rounding. There 1 / 0 makes +Inf,
-    # in a tenth of the time that a masked_fill takes.
-    is_sky = ((sky >= NOT_SKY_BELOW) | (weight == 0)).float()
-    return (depth + is_sky) / (weight * (1 - is_sky))
+    # 1 below 0.3 and 0 from there on, in a quarter of the time that a comparison takes. 1 / 0 makes
+    # the +Inf.
+    seen = (NOT_SKY_BELOW - sky).mul_(_STEEP).clamp_(0, 1)
+    return depth.add_(1 - seen).div_(seen.mul_(weight))

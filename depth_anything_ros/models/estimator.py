@@ -22,6 +22,7 @@ from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_p
 from depth_anything_ros.models.dpt import resize
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.threads import few_threads, torch_threads
 from depth_anything_ros.models.transformers_models import ModelAnswer, prompt_input, to_picture
 from depth_anything_ros.models.weights import resolve_weights
 from depth_anything_ros.models.zoo import find_card
@@ -81,6 +82,8 @@ class DepthEstimator:
         precision: ``fp32``, ``bf16`` or ``fp16``, of all but the last layer.
         input_size: as above, never 0.
         runner: what runs the network on pictures; None is ``run_network``.
+        threads: of torch for the network on a CPU, those of the thread that loads it; half of
+            them prepare pictures and finish answers.
         engine: the name and precision of what runs, and why that does (see
             ``engines.loading.load_estimator``).
 
@@ -107,6 +110,7 @@ class DepthEstimator:
         # Convolutions are faster so; torch's annotations lack the argument.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network.to(self.device)
+        self.threads = torch.get_num_threads()
         self.runner: Runner | None = None  # a method of its own would keep it from being freed
         self.engine = Running("torch", self.precision, str(self.device))
         self._source = source
@@ -150,10 +154,10 @@ class DepthEstimator:
         if prompt_m is None:
             return self.infer_batch([rgb], [camera])[0]
         self._check_camera(rgb, camera)
-        prompt = prompt_input(prompt_m, self.card, self.device)
-        prepare = family_of(self.card).preparation
-        answer = self._predict(prepare(rgb, self.card, self.input_size, self.device), prompt)
-        return self._answer(answer, camera, rgb.shape[:2], "metric")
+        with torch_threads(few_threads(self.threads)):
+            prompt = prompt_input(prompt_m, self.card, self.device)
+            answer = self._predict(self._prepared(rgb), prompt)
+            return self._answer(answer, camera, rgb.shape[:2], "metric")
 
     def infer_batch(
         self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
@@ -172,8 +176,13 @@ class DepthEstimator:
         """
         for rgb, camera in zip(pictures, cameras, strict=True):
             self._check_camera(rgb, camera)
-        prepare = family_of(self.card).preparation
-        images = [prepare(rgb, self.card, self.input_size, self.device) for rgb in pictures]
+        with torch_threads(few_threads(self.threads)):
+            return self._infer_batch(pictures, cameras)
+
+    def _infer_batch(
+        self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
+    ) -> list[Estimate]:
+        images = [self._prepared(rgb) for rgb in pictures]
         batches: dict[torch.Size, list[int]] = {}
         for index, image in enumerate(images):
             batches.setdefault(image.shape, []).append(index)
@@ -237,9 +246,13 @@ class DepthEstimator:
         """
         images = images.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+        autocast = torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+        with autocast, torch_threads(self.threads):
             answer: Output = self.network(images, *prompt)
         return answer
+
+    def _prepared(self, rgb: NDArray[np.uint8]) -> Tensor:
+        return family_of(self.card).preparation(rgb, self.card, self.input_size, self.device)
 
     @torch.inference_mode()
     def _predict(self, images: Tensor, *prompt: Tensor) -> Output:

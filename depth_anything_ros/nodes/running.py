@@ -12,12 +12,13 @@ from typing import TypeVar
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.memory import keep_freed_memory
 
 NodeType = TypeVar("NodeType", bound=Node)
 
@@ -71,6 +72,7 @@ def run_node(
         start: called with the node before it spins; the node is destroyed whatever happens here.
         until: asked after each callback; True ends the spinning.
     """
+    keep_freed_memory()
     try:
         # Without rclpy's own answer to signals: it shuts the context down from another thread, into
         # which the clean-up here ran now and then (a segmentation fault in Fast DDS).
@@ -83,13 +85,10 @@ def run_node(
         signal.signal(number, _stop)
     try:
         _spin(make(), start, until)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         # Where Ctrl-C crossed an exec(), as in many an import, CPython ends with SIGINT's status
         # although it was caught. The next exec() makes it forget that.
         exec("")
-    except RuntimeError:
-        if rclpy.ok():
-            raise  # otherwise rcl says that SIGTERM has shut down what it was called for
     except (DepthAnythingError, ParameterException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

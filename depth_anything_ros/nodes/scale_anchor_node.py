@@ -32,7 +32,6 @@ from depth_anything_ros.nodes.answering_node import (
 )
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
-from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
@@ -249,7 +248,6 @@ def _check_frame(sparse: str, picture: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
-    keep_freed_memory()
     return run_node(ScaleAnchorNode, args, start=autostart)
 
 

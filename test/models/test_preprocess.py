@@ -250,3 +250,24 @@ def test_filtering_kernels_are_those_of_torch(new, kernel):
     expected = torch.nn.functional.interpolate(picture, new[::-1], mode=mode, antialias=True)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kernel", ["cubic", "linear"])
+def test_bytes_that_are_filtered_are_rounded_and_no_more(kernel):
+    # Within bounds that the cubic kernel does not leave, where bytes would be clipped.
+    noise = np.random.default_rng(0).integers(64, 192, (480, 640, 3)).astype(np.uint8)
+    picture = torch.from_numpy(noise).permute(2, 0, 1)[None]
+
+    found = resized(picture, 252, 336, kernel, antialias=True)
+
+    expected = resized(picture.float(), 252, 336, kernel, antialias=True)
+    assert found.dtype == torch.uint8
+    assert (found.float() - expected).abs().max() < 1.2  # to whole levels, in two directions
+    assert (found.float() - expected).abs().mean() < 0.5
+
+
+def test_bytes_become_floats_where_a_side_grows():
+    picture = torch.zeros(1, 3, 60, 80, dtype=torch.uint8)
+
+    assert resized(picture, 90, 60, "cubic", antialias=True).dtype == torch.float32
+    assert resized(picture, 30, 40, "area").dtype == torch.float32
