@@ -32,6 +32,7 @@ ALLOWED = {
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
+        f"{PACKAGE}.sim",  # pictures to calibrate with
         f"{PACKAGE}.engines",
     },
     "sim": {"numpy", "cv2", "torch", f"{PACKAGE}.core", f"{PACKAGE}.sim"},

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 _GRAPH_FILE = "graph.xml"
 _PRECISE = '<rt_info><attribute name="precise" version="0"/></rt_info>'
 # Another one where what is kept is made in another way.
-_FORMAT = "1"
+_FORMAT = "2"
 # OpenVINO's capability, and its word for the type, of each precision. What int8 leaves in floating
 # point is computed in 16 bits where the device can.
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
@@ -225,8 +225,8 @@ class OpenVinoEngine:
         estimator: whose network it is, on the CPU.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``.
         device: see ``device_name``.
-        pictures: uint8 (height, width, 3), RGB, that int8 is calibrated with; () for synthetic
-            ones. Pictures of the camera at hand are better.
+        pictures: uint8 (height, width, 3), RGB, that int8 is calibrated with; () for those of
+            the simulator and synthetic ones. Pictures of the camera at hand are better.
         cache: folder of converted networks; see ``cache_folder``.
     """
 

@@ -28,10 +28,12 @@ from depth_anything_ros.core.depth import DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, ParameterError
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools import pipeline_rival
+from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
 from depth_anything_ros.tools.timing import (
     PeakMemory,
     check_runs,
@@ -55,6 +57,7 @@ HEADING = (
     "median (ms)",
     "p95 (ms)",
     "of the pipeline's speed",
+    "GFLOP/s",
     "memory (MB)",
     "difference max",
     "mean",
@@ -127,6 +130,7 @@ class Row:
         way: that runs it: the engine and precision asked for, or the pipeline.
         note: what was loaded, or why it could not be.
         runs_ms: times of the runs, milliseconds; none where it does not run.
+        gflop: that the network takes for one picture, 10⁹.
         memory_mb: that loading and the first answers took at most.
         difference: largest and mean difference to float32 in torch, as shares of its range.
         ratio: speed over that of the pipeline, by medians; None without one.
@@ -137,6 +141,7 @@ class Row:
     width: int
     way: str
     note: str
+    gflop: float
     runs_ms: tuple[float, ...] = ()
     memory_mb: float = float("nan")
     difference: tuple[float, float] = (float("nan"), float("nan"))
@@ -151,7 +156,8 @@ class Row:
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         memory = f"{self.memory_mb:.0f}" if np.isfinite(self.memory_mb) else ""
         differences = [f"{value:.1e}" for value in self.difference]
-        return [*start, f"{median:.1f}", f"{p95:.1f}", ratio, memory, *differences]
+        times = [f"{median:.1f}", f"{p95:.1f}"]
+        return [*start, *times, ratio, f"{self.gflop / median * 1e3:.0f}", memory, *differences]
 
     def as_json(self) -> dict[str, Any]:
         """Return the line as a mapping, None for what is not known."""
@@ -160,6 +166,7 @@ class Row:
             "median_ms": median,
             "p95_ms": p95,
             "ratio": self.ratio,
+            "gflop": self.gflop,
             "memory_mb": self.memory_mb,
             "max_difference": self.difference[0],
             "mean_difference": self.difference[1],
@@ -216,7 +223,8 @@ class _Bench:
         self._exact = _values(exact.infer(rgb, self._camera))
         size = (rgb.shape[1], rgb.shape[0], exact.input_size, card.multiple, card.fit)
         width, height = network_size(*size)
-        self._row = Row(card.name, height, width, "", "")
+        work = gflop(exact.network, (height, width))
+        self._row = Row(card.name, height, width, "", "", work)
         self._rows: dict[str, Row] = {}
         self._ways: dict[str, Way] = {}
 
@@ -315,6 +323,7 @@ def run(options: argparse.Namespace) -> int:
     check_runs(options.runs)
     facts, rows = machine(), []
     facts["threads"] = torch.get_num_threads()
+    facts["gflops"] = matrix_rates(str(choose_device(options.device)), words["precisions"])
     for model, size in itertools.product(words["models"], whole_numbers(options.sizes, "--sizes")):
         print(f"{model}, input size {size or 'default'}", flush=True)
         chosen = (
@@ -325,7 +334,9 @@ def run(options: argparse.Namespace) -> int:
             options.calibration,
         )
         rows += measure(Setting(model, size, *chosen))
-    print("\n".join([*machine_lines(facts), *lines(rows)]))
+    rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
+    said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
+    print("\n".join([*machine_lines(facts), said, *lines(rows)]))
     if options.output is not None:
         write_json(options.output, facts, [row.as_json() for row in rows])
     return 0
