@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ OUTPUTS: dict[str, dict[str, type]] = {
 COMMON_OUTPUTS: dict[str, type] = {"depth/camera_info": CameraInfo, "depth/image_color": Image}
 # A picture waits this long for a transform of tf2 that is late.
 _TRANSFORM_WAIT_S = 0.1
+# Beyond, a picture's stamp is of another clock than the node's.
+_LONGEST_TRANSPORT_S = 10.0
 # Parameters that are arguments of load_estimator by the same name.
 _LOADING = (
     "model",
@@ -251,7 +254,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         seen = []
         for frame in frames:
             with self._counted(frame):
-                times, pipeline = StageTimes(), pipelines[frame.stream.name]
+                times, pipeline = _times_before(frame), pipelines[frame.stream.name]
                 view = self._view(pipeline, frame, needs_camera, times)
                 pose = self._pose(frame, rig_frame) if self._is_rig else None
                 seen.append(_Seen(frame, view, pose, frame.stream.wanted(), times))
@@ -433,6 +436,15 @@ class DepthNode(AnsweringNode[DepthParameters]):
         if problem:
             return WARN, problem
         return OK, f"depth at {health.rate_hz:.1f} Hz"
+
+
+def _times_before(frame: Frame) -> StageTimes:
+    """Return how long a picture travelled and waited; not the former where the clocks differ."""
+    times = StageTimes()
+    if 0 <= frame.age_s < _LONGEST_TRANSPORT_S:
+        times.add("transport", frame.age_s)
+    times.add("wait", time.monotonic() - frame.since)
+    return times
 
 
 def _is_rectified_topic(topic: str) -> bool:

@@ -31,12 +31,14 @@ class Frame:
         message: any message with a header.
         since: when it came, on the monotonic clock.
         epoch: how often the time of its stream had jumped backwards by then.
+        age_s: from its stamp to its arrival, on the node's clock.
     """
 
     stream: PictureStream
     message: Any
     since: float
     epoch: int
+    age_s: float
 
 
 class PictureStream:
@@ -135,7 +137,8 @@ class PictureStream:
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
         self._newest_ns = stamp_of(message)
-        return Frame(self, message, self.health.received(), self.clock_jumps)
+        age_s = 1e-9 * (self._node.get_clock().now().nanoseconds - self._newest_ns)
+        return Frame(self, message, self.health.received(), self.clock_jumps, age_s)
 
     def restart_time(self) -> None:
         """Count a backward jump of time and take any stamp as the first."""

@@ -51,6 +51,8 @@ TRANSPORT_RATE_HZ = 20.0
 # How depth_node's diagnostics name the median time of a stage, and which stage is the network.
 _STAGE = re.compile(r"stage (\w+) p50 \(ms\)")
 NETWORK = "net"
+# Before a picture's way through the node begins.
+BEFORE = ("transport", "wait")
 _TICKS_HZ = os.sysconf("SC_CLK_TCK")
 NODE_HEADING = (
     "pictures",
@@ -162,8 +164,8 @@ class NodeRow:
 
     @property
     def around_network_ms(self) -> float:
-        """Return the sum of all stages but the network."""
-        return sum(ms for name, ms in self.stages_ms.items() if name != NETWORK)
+        """Return the sum of all stages in the node but the network."""
+        return sum(ms for name, ms in self.stages_ms.items() if name not in (NETWORK, *BEFORE))
 
     def cells(self) -> list[str]:
         """Return the line as text."""
@@ -337,7 +339,7 @@ def settings(
 def node_lines(rows: Sequence[NodeRow]) -> list[str]:
     """Return the table of nodes, and that of their stages."""
     names = list(dict.fromkeys(name for row in rows for name in row.stages_ms))
-    heading = ("stages, p50 (ms)", *names, f"all but {NETWORK}")
+    heading = ("stages, p50 (ms)", *names, f"in the node but {NETWORK}")
     stages = []
     for row in rows:
         times = [f"{row.stages_ms[n]:.2f}" if n in row.stages_ms else "" for n in names]

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, SourceError
 from depth_anything_ros.engines import gate, openvino_engine, quantise
+from depth_anything_ros.engines.choice import make
+from depth_anything_ros.engines.engine import EngineOptions
 from depth_anything_ros.engines.gate import compare
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.sim.world import views
@@ -67,3 +69,24 @@ def test_nothing_to_calibrate_with(tiny):
     pytest.importorskip("nncf", reason="needs the extra openvino")
     with pytest.raises(ModelError, match="int8 needs pictures"):
         quantise.quantised(None, [])
+
+
+def test_given_pictures_are_what_it_is_calibrated_with(tiny, tmp_path):
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    for index in range(3):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80, 3), 80 * index, np.uint8))
+    given = EngineOptions(calibration=str(tmp_path))
+
+    keys = {
+        make("openvino", precision, tiny, "cpu", options)._key(SIZE)
+        for precision, options in (
+            ("int8", given),
+            ("int8", EngineOptions()),
+            ("fp32", given),
+            ("fp32", EngineOptions()),
+        )
+    }
+
+    assert len(keys) == 3  # floating point depends on no pictures
+    with pytest.raises(SourceError, match="nothing"):
+        make("openvino", "int8", tiny, "cpu", EngineOptions(calibration=str(tmp_path / "nothing")))

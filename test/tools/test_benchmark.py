@@ -155,7 +155,7 @@ def test_the_node_between_a_camera_and_a_listener(tmp_path, capsys):
     assert float(node["diagnostics"]["latency p50 (ms)"]) > 0
     said = capsys.readouterr().out
     stages = next(line for line in said.splitlines() if "stages, p50 (ms)" in line)
-    assert {"decode", "net", "cloud", "publish", "all but net"} <= {
+    assert {"transport", "wait", "decode", "net", "cloud", "publish", "in the node but net"} <= {
         cell.strip() for cell in stages.split("|")
     }
 
