@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +32,7 @@ from depth_anything_ros.engines.engine import missing_extra, unsupported
 from depth_anything_ros.engines.outputs import FlatNetwork, Form, form_of
 from depth_anything_ros.engines.quantise import calibration_inputs, quantised
 from depth_anything_ros.engines.shared_copy import shared_copy
-from depth_anything_ros.engines.traceable import exporting, traceable
+from depth_anything_ros.engines.traceable import traceable
 from depth_anything_ros.models.estimator import DepthEstimator, Output
 
 _log = logging.getLogger(__name__)
@@ -41,12 +40,13 @@ _log = logging.getLogger(__name__)
 _GRAPH_FILE = "graph.xml"
 _PRECISE = '<rt_info><attribute name="precise" version="0"/></rt_info>'
 # Another one where what is kept is made in another way.
-_FORMAT = "2"
+_FORMAT = "3"
 # OpenVINO's capability, and its word for the type, of each precision. What int8 leaves in floating
 # point is computed in 16 bits where the device can.
 _CAPABILITIES = {"fp32": "FP32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FASTEST = ("bf16", "fp16", "fp32")
+_LAYERS = ("Convolution", "MatMul")
 
 
 def library() -> ModuleType:
@@ -124,7 +124,7 @@ def convert(
     free = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),) if dynamic else None
     network = FlatNetwork(shared_copy(estimator.network)).eval()
     try:
-        with exporting, torch.no_grad(), traceable() if dynamic else nullcontext():
+        with torch.no_grad(), traceable():
             program = torch.export.export(network, (batch,), dynamic_shapes=free, strict=False)
             model = openvino.convert_model(program)
             model.reshape(_input_shape(program))
@@ -291,7 +291,9 @@ class OpenVinoEngine:
         if self.precision != "int8":
             return model
         inputs = calibration_inputs(self._estimator, size, self._pictures)
-        return quantised(model, inputs, last_layers(model))
+        # 8 bits of a picture's range are more than a grey level: the first layer in them doubles
+        # the error of tiny.
+        return quantised(model, inputs, [*first_layers(model), *last_layers(model)])
 
     def _key(self, size: tuple[int, int]) -> str:
         """Return a name for everything that a converted network depends on."""
@@ -378,13 +380,26 @@ def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401
     path.write_text(text)
 
 
+def first_layers(model: Any) -> list[str]:  # noqa: ANN401 - openvino.Model
+    """Return the names of the convolutions and products that the picture goes into."""
+    found: dict[str, None] = {}
+    left = list(model.input().get_target_inputs())
+    while left:
+        layer = left.pop().get_node()
+        if layer.get_type_name() in _LAYERS:
+            found[layer.get_friendly_name()] = None
+        else:
+            left += [end for output in layer.outputs() for end in output.get_target_inputs()]
+    return list(found)
+
+
 def last_layers(model: Any) -> list[str]:  # noqa: ANN401 - openvino.Model
     """Return the names of the convolutions and products that the outputs come from."""
     found: dict[str, None] = {}
     left = [result.input(0) for result in model.get_results()]
     while left:
         layer = left.pop().get_source_output().get_node()
-        if layer.get_type_name() in ("Convolution", "MatMul"):
+        if layer.get_type_name() in _LAYERS:
             found[layer.get_friendly_name()] = None
         else:
             left += layer.inputs()

@@ -75,8 +75,8 @@ def calibration_inputs(
 def _synthetic() -> list[NDArray[np.uint8]]:
     """Render views of the simulator, and make pictures like those of the gate but none of its.
 
-    Of either kind alone the ranges are too narrow for the other: ``tiny`` in int8 then differed
-    from float32 by 8 or 5 % in the mean, and by 2 or 3 % after both.
+    Of either kind alone the ranges are too narrow for the other: ``tiny`` then differed from
+    float32 by 8 or 5 % in the mean, with both by 2 or 3 %.
     """
     half = _PICTURES // 2
     rendered = views(range(half), *_RENDERED).rgb.cpu().numpy()

@@ -352,7 +352,7 @@ def _beyond_range(values: Tensor, card: ModelCard) -> Tensor:
     if card.kind != "metric" or card.max_depth_m is None:
         return values
     end = SATURATION * card.max_depth_m
-    least, most = values.aminmax()
-    if most >= end:
+    least, most = values.aminmax()  # a tenth of the time of a masked_fill
+    if not most < end:
         values = values.masked_fill(values >= end, torch.inf)
-    return values.masked_fill(values <= 0, torch.nan) if least <= 0 else values
+    return values if least > 0 else values.masked_fill(values <= 0, torch.nan)
