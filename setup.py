@@ -6,8 +6,6 @@ from setuptools import find_packages, setup
 
 NAME = "depth_anything_ros"
 SHARE = f"share/{NAME}"
-OPENVINO = ["openvino>=2026.0", "nncf>=3.0"]
-ONNX = ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.2"]
 
 
 def data_files() -> list[tuple[str, list[str]]]:
@@ -45,8 +43,8 @@ setup(
         "hf": ["transformers>=4.50"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
-        "openvino": OPENVINO,
-        "onnx": ONNX,
+        "openvino": ["openvino>=2026.0", "nncf>=3.0"],
+        "onnx": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.2"],
         # In the place of onnx: onnxruntime-gpu is the same module as onnxruntime.
         "tensorrt": [
             "onnxruntime-gpu>=1.18",
@@ -55,8 +53,12 @@ setup(
             "onnxscript>=0.2",
         ],
         "test": [
-            *OPENVINO,
-            *ONNX,
+            # The engines.
+            "openvino>=2026.0",
+            "nncf>=3.0",
+            "onnxruntime>=1.18",
+            "onnx>=1.16",
+            "onnxscript>=0.2",
             "pytest>=8",
             "hypothesis>=6",
             "transformers>=4.50",

@@ -1,5 +1,9 @@
 """Fixtures for all tests."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,12 @@ from hypothesis import settings
 # Machines differ, and are shared: no test asserts a time.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# What engines make is kept for the run, for all its processes, and not in the user's cache.
+_CACHE = "DEPTH_ANYTHING_CACHE"
+if _CACHE not in os.environ:
+    os.environ[_CACHE] = tempfile.mkdtemp(prefix="depth_anything_test_")
+    atexit.register(shutil.rmtree, os.environ[_CACHE], ignore_errors=True)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
