@@ -22,8 +22,8 @@ openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
 
 # Height and width; of those that take any.
 SIZE = (84, 112)
-# Networks of all kinds of layers: a card of little width, and the size that it takes. Those of Depth
-# Anything V2 and of MiDaS's ViT are converted in other tests here.
+# Networks of all kinds of layers: a card of little width, and the size that it takes. Those of
+# Depth Anything V2 and of MiDaS's ViT are converted in other tests here.
 NETWORKS = {
     "tiny": SIZE,
     "test_da3_any": SIZE,
