@@ -190,7 +190,8 @@ def measure(setting: Setting) -> list[Row]:
         if rival is None:
             bench.leave_out(pipeline_rival.NAME, pipeline_rival.why_not(card))
         else:
-            bench.add(pipeline_rival.NAME, lambda: _pipeline(rival, card, setting, rgb))
+            for name, attention in pipeline_rival.ATTENTIONS.items():
+                bench.add(name, partial(_pipeline, rival, card, setting, rgb, attention))
         for engine, precision in setting.ways:
             name = engine if engine == AUTO else f"{engine} {precision}"
             bench.add(name, partial(bench.ours, engine, precision))
@@ -279,10 +280,14 @@ def _weights(card: ModelCard) -> Iterator[tuple[str, pipeline_rival.Rival | None
 
 
 def _pipeline(
-    rival: pipeline_rival.Rival, card: ModelCard, setting: Setting, rgb: NDArray[np.uint8]
+    rival: pipeline_rival.Rival,
+    card: ModelCard,
+    setting: Setting,
+    rgb: NDArray[np.uint8],
+    attention: str,
 ) -> tuple[Way, str]:
-    run = rival.ready(setting.input_size or card.input_size, setting.device, rgb)
-    return run, rival.description
+    run = rival.ready(setting.input_size or card.input_size, setting.device, rgb, attention)
+    return run, f"{rival.description}, attention {attention}"
 
 
 def _values(estimate: Estimate) -> Array:

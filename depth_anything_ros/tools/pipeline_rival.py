@@ -18,6 +18,8 @@ from depth_anything_ros.models.rows_depth_anything import FAMILY, FAMILY_V1
 from depth_anything_ros.models.transformers_cards import transformers_library
 
 NAME = "transformers pipeline"
+# How transformers computes attention by itself, and layer by layer, as the models' own code does.
+ATTENTIONS = {NAME: "sdpa", f"{NAME}, eager attention": "eager"}
 _HEAD_CHANNELS = 64
 # Blocks of DINOv2's encoder, by channels.
 _DEPTHS = {384: 12, 768: 12, 1024: 24}
@@ -47,7 +49,7 @@ class Rival:
     def __init__(self, network: Any, card: ModelCard) -> None:  # noqa: ANN401 - of transformers
         self._network, self._card = network, card
         version = transformers_library().__version__
-        self.description = f"transformers {version}, float32, eager, random weights"
+        self.description = f"transformers {version}, float32, not compiled, random weights"
 
     def save(self, folder: Path) -> Path:
         """Write the weights; return the file."""
@@ -55,7 +57,7 @@ class Rival:
         return folder / "model.safetensors"
 
     def ready(
-        self, input_size: int, device: str, rgb: NDArray[np.uint8]
+        self, input_size: int, device: str, rgb: NDArray[np.uint8], attention: str
     ) -> Callable[[], NDArray[np.float32]]:
         """Return what estimates the picture, as the pipeline's users call it.
 
@@ -63,8 +65,9 @@ class Rival:
             input_size: of the network, in pixels.
             device: as of DepthEstimator.
             rgb: uint8 (height, width, 3).
+            attention: of ``ATTENTIONS``.
         """
-        card = self._card
+        card, network = self._card, self._network
         processor = transformers_library().DPTImageProcessor(
             size={"height": input_size, "width": input_size},
             keep_aspect_ratio=True,
@@ -75,12 +78,18 @@ class Rival:
         )
         pipeline = transformers_library().pipeline(
             "depth-estimation",
-            model=self._network,
+            model=network,
             image_processor=processor,
             device=choose_device(device),
         )
         picture = importlib.import_module("PIL.Image").fromarray(rgb)  # transformers has it
-        return lambda: pipeline(picture)["predicted_depth"].cpu().numpy()
+
+        def estimate() -> NDArray[np.float32]:
+            network.backbone.set_attn_implementation(attention)  # one network serves both
+            values: NDArray[np.float32] = pipeline(picture)["predicted_depth"].cpu().numpy()
+            return values
+
+        return estimate
 
 
 def random_rival(card: ModelCard) -> Rival:

@@ -90,7 +90,7 @@ def test_models_beside_the_pipeline(tmp_path, capsys):
     content = json.loads(output.read_text())
     assert content["machine"]["cores"] >= 1 and "torch" in content["machine"]["versions"]
     rows = {(row["model"], row["way"]): row for row in content["rows"]}
-    assert len(rows) == len(content["rows"]) == 2 * 3
+    assert len(rows) == len(content["rows"]) == 2 * 3 + 1
     assert {(row["height"], row["width"]) for row in rows.values()} == {(70, 98)}
     pipeline, ours = (
         rows["depth_anything_v2_small", way] for way in ("transformers pipeline", "torch fp32")
@@ -99,6 +99,9 @@ def test_models_beside_the_pipeline(tmp_path, capsys):
     assert ours["max_difference"] < 1e-5 and ours["median_ms"] <= ours["p95_ms"]
     # The same network; its pipeline resizes the picture and the position embedding otherwise.
     assert 0 < pipeline["mean_difference"] < 0.1
+    eager = rows["depth_anything_v2_small", "transformers pipeline, eager attention"]
+    assert eager["runs"] == 2 and "attention eager" in eager["note"]
+    assert eager["mean_difference"] == pytest.approx(pipeline["mean_difference"], rel=1e-2)
     assert "no such network" in rows["tiny", "transformers pipeline"]["note"]
     assert rows["tiny", "tensorrt fp32"]["median_ms"] is None
     assert "tensorrt" in rows["tiny", "tensorrt fp32"]["note"]
