@@ -26,7 +26,6 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.models.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.families import family_of
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 from depth_anything_ros.nodes.memory import keep_freed_memory
@@ -87,10 +86,8 @@ class Way:
         return DepthWithSky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])
 
     def _prepared(self, rgb: np.ndarray) -> torch.Tensor:
-        estimator = self.estimator
-        prepare = family_of(estimator.card).preparation
         with torch.inference_mode():
-            return prepare(rgb, estimator.card, estimator.input_size, estimator.device)
+            return self.estimator.prepared(rgb)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

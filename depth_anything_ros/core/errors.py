@@ -84,3 +84,8 @@ def check_ranges(options: object, ranges: Mapping[str, bool]) -> None:
                 f"{type(options).__name__}.{name} is {getattr(options, name)}, out of its range; "
                 "see its docstring"
             )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; of one that says nothing, its class."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

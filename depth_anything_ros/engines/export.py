@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.engines.engine import missing_extra
 from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.shared_copy import shared_copy
@@ -157,7 +157,7 @@ def traced(
         how = "with a dynamic size" if dynamic else f"at {size[1]}x{size[0]}"
         hint = "; give --fixed" if dynamic else ""
         raise ModelError(
-            f"torch cannot export {card.name} {how}: {_first_line(error)}{hint}", reason="export"
+            f"torch cannot export {card.name} {how}: {_short_line(error)}{hint}", reason="export"
         ) from error
 
 
@@ -398,7 +398,7 @@ def difference(
     try:
         found = run(noise)
     except Exception as error:  # of any runtime
-        raise _wrong(estimator.card, size, _first_line(error)) from error
+        raise _wrong(estimator.card, size, _short_line(error)) from error
     shapes = [part.shape for part in expected], [part.shape for part in found]
     if shapes[0] != shapes[1]:
         raise _wrong(estimator.card, size, f"shapes {shapes[1]}, expected {shapes[0]}")
@@ -420,9 +420,8 @@ def _wrong(card: ModelCard, size: tuple[int, int], what: str) -> ModelError:
     )
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300].rstrip(".:; ")
+def _short_line(error: Exception) -> str:
+    return first_line(error)[:300].rstrip(".:; ")
 
 
 @contextmanager

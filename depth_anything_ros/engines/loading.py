@@ -9,10 +9,8 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.engines.choice import (
     Contest,
     candidates,
@@ -26,7 +24,6 @@ from depth_anything_ros.engines.out_of_memory import is_out_of_memory, take_smal
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator, Running
-from depth_anything_ros.models.families import family_of
 
 _log = logging.getLogger(__name__)
 
@@ -176,7 +173,7 @@ def _hold(contest: Contest, names: Sequence[str], precision: str) -> None:
             reasons = [getattr(one, "reason", "") for one in refused]
             if reasons == ["precision"] * len(names) or len(names) == 1:
                 raise
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            line = first_line(error)
             contest.problems.append(f"{name} cannot: {line}")
             if reasons[-1] != "precision":  # which is as it should be
                 _log.warning("engine %s cannot run it: %s", name, line)
@@ -184,7 +181,7 @@ def _hold(contest: Contest, names: Sequence[str], precision: str) -> None:
 
 def _contest(estimator: DepthEstimator, device: str, options: EngineOptions) -> Contest | None:
     """Return a contest with pictures of the usual size; None where float32 cannot judge it."""
-    batches = [_input(estimator, picture) for picture in pictures(_GATE_PICTURES, *USUAL_PICTURE)]
+    batches = [estimator.prepared(picture) for picture in pictures(_GATE_PICTURES, *USUAL_PICTURE)]
     try:
         contest = Contest(estimator, batches, device, options)
     except Exception as error:
@@ -201,12 +198,7 @@ def _contest(estimator: DepthEstimator, device: str, options: EngineOptions) -> 
     return contest
 
 
-def _input(estimator: DepthEstimator, rgb: NDArray[np.uint8]) -> Tensor:
-    prepare = family_of(estimator.card).preparation
-    return prepare(rgb, estimator.card, estimator.input_size, estimator.device)
-
-
 def _input_size(estimator: DepthEstimator) -> tuple[int, int]:
     """Return height and width of the network's input for a usual picture."""
-    batch = _input(estimator, np.zeros((*USUAL_PICTURE, 3), np.uint8))
+    batch = estimator.prepared(np.zeros((*USUAL_PICTURE, 3), np.uint8))
     return batch.shape[-2], batch.shape[-1]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError, ModelError
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.by_size import BySize
 from depth_anything_ros.engines.cache import cache_folder, hash_of
 from depth_anything_ros.engines.engine import missing_extra, unsupported
@@ -139,7 +139,7 @@ def convert(
     except Exception as error:
         raise ModelError(
             f"{estimator.card.name} cannot be converted to OpenVINO at {width}x{height}: "
-            f"{_first_line(error)}; use engine torch",
+            f"{first_line(error)}; use engine torch",
             reason="engine",
         ) from error
     return model
@@ -177,11 +177,6 @@ def _split_group_norms(model: Any) -> None:  # noqa: ANN401 - openvino.Model
 @torch.inference_mode()
 def _answer(estimator: DepthEstimator, height: int, width: int) -> Output:
     return estimator.run_network(torch.zeros(1, 3, height, width))
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 class _Graph:
@@ -282,7 +277,7 @@ class OpenVinoEngine:
         except RuntimeError as error:  # of the driver, or of the compiler
             raise ModelError(
                 f"OpenVINO cannot compile {self._estimator.card.name} in {self.precision} for "
-                f"{self.device}: {_first_line(error)}; use engine torch",
+                f"{self.device}: {first_line(error)}; use engine torch",
                 reason="engine",
             ) from error
 
@@ -340,7 +335,7 @@ def _read(folder: Path) -> Any:  # noqa: ANN401 - openvino.Model
     try:
         return library().Core().read_model(file)
     except RuntimeError as error:
-        _log.warning("%s is damaged and is made anew: %s", file, _first_line(error))
+        _log.warning("%s is damaged and is made anew: %s", file, first_line(error))
         shutil.rmtree(folder, ignore_errors=True)
         return None
 

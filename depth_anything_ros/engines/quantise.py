@@ -21,7 +21,6 @@ from depth_anything_ros.engines.engine import missing_extra
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.preprocess import resized
-from depth_anything_ros.sim.world import views
 
 # More give ranges that are hardly better, and each takes the time of a few runs.
 _PICTURES = 24
@@ -78,6 +77,9 @@ def _synthetic() -> list[NDArray[np.uint8]]:
     Of either kind alone the ranges are too narrow for the other: ``tiny`` then differed from
     float32 by 8 or 5 % in the mean, with both by 2 or 3 %.
     """
+    # Not at the top: only int8 needs the simulator, and every start would wait for it.
+    from depth_anything_ros.sim.world import views
+
     half = _PICTURES // 2
     rendered = views(range(half), *_RENDERED).rgb.cpu().numpy()
     patterns = gate.pictures(half + _LEFT_TO_THE_GATE)[_LEFT_TO_THE_GATE:]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.core.errors import CheckpointError, first_line
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.identify import described, fitting_cards
@@ -128,13 +128,9 @@ def _describe(path: Path, head: bytes) -> str:
 def _damaged(path: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(
         f"{path} ({path.stat().st_size} bytes) is damaged or cut short; fetch it again "
-        f"({_first_line(error)})",
+        f"({first_line(error)[:200]})",
         reason="damaged",
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _read_safetensors(path: Path) -> object:
@@ -163,7 +159,7 @@ def _refused(error: pickle.UnpicklingError) -> str:
     if code:
         return f"it would run {code[1]}"
     detail = re.search(r"WeightsUnpickler error: (.+)", str(error))
-    return detail[1] if detail else _first_line(error)
+    return detail[1] if detail else first_line(error)[:200]
 
 
 def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:

@@ -156,7 +156,7 @@ class DepthEstimator:
         self._check_camera(rgb, camera)
         with torch_threads(few_threads(self.threads)):
             prompt = prompt_input(prompt_m, self.card, self.device)
-            answer = self._predict(self._prepared(rgb), prompt)
+            answer = self._predict(self.prepared(rgb), prompt)
             return self._answer(answer, camera, rgb.shape[:2], "metric")
 
     def infer_batch(
@@ -182,7 +182,7 @@ class DepthEstimator:
     def _infer_batch(
         self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
     ) -> list[Estimate]:
-        images = [self._prepared(rgb) for rgb in pictures]
+        images = [self.prepared(rgb) for rgb in pictures]
         batches: dict[torch.Size, list[int]] = {}
         for index, image in enumerate(images):
             batches.setdefault(image.shape, []).append(index)
@@ -251,7 +251,8 @@ class DepthEstimator:
             answer: Output = self.network(images, *prompt)
         return answer
 
-    def _prepared(self, rgb: NDArray[np.uint8]) -> Tensor:
+    def prepared(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Return the network's input for a picture, float32 (1, 3, h, w) on the device."""
         return family_of(self.card).preparation(rgb, self.card, self.input_size, self.device)
 
     @torch.inference_mode()

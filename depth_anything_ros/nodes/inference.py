@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.nodes.depth_pipeline import View
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ def infer_within_memory(estimator: DepthEstimator, ask: Callable[[], Answers]) -
 
 
 def _short_of_memory(estimator: DepthEstimator, error: Exception) -> ModelError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ModelError(
-        f"out of memory on {estimator.device} at input size {estimator.input_size} too: {line}; "
-        "stop what else uses it, or choose a smaller model",
+        f"out of memory on {estimator.device} at input size {estimator.input_size} too: "
+        f"{first_line(error)}; stop what else uses it, or choose a smaller model",
         reason="out_of_memory",
     )
