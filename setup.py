@@ -59,7 +59,7 @@ setup(
             "onnxruntime>=1.18",
             "onnx>=1.16",
             "onnxscript>=0.2",
-            "pytest>=8",
+            "pytest>=9",
             "hypothesis>=6",
             "transformers>=4.50",
             # What depth-anything-3, which `make test` installs without its dependencies, imports.

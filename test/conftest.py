@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,10 @@ if _CACHE not in os.environ:
     os.environ[_CACHE] = tempfile.mkdtemp(prefix="depth_anything_test_")
     atexit.register(shutil.rmtree, os.environ[_CACHE], ignore_errors=True)
 
+# OpenVINO reports its uses from forked processes, and the forks of a process with threads of ROS
+# may crash or hang. openvino_engine.library() forbids it too, but tests may import it before.
+sys.modules.setdefault("openvino_telemetry", None)
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -34,3 +39,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real recordings beside the checkout (../shared/data)")
     return folder
+
+
+class FailuresAtOnce:
+    """Print a failure when it happens: a run that somebody ends says nothing at its end."""
+
+    def __init__(self, terminal):
+        self._terminal = terminal
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self._terminal.write_line(f"\n{report.nodeid}: {report.when}\n{report.longreprtext}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config):
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal and not hasattr(config, "workerinput"):  # not in a worker of xdist
+        config.pluginmanager.register(FailuresAtOnce(terminal))

@@ -44,7 +44,9 @@ class BySize(Generic[Graph]):
             is_due = self._asked[size] == _ASKED
         if is_due:
             _log.info("making %s for %dx%d; torch answers", self._what, size[1], size[0])
-            threading.Thread(target=self._make_later, args=(size,), daemon=True).start()
+            # No daemon: until Python 3.14, one that comes back from C++ while the interpreter ends
+            # aborts the process. So its end waits for what is being made.
+            threading.Thread(target=self._make_later, args=(size,), daemon=False).start()
         return None
 
     def ensure(self, size: Size) -> None:
@@ -54,18 +56,23 @@ class BySize(Generic[Graph]):
             Whatever making it does.
         """
         with self._making:
-            with self._using:
-                if size in self._graphs:
-                    return
-            graph = self._make(size)
-            with self._using:
-                self._graphs[size] = graph
-                while len(self._graphs) > _SIZES:
-                    oldest, _ = self._graphs.popitem(last=False)
-                    del self._asked[oldest]
+            self._make_missing(size)
+
+    def _make_missing(self, size: Size) -> None:
+        with self._using:
+            if size in self._graphs:
+                return
+        graph = self._make(size)
+        with self._using:
+            self._graphs[size] = graph
+            while len(self._graphs) > _SIZES:
+                oldest, _ = self._graphs.popitem(last=False)
+                del self._asked[oldest]
 
     def _make_later(self, size: Size) -> None:
         try:
-            self.ensure(size)
+            with self._making:
+                if threading.main_thread().is_alive():  # else the process ends
+                    self._make_missing(size)
         except Exception as error:  # of a compiler or a driver; torch goes on
             _log.warning("torch goes on for %dx%d: %s", size[1], size[0], error)

@@ -338,8 +338,8 @@ def openvino_run(path: Path) -> Run:
     """Return what runs a model of OpenVINO on the CPU, in float32."""
     from depth_anything_ros.engines import openvino_engine
 
-    core = openvino_engine.library().Core()
-    compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino_engine.core().compile_model(str(path), "CPU", hint)
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         found = compiled(batch)

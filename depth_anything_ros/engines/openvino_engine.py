@@ -7,6 +7,7 @@ is kept on the disk, so that a next start takes less time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -65,6 +66,21 @@ def library() -> ModuleType:
     return module
 
 
+@functools.cache
+def core() -> Any:  # noqa: ANN401 - openvino.Core
+    """Return the Core of this process.
+
+    There is one, and it stays. With each, its CPU plug-in gives the thread another stack for
+    signals, and takes it back with the last network of that Core. With two that do not end in
+    reverse order the thread is left with a stack that is no more, and its next signal, such as
+    Ctrl-C or the end of a child, kills the process without a word.
+
+    Raises:
+        ModelError: (``engine``) where OpenVINO is not installed.
+    """
+    return library().Core()
+
+
 def device_name(device: str) -> str:
     """Return OpenVINO's name of a device.
 
@@ -77,7 +93,7 @@ def device_name(device: str) -> str:
             not installed.
     """
     name = device.lower().removeprefix("intel:").upper() or "CPU"
-    found: list[str] = library().Core().available_devices
+    found: list[str] = core().available_devices
     if name not in found and f"{name}.0" not in found:
         raise ModelError(
             f"OpenVINO finds no device {device!r}, but {', '.join(found).lower()}; use cpu, or "
@@ -94,7 +110,7 @@ def precisions(device: str) -> list[str]:
         ModelError: as ``device_name``.
     """
     name = device_name(device)
-    capabilities = library().Core().get_property(name, "OPTIMIZATION_CAPABILITIES")
+    capabilities = core().get_property(name, "OPTIMIZATION_CAPABILITIES")
     return [precision for precision, word in _CAPABILITIES.items() if word in capabilities]
 
 
@@ -188,7 +204,7 @@ class _Graph:
         steps = openvino.preprocess.PrePostProcessor(model)
         steps.input().tensor().set_layout(openvino.Layout("NHWC"))
         steps.input().model().set_layout(openvino.Layout("NCHW"))
-        compiled = openvino.Core().compile_model(steps.build(), device, properties)
+        compiled = core().compile_model(steps.build(), device, properties)
         self._request = compiled.create_infer_request()
         self._tensor = openvino.Tensor
         self._shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
@@ -333,7 +349,7 @@ def _read(folder: Path) -> Any:  # noqa: ANN401 - openvino.Model
     if not file.is_file():
         return None
     try:
-        return library().Core().read_model(file)
+        return core().read_model(file)
     except RuntimeError as error:
         _log.warning("%s is damaged and is made anew: %s", file, first_line(error))
         shutil.rmtree(folder, ignore_errors=True)

@@ -95,8 +95,8 @@ class TorchEngine:
         shape = tuple(batch.shape)
         if self._compiles and shape not in self._asked:
             self._asked.add(shape)
-            threading.Thread(
-                target=self._compile, args=(shape,), name="torch_compile", daemon=True
+            threading.Thread(  # no daemon, as in BySize
+                target=self._compile, args=(shape,), name="torch_compile", daemon=False
             ).start()
         return self._compiled.get(shape, self._network)
 

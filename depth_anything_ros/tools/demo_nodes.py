@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -94,10 +95,13 @@ class NodeProcess:
     ) -> None:
         self._process.terminate()
         try:
-            self._process.wait(timeout=20)
+            status = self._process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            status = self._process.wait()
+        # Its own answer to the signal is 0; without an answer yet, it had only just started.
+        if kind is None and status not in (0, -signal.SIGTERM):
+            raise self._failure(f"was stopped and ended with status {status}")
 
     def wait_for(self, text: str, timeout_s: float) -> None:
         """Wait until a text stands in the log, after what an earlier call has waited for.

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 import threading
 import time
 
@@ -81,3 +83,28 @@ def test_a_size_is_made_once_by_two_threads():
     for thread in threads:
         thread.join()
     assert made == [SIZE] and graphs.get(SIZE) == "graph"
+
+
+def test_the_end_of_the_process_waits_for_what_is_made_and_begins_nothing_more():
+    program = """
+import threading, time
+from depth_anything_ros.engines.by_size import BySize
+
+def make(size):
+    time.sleep(0.5)
+    print("made", size, flush=True)
+
+def ask():
+    for size in [(1, 2), (3, 4), (1, 2), (3, 4)]:
+        graphs.get(size)
+
+graphs = BySize(make, "a model")
+asking = threading.Thread(target=ask, daemon=True)  # as a node's worker is
+asking.start()
+asking.join()
+time.sleep(0.1)
+print("end", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr
+    assert done.stdout.splitlines() == ["end", "made (1, 2)"]

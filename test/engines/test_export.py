@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from depth_anything_ros.core.errors import ModelError
-from depth_anything_ros.engines import export
+from depth_anything_ros.engines import export, openvino_engine
 from depth_anything_ros.engines.traceable import traceable
 from depth_anything_ros.models import dinov2
 from depth_anything_ros.models.depth_anything_3 import add_position
@@ -98,8 +98,8 @@ def test_half_precision_keeps_inputs_and_outputs(tmp_path):
 
 
 def test_in_bf16_openvino_computes_the_last_layers_of_a_file_in_fp32(tmp_path):
-    openvino = pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    core = openvino.Core()
+    pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    core = openvino_engine.core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16")
     estimator = _estimator("test_metric")

@@ -1,4 +1,5 @@
 import logging
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from depth_anything_ros.models.estimator import DepthEstimator
 sys.path.append(str(Path(__file__).parents[1] / "models"))
 from midas_official import TINY
 
-openvino = pytest.importorskip("openvino", reason="needs the extra openvino")
+pytest.importorskip("openvino", reason="needs the extra openvino")
 
 # Height and width; of those that take any.
 SIZE = (84, 112)
@@ -171,7 +172,9 @@ def test_converts_for_any_batch_and_size():
     model = openvino_engine.convert(estimator, (96, 128), dynamic=True)
     assert [len(model.inputs), model.input().any_name] == [1, "image"]
     assert [side.is_dynamic for side in model.input().partial_shape] == [True, False, True, True]
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_engine.core().compile_model(
+        model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
     side = estimator.card.multiple
     for count, rows, columns in ((1, 4, 6), (3, 5, 4)):
         batch = picture((rows * side, columns * side), count=count)
@@ -185,7 +188,7 @@ def test_converts_for_any_batch_and_size():
 def test_the_layers_at_both_ends_are_found(converted):
     _, cache = converted
     (file,) = cache.glob("test_relative-112x84-*/graph.xml")
-    model = openvino.Core().read_model(file)
+    model = openvino_engine.core().read_model(file)
     kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ops()}
     (first,), (last,) = openvino_engine.first_layers(model), openvino_engine.last_layers(model)
     assert kinds[first] == kinds[last] == "Convolution" and first != last
@@ -208,3 +211,25 @@ def test_what_cannot_be_is_refused(relative, tmp_path):
     with pytest.raises(ModelError, match="takes 128x128 pixels only"):
         openvino_engine.make(load("tiny_swin"), "fp32", cache=tmp_path).warm_up([SIZE])
     assert openvino_engine.device_name("intel:cpu") == openvino_engine.device_name("") == "CPU"
+
+
+def test_signals_come_through_after_networks_of_several_sizes():
+    """Each Core gives the thread a stack for signals; see openvino_engine.core."""
+    program = """
+import gc, os, signal
+from depth_anything_ros.engines import openvino_engine
+from depth_anything_ros.models.estimator import DepthEstimator
+
+signal.signal(signal.SIGUSR1, lambda *_: print("signalled", flush=True))
+estimator = DepthEstimator("test_relative", "random", "cpu", "fp32")
+engines = [openvino_engine.make(estimator, "fp32") for _ in range(2)]
+for engine in engines:
+    engine.warm_up([(56, 56)])
+del engine
+while engines:  # the older first
+    engines.pop(0)
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "signalled\n"), done.stderr

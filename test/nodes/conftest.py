@@ -1,5 +1,6 @@
 """A ROS domain of its own for each run of the tests, and the large-message transport."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -17,3 +18,13 @@ def logs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     os.environ["ROS_LOG_DIR"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def package_logger():
+    """A node in the test's own process takes the package's logger: the next test has it back."""
+    logger = logging.getLogger("depth_anything_ros")
+    before = logger.level, logger.propagate, logger.handlers
+    yield
+    logger.setLevel(before[0])
+    logger.propagate, logger.handlers = before[1:]

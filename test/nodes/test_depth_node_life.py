@@ -370,6 +370,17 @@ def test_a_signal_while_the_model_loads_leaves_no_traceback(start, after_ms, by)
     assert process.stop(by) == 0  # the fixture looks for a traceback
 
 
+def test_a_signal_while_a_graph_is_made_leaves_no_crash(start):
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    process, camera = start(engine="openvino", precision="fp32")
+    wide, info = picture(160, 60), camera_info(160, 60)
+    for _ in range(3):  # another aspect than those that are made ready
+        camera.ask(wide, info)
+    process.wait_for_log("making test_metric in OpenVINO")
+    assert process.stop() == 0
+    assert "Fatal" not in process.log and "terminate called" not in process.log
+
+
 def test_a_model_changed_while_inactive_is_loaded_at_activation(start):
     _, camera = start()
     node = f"{camera.node.get_namespace()}{NODE}"

@@ -1,5 +1,6 @@
 import json
 import math
+import mmap
 
 import cv2
 import numpy as np
@@ -66,10 +67,11 @@ def test_ways_take_turns_and_tables_line_up():
 
 
 def test_peak_memory_is_that_of_the_block():
+    # Fresh pages: numpy may be given memory that an earlier test freed, which counts as held.
+    pages = mmap.mmap(-1, 40_000_000)
     with PeakMemory() as memory:
-        held = np.ones(40_000_000, np.uint8)
+        np.frombuffer(pages, np.uint8)[:] = 1
     assert math.isnan(memory.mb) or 35 < memory.mb < 100
-    assert held.all()
 
 
 def test_a_difference_is_a_share_of_the_range():
