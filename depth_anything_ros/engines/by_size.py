@@ -46,7 +46,9 @@ class BySize(Generic[Graph]):
             _log.info("making %s for %dx%d; torch answers", self._what, size[1], size[0])
             # No daemon: until Python 3.14, one that comes back from C++ while the interpreter ends
             # aborts the process. So its end waits for what is being made.
-            threading.Thread(target=self._make_later, args=(size,), daemon=False).start()
+            threading.Thread(
+                target=self._make_later, args=(size,), name=f"{self._what} being made", daemon=False
+            ).start()
         return None
 
     def ensure(self, size: Size) -> None:

@@ -94,6 +94,7 @@ def run_node(
         return 2
     finally:
         rclpy.try_shutdown()
+        _let_a_signal_end_what_waits()
     return 0
 
 
@@ -101,6 +102,16 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     """Answer a signal; what is raised may be swallowed by a transition, the event is not."""
     _told_to_stop.set()
     raise KeyboardInterrupt
+
+
+def _let_a_signal_end_what_waits() -> None:
+    """Say which threads the interpreter's end waits for, and let another signal end that."""
+    waiting = [one for one in threading.enumerate() if one is not threading.current_thread()]
+    names = [one.name for one in waiting if not one.daemon]
+    if names:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        print(f"waiting for {', '.join(names)}; another Ctrl-C ends it", file=sys.stderr)
 
 
 def _spin(
