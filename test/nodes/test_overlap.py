@@ -97,13 +97,13 @@ def test_deactivation_while_busy_ends_what_is_on_its_way(start):
             camera.show(rgb)
             time.sleep(0.007)
         assert camera.change_state(node, Transition.TRANSITION_DEACTIVATE)
-        said = values(camera.status())
-        dropped = sum(int(n) for name, n in said.items() if name.startswith("dropped: "))
-        assert int(said["frames in"]) == int(said["frames out"]) + dropped
+        time.sleep(0.2)
         # All outputs of each picture that was answered went out, and none comes after the stop.
         wait_until(lambda: len(points) == len(depths), 10, "a cloud for each depth")
         counts = len(points), len(depths)
-        time.sleep(0.2)
+        said = values(camera.status())
+        dropped = sum(int(n) for name, n in said.items() if name.startswith("dropped: "))
+        assert int(said["frames in"]) == int(said["frames out"]) + dropped
         assert counts == (len(points), len(depths))
         assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
         camera.connected()
