@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -131,7 +132,9 @@ class Camera:
         name="",
     ):
         """name is that of a node's camera: its topics are then in the namespace of that name."""
-        self.status_name = f"{namespace.strip('/')}/depth_node: depth of {name}" if name else ""
+        # Every node says its statuses on /diagnostics, those of other tests too.
+        of_namespace = re.escape(f"{namespace.strip('/')}/".lstrip("/"))
+        self._own_status = re.compile(f"{of_namespace}[^/]+" + (f" of {name}" if name else ""))
         namespace = f"{namespace.rstrip('/')}/{name}" if name else namespace
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
@@ -144,7 +147,7 @@ class Camera:
         self.info = self.node.create_publisher(CameraInfo, info_topic, RELIABLE)
         self.received = defaultdict(dict)
         self.order = defaultdict(list)
-        self.diagnostics = []
+        self.statuses = []
         self.subscriptions = {}
         for name in outputs:
             self.listen(name)
@@ -241,26 +244,22 @@ class Camera:
     def status(self, newer_s=None, timeout_s=10):
         """Return the newest DiagnosticStatus of depth_node; wait for one still to come."""
         if newer_s is None:
-            count = len(self.diagnostics)
-            wait_until(lambda: len(self.diagnostics) > count, timeout_s, "a status")
-        return self._newest_status()
+            count = len(self.statuses)
+            wait_until(lambda: len(self.statuses) > count, timeout_s, "a status")
+        return self.statuses[-1] if self.statuses else None
 
     def _keep_status(self, array_):
-        """Keep the statuses of its own name, where it has one: other nodes say theirs too."""
-        if self.status_name:
-            array_.status = [s for s in array_.status if s.name == self.status_name]
-        if array_.status:
-            self.diagnostics.append(array_)
-
-    def _newest_status(self):
-        return self.diagnostics[-1].status[0] if self.diagnostics else None
+        """Keep the statuses of the node under test."""
+        self.statuses += [s for s in array_.status if self._own_status.fullmatch(s.name)]
 
     def wait_for_status(self, condition, timeout_s=15):
-        """Return the first status to come that satisfies a condition."""
+        """Return the first status to come that satisfies a condition; the newest is asked again."""
+        asked = len(self.statuses)
 
         def satisfied():
-            status = self._newest_status()
-            return status if status is not None and condition(status) else None
+            nonlocal asked
+            start, asked = max(asked - 1, 0), len(self.statuses)
+            return next((s for s in self.statuses[start:asked] if condition(s)), None)
 
         return wait_until(satisfied, timeout_s, lambda: f"the status; last: {self.status(0.0)}")
 

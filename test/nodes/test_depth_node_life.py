@@ -409,7 +409,7 @@ def test_simulated_time_that_is_reset_is_counted_and_goes_on(start):
         now[0] += 1
         tick(now[0])
         time.sleep(0.05)
-        return camera.diagnostics
+        return camera.statuses
 
     wait_until(running, 20, "diagnostics in simulated time")
     key = camera.ask(picture(), camera_info(), stamp_ns=now[0] * 10**9)
