@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.engines.block_attention import faster_attention
 from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
@@ -61,7 +62,7 @@ class TorchEngine:
     def run(self, batch: Tensor) -> Output:
         """Answer what the network does; see ``engine.Engine``."""
         batch = batch.contiguous(memory_format=torch.channels_last)
-        with self._modes():
+        with self._modes(batch):
             self._round_once(batch)
             network = self._network_for(batch)
             if self._device.type != "cuda":
@@ -79,10 +80,11 @@ class TorchEngine:
             self.run(batch)
 
     @contextmanager
-    def _modes(self) -> Iterator[None]:
+    def _modes(self, batch: Tensor) -> Iterator[None]:
         enabled = self._dtype != torch.float32
         autocast = torch.autocast(self._device.type, self._dtype, enabled)
-        with torch.inference_mode(), autocast, torch_threads(self._threads):
+        attention = faster_attention(batch, self._dtype)
+        with torch.inference_mode(), autocast, torch_threads(self._threads), attention:
             yield
 
     def _round_once(self, batch: Tensor) -> None:
@@ -104,7 +106,7 @@ class TorchEngine:
         compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
         batch = torch.zeros(shape, device=self._device)
         try:
-            with self._modes():
+            with self._modes(batch):
                 compiled(batch.contiguous(memory_format=torch.channels_last))
         except Exception as error:  # a compiler that is missing, or a layer it cannot compile
             line = str(error).strip().splitlines()[:1]
