@@ -6,7 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -62,12 +62,15 @@ class TorchEngine:
     def run(self, batch: Tensor) -> Output:
         """Answer what the network does; see ``engine.Engine``."""
         batch = batch.contiguous(memory_format=torch.channels_last)
-        with self._modes(batch):
+        with self._modes():
             self._round_once(batch)
             network = self._network_for(batch)
-            if self._device.type != "cuda":
+            if self._device.type == "cuda":
+                return self._replay(network, batch)
+            # What looks at each call would break up a compiled graph.
+            is_plain = network is self._network
+            with faster_attention(batch, self._dtype) if is_plain else nullcontext():
                 return network(batch)
-            return self._replay(network, batch)
 
     def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
         """Run, compile or record for sizes (height, width) of the network's input."""
@@ -80,11 +83,10 @@ class TorchEngine:
             self.run(batch)
 
     @contextmanager
-    def _modes(self, batch: Tensor) -> Iterator[None]:
+    def _modes(self) -> Iterator[None]:
         enabled = self._dtype != torch.float32
         autocast = torch.autocast(self._device.type, self._dtype, enabled)
-        attention = faster_attention(batch, self._dtype)
-        with torch.inference_mode(), autocast, torch_threads(self._threads), attention:
+        with torch.inference_mode(), autocast, torch_threads(self._threads):
             yield
 
     def _round_once(self, batch: Tensor) -> None:
@@ -106,7 +108,7 @@ class TorchEngine:
         compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
         batch = torch.zeros(shape, device=self._device)
         try:
-            with self._modes(batch):
+            with self._modes():
                 compiled(batch.contiguous(memory_format=torch.channels_last))
         except Exception as error:  # a compiler that is missing, or a layer it cannot compile
             line = str(error).strip().splitlines()[:1]

@@ -164,8 +164,8 @@ class DepthParameters:
     )
     compile: bool = parameter(
         False,
-        "Have the engine torch compile the network, which makes it faster and takes a minute or "
-        "more when the node is configured.",
+        "Have the engine torch compile the network, which takes a minute or more when the node is "
+        "configured; on a CPU it gained nothing where it was measured.",
         static=True,
     )
     calibration: str = parameter(

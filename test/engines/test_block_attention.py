@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -104,5 +106,21 @@ def test_the_engine_in_bfloat16_uses_them_and_passes_the_gate(name, such_a_cpu, 
     difference = compare(
         [torch_engine.make(estimator, "bf16").run(batch)], [expected], estimator.card
     )
-    assert len(attended) >= 2  # the network has as many blocks, and is asked once to round it
+    assert len(attended) >= 2  # blocks of the network
     assert not difference.problem and difference.mean < 0.01
+
+
+def test_what_is_compiled_keeps_torchs_own(such_a_cpu, attended, monkeypatch):
+    """Dynamo would trace no call that something looks at, and compile the rest in fragments."""
+    monkeypatch.setattr(torch_engine, "_BACKEND", "eager")  # not minutes of a C++ compiler
+    estimator = DepthEstimator("test_relative", "random", "cpu", "fp32")
+    engine = torch_engine.make(estimator, "bf16", compiles=True)
+    engine.run(torch.zeros(1, 3, *SIZE))  # asks for it, and answers without
+    (compiling,) = (one for one in threading.enumerate() if one.name == "torch_compile")
+    compiling.join()
+    attended.clear()
+
+    answer = engine.run(torch.zeros(1, 3, *SIZE))
+    assert (1, 3, *SIZE) in engine._compiled
+    assert torch.isfinite(answer).all()
+    assert not attended
