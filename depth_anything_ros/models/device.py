@@ -83,14 +83,19 @@ def _fast_precision(device: torch.device) -> str:
         with torch.cuda.device(device):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if native else "fp16"
-    if device.type == "cpu" and torch.backends.mkldnn.is_available() and _cpu_has_bf16():
+    if device.type == "cpu" and torch.backends.mkldnn.is_available() and cpu_has_bf16():
         return "bf16"
     return "fp32"
 
 
-def _cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 in hardware: torch has no public name for it."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def cpu_has_bf16() -> bool:
+    """Say whether the CPU multiplies bfloat16 in hardware: torch has no public name for it."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or cpu_has_tiles())
+
+
+def cpu_has_tiles() -> bool:
+    """Say whether it multiplies whole tiles (AMX): torch has no public name for that either."""
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def to_device(picture: Tensor, device: torch.device) -> Tensor:
