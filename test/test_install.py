@@ -29,10 +29,11 @@ KEYS = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
     "tf2_ros": "tf2_ros_py",
+    "torch": "python3-torch",
     "yaml": "python3-yaml",
 }
-# Started by a launch file, or the command that reads launch files: no import shows it.
-NOT_IMPORTED = {"rviz2", "ros2launch"}
+# The command that reads launch files: no import shows it.
+NOT_IMPORTED = {"ros2launch"}
 
 
 def run(command, **options):
@@ -252,6 +253,24 @@ def manifest_keys(repository, *tags):
     return {element.text for tag in tags for element in manifest.findall(tag)}
 
 
+def unguarded_imports(path):
+    """Yield the packages that a module imports at its top, but after an importorskip of them."""
+    guarded = set()
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(level=0):
+                names = [node.module]
+            case ast.Expr(value=call) | ast.Assign(value=call):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.importorskip":
+                    guarded.add(call.args[0].value.split(".")[0])
+                continue
+            case _:
+                continue
+        yield from {name.split(".")[0] for name in names} - guarded
+
+
 def imported_packages(folder):
     """Map each top-level module that a folder imports, at any depth, to one file that does."""
     found = {}
@@ -310,6 +329,24 @@ class TestDeclared:
         assert wanted
         missing = {n: str(imports[n]) for n in wanted if KEYS.get(n, n) not in keys}
         assert not missing, f"not in package.xml: {missing}"
+
+    def test_tests_are_collected_without_extras(self, repository):
+        """colcon test runs where only package.xml's and README's packages are."""
+        setup = setup_arguments(repository)
+        extras = {
+            re.match(r"[\w-]+", line)[0].replace("-", "_")
+            for lines in setup["extras_require"].values()
+            for line in lines
+        } - {"pytest", "hypothesis"}  # python3-pytest and python3-hypothesis of package.xml
+        extras |= {"depth_anything_3"}
+        assert {"imgviz", "onnx", "transformers"} <= extras
+        imported = {
+            f"{path.relative_to(repository)}: {name}"
+            for path in (repository / "test").rglob("*.py")
+            for name in unguarded_imports(path)
+            if name in extras
+        }
+        assert not imported, "use pytest.importorskip"
 
     def test_executables_are_those_of_setup(self, repository):
         text = (repository / "setup.py").read_text()

@@ -2,7 +2,6 @@ import dataclasses
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-import imgviz
 import numpy as np
 import pytest
 import torch
@@ -17,8 +16,8 @@ SHAPES = official_shapes(48, 4, 16, (8, 12, 16, 24))
 
 
 @pytest.fixture(scope="module")
-def rgb():
-    return imgviz.data.arc2017()["rgb"][::4, ::4].copy()
+def rgb(real_picture):
+    return real_picture[::4, ::4].copy()
 
 
 @pytest.fixture(scope="module")

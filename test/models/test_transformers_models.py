@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import tiny_transformers as tiny
 import torch
-import transformers
 from hub_server import COMMIT, serve
 from huggingface_hub import constants
 from PIL import Image
@@ -36,6 +35,7 @@ from depth_anything_ros.models.networks import empty_network
 
 TOLERANCE = 1e-4  # of the output's range, from the issue
 SIZES = [(96, 96), (75, 110)]  # height and width: a square, and what no multiple divides
+transformers = tiny.transformers
 MODELS = [
     tiny.depth_anything,
     tiny.depth_anything_metric,
