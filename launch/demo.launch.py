@@ -73,9 +73,7 @@ def camera(context: LaunchContext) -> list[Node]:
         package="depth_anything_ros",
         executable="player_node",
         name="player_node",
-        parameters=[
-            {**given(PLAYER_PARAMETERS, context), "frame_id": "camera_optical_frame"}
-        ],
+        parameters=[{**given(PLAYER_PARAMETERS, context), "frame_id": "camera_optical_frame"}],
         output="screen",
         on_exit=Shutdown(reason="the player has ended"),
     )

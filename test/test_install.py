@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,9 @@ from depth_anything_ros import __version__
 
 NAME = "depth_anything_ros"
 EXECUTABLES = {"depth_node", "scale_anchor_node", "player_node", "sim_node", "depth_anything"}
-COLCON_REQUIREMENTS = ("colcon-common-extensions", "setuptools<80")
+# As README has it for a robot.
+SETUPTOOLS = "setuptools>=77.0.3,<80"
+COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)
 # Where the module and its rosdep key differ.
 KEYS = {
     "cv2": "python3-opencv",
@@ -173,6 +176,14 @@ class TestInstalled:
         elsewhere = {n: f for n, f in files.items() if not Path(f).is_relative_to(installed)}
         assert len(files) > 20
         assert not elsewhere
+
+    def test_symlinks_can_be_installed(self, colcon, workspace):
+        bases = ("--build-base", "linked_build", "--install-base", "linked")
+        run([colcon, "build", "--symlink-install", *bases], cwd=workspace, env=colcon_environment())
+        prefix = workspace / "linked" / NAME
+        assert {path.name for path in (prefix / "lib" / NAME).iterdir()} == EXECUTABLES
+        launched = prefix / "share" / NAME / "launch" / "depth.launch.py"
+        assert launched.is_symlink() and launched.is_file()
 
     def test_command_starts(self, installed, environment, tmp_path):
         command = [*script(installed, "depth_anything"), "--help"]
@@ -347,6 +358,19 @@ class TestDeclared:
             if name in extras
         }
         assert not imported, "use pytest.importorskip"
+
+    def test_readme_installs_what_a_robot_lacks(self, repository):
+        text = (repository / "README.md").read_text()
+        (line,) = re.findall(r"^ +venv/bin/pip install (.*)$", text, re.M)
+        given = set(shlex.split(line))
+        (workflow,) = (repository / ".github/workflows").glob("*.yml")
+        assert f"venv/bin/pip install {line}\n" in workflow.read_text()
+        needed = set(setup_arguments(repository)["install_requires"]) - {"setuptools"}
+        bare = {re.match(r"[\w-]+", name)[0]: name for name in given}
+        assert {"numpy<2", SETUPTOOLS} <= given
+        assert {re.match(r"[\w-]+", name)[0] for name in needed} <= set(bare)
+        bounds = {name for name in needed if re.match(r"torch|timm", name)}
+        assert bounds <= given
 
     def test_executables_are_those_of_setup(self, repository):
         text = (repository / "setup.py").read_text()

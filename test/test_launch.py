@@ -120,7 +120,6 @@ class TestWithoutLaunch:
         assert set(constant(parse(repository, "demo.launch.py"), "PLAYER_PARAMETERS")) <= player
         assert set(constant(parse(repository, "demo.launch.py"), "SIM_PARAMETERS")) <= sim
 
-
     def test_the_end_of_a_camera_ends_the_demo(self, repository):
         tree = parse(repository, "demo.launch.py")
         nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ends_all(n)]
@@ -137,8 +136,10 @@ class TestArguments:
 
     @pytest.mark.parametrize(
         ("text", "kind"),
-        [("True", bool), ("false", bool), ("5", float), ("0.5", float), ("1e1", str)]
-        + [("[front, left]", Names), ("[]", Names), ("12", str), ("", str)],
+        [
+            *(("True", bool), ("false", bool), ("5", float), ("0.5", float), ("1e1", str)),
+            *(("[front, left]", Names), ("[]", Names), ("12", str), ("", str)),
+        ],
     )
     def test_good_ones(self, text, kind):
         check_argument("name", text, kind)
@@ -159,7 +160,7 @@ class TestArguments:
     @pytest.mark.parametrize("name", ["", "missing.yaml", "."])
     def test_a_parameter_file_that_is_none_is_an_error(self, tmp_path, name):
         path = str(tmp_path / name) if name else ""
-        with pytest.raises(ParameterError, match="the launch argument params_file is .* no file"):
+        with pytest.raises(ParameterError, match=r"the launch argument params_file is .* no file"):
             check_file("params_file", path)
 
     def test_one_that_is_there(self, repository):
