@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from traceback import format_exc
 
 # Characters that are kept of a message, of what another program's error says, and of a name or
 # value that came from outside.
 _LONGEST, _FOREIGN, _QUOTED = 2000, 500, 200
+_TRACE = 60  # the last lines of a traceback
 
 
 class DepthAnythingError(Exception):
@@ -126,3 +128,8 @@ def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, as ``printable``; of none, its class."""
     lines = str(error).strip().splitlines()
     return printable(lines[0] if lines else type(error).__name__, _FOREIGN)
+
+
+def trace() -> str:
+    """Return the traceback of the error that is being handled, each line as ``printable``."""
+    return "\n".join(printable(line, _FOREIGN) for line in format_exc().splitlines()[-_TRACE:])

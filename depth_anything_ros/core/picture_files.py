@@ -106,7 +106,7 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
         raise ImageError(f"a picture of {width}x{height}", reason="empty")
     if width * height > max_megapixels * 1e6:
         raise ImageError(
-            f"a picture of {width}x{height} has {width * height / 1e6:.0f} million pixels; "
+            f"a picture of {width}x{height} has {width * height / 1e6:g} million pixels; "
             f"{max_megapixels:g} are allowed",
             reason="too_large",
         )

@@ -12,6 +12,27 @@ from depth_anything_ros.nodes.parameters import group, parameter
 
 
 @dataclass(frozen=True)
+class ImageParameters:
+    """How the pictures that come are read."""
+
+    bits: int = parameter(
+        16,
+        "Bits that the camera fills of a 16-bit picture (mono16, rgb16, bayer_*16, a 16-bit PNG), "
+        "counted from the lowest: 10, 12 or 14 for a sensor that does not scale its numbers up.",
+        low=8,
+        high=16,
+    )
+    max_megapixels: float = parameter(
+        40.0,
+        "Larger pictures are refused before they are decoded: a file of 100 kB can hold 100 "
+        "million pixels, which take gigabytes.",
+        unit="Mpx",
+        low=0.01,
+        high=1000.0,
+    )
+
+
+@dataclass(frozen=True)
 class DepthImageParameters:
     """How the depth image is written."""
 
@@ -208,6 +229,7 @@ class DepthParameters:
         "keeps the picture's own grid and lens.",
         choices=("auto", "never", "always"),
     )
+    image: ImageParameters = group(ImageParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)

@@ -29,6 +29,7 @@ from depth_anything_ros.nodes.answering_node import (
     Answer,
     AnsweringNode,
     autostart,
+    dropped_for,
 )
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
@@ -224,8 +225,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         explained = EXPECTED_DROPS | WAITING_DROPS
         faults = {r: n for r, n in health.new_drops.items() if r not in explained}
         if faults:
-            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
-            return ERROR if "inference" in faults else WARN, f"pictures dropped: {listed}"
+            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
         if not stream.wanted():
             return OK, "idle: nobody subscribes to an output"
         if report is None:

@@ -112,6 +112,9 @@ def convert(image: NDArray[Any], from_encoding: str, to_encoding: str) -> NDArra
     code = _CODES.get((source.family, target.family))
     if code is None:
         raise CvBridgeError(f"no conversion from {from_encoding!r} to {to_encoding!r}")
+    if source.family in _OPENCV_YUV.values() and image.shape[1] % 2:
+        # OpenCV 5 says so too; 4 makes the last column of what lies behind it.
+        raise CvBridgeError(f"{from_encoding!r} has pixels in pairs, and {image.shape[1]} in a row")
     try:
         converted: NDArray[Any] = cv2.cvtColor(image, code)
     except cv2.error as error:

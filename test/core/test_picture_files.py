@@ -55,7 +55,7 @@ def test_the_size_is_read_of_every_format_and_of_none_that_is_cut(suffix, argume
     data = encoded(suffix, arguments)
     header = check_header(data, 1)
     assert (header.format, header.width, header.height) == (name, 53, 37)
-    with pytest.raises(ImageError, match="1961|has 0 million pixels") as error:
+    with pytest.raises(ImageError, match=r"53x37 has 0.001961 million pixels") as error:
         check_header(data, 0.001)
     assert error.value.reason == "too_large"
     for length in (*range(1, min(len(data), 300)), len(data) // 2, len(data) - 40):
