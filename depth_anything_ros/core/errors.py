@@ -112,13 +112,16 @@ def printable(text: object, limit: int = _LONGEST) -> str:
     return kept if len(whole) <= limit else f"{kept}… ({len(whole)} characters)"
 
 
-def quoted(value: str | bytes, limit: int = _QUOTED) -> str:
+def quoted(value: object, limit: int = _QUOTED) -> str:
     """Quote what came from outside (a message, a file, a server), in one line, shortened.
 
     Args:
-        value: its first ``limit`` characters are kept; of more, it is said how many there are.
+        value: its first ``limit`` characters are kept, those of its ``repr`` where it is no string;
+            of more, it is said how many there are.
         limit: of characters.
     """
+    if not isinstance(value, (str, bytes)):
+        return printable(repr(value), limit)
     if len(value) <= limit:
         return repr(value)
     return f"{value[:limit]!r}… ({len(value)} characters)"

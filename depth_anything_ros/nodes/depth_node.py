@@ -132,7 +132,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _load(self) -> TransitionCallbackReturn:
         self._unload()
         wanted = self._model_parameters()
-        self.get_logger().info(f"loading {self.parameters.model}")
+        self.get_logger().info(f"loading {printable(self.parameters.model, 200)}")
         try:
             self._estimator = self._make_estimator(**wanted)
             card = self._estimator.card
@@ -152,7 +152,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         self._loaded = wanted
         kind = "metric" if self._is_rig else self._estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
-        self.get_logger().info(f"loaded {self._estimator.description}")
+        self.get_logger().info(f"loaded {printable(self._estimator.description)}")
         if self._is_rig:
             self.get_logger().info("it answers all cameras together, in metres by their poses")
         elif kind != "metric":

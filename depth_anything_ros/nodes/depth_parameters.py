@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, quoted
 from depth_anything_ros.nodes.parameters import group, parameter
 
 
@@ -248,9 +248,11 @@ class DepthParameters:
         for name in self.cameras:
             if not _CAMERA_NAME.fullmatch(name):
                 raise ParameterError(
-                    f"cameras has the name {name!r}, which cannot be part of a topic's: use "
+                    f"cameras has the name {quoted(name)}, which cannot be part of a topic's: use "
                     "letters, digits and _, no digit first"
                 )
         (name, count) = Counter(self.cameras).most_common(1)[0] if self.cameras else ("", 1)
         if count > 1:
-            raise ParameterError(f"cameras has the name {name!r} {count} times; give each its own")
+            raise ParameterError(
+                f"cameras has the name {quoted(name)} {count} times; give each its own"
+            )

@@ -90,7 +90,8 @@ class PictureDecoder:
             encoding = _UNNAMED[message.encoding]
             if encoding != "mono8":
                 self.doubts[f"colours {encoding}"] = (
-                    f"encoding {message.encoding} does not name its colours, which are taken for "
+                    f"encoding {quoted(message.encoding)} does not name its colours, which are "
+                    "taken for "
                     f"{encoding}: set the driver's encoding to that, or to what they are"
                 )
         if encoding in _PACKED:
@@ -223,9 +224,11 @@ def _refusal(encoding: str) -> str:
     if encoding.lower() in PICTURE_ENCODINGS:
         return f"encoding {quoted(encoding)} is unknown: set the driver's to {encoding.lower()}"
     if encoding in ("16UC1", "32FC1", "16SC1", "64FC1"):
-        return f"encoding {encoding} is depth and no picture: remap image to a colour camera"
+        return (
+            f"encoding {quoted(encoding)} is depth and no picture: remap image to a colour camera"
+        )
     if encoding == "8UC2":
-        return "encoding 8UC2 does not name its colours: set the driver's to yuyv or uyvy"
+        return "encoding '8UC2' does not name its colours: set the driver's to yuyv or uyvy"
     return (
         f"encoding {quoted(encoding)} is no picture that is decoded here: set the driver's pixel "
         f"format or encoding to rgb8, or another of {', '.join(PICTURE_ENCODINGS)}"

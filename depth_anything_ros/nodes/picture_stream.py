@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
+from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.fault_log import FaultLog
 from depth_anything_ros.nodes.health import HealthMonitor
@@ -90,11 +91,11 @@ class PictureStream:
         """Warn of a cause once an activation; diagnostics go on counting."""
         if cause not in self._said:
             self._said.add(cause)
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(printable(text))
 
     def say_fault(self, cause: str, text: str) -> None:
         """Warn of a fault when it is new, and again when what is said of its cause changes."""
-        self._fault_log.say(cause, text)
+        self._fault_log.say(cause, printable(text))
 
     def picture_dropped(self, reason: str, why: str, trace: str = "") -> None:
         """Count a picture that gets no answer, and say why.

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.nodes.anchor_pipeline import (
     NO_POINTS,
@@ -241,7 +241,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 def _check_frame(sparse: str, picture: str) -> None:
     if sparse != picture:
         raise DepthAnythingError(
-            f"sparse depth in the frame {sparse!r} is not of the picture's frame {picture!r}: "
+            f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
+            f"{quoted(picture)}: "
             "register it to the camera"
         )
 
