@@ -231,7 +231,8 @@ def _refusal(encoding: str) -> str:
         return "encoding '8UC2' does not name its colours: set the driver's to yuyv or uyvy"
     return (
         f"encoding {quoted(encoding)} is no picture that is decoded here: set the driver's pixel "
-        f"format or encoding to rgb8, or another of {', '.join(PICTURE_ENCODINGS)}"
+        "format or encoding to rgb8, or to bgr, rgba, bgra, mono or bayer_* of 8 or 16 bits, yuyv, "
+        "uyvy, nv12, nv21 or nv24"
     )
 
 
