@@ -74,7 +74,7 @@ def read_header(data: bytes) -> PictureHeader:
             raise ImageError(f"a file of {name}: {error}", reason="undecodable") from error
         return PictureHeader(name, width, height, is_cut)
     raise ImageError(
-        f"no picture: it starts with {quoted(data[:8])}; known are "
+        f"no picture: it starts with {quoted(data[:4])}; known are "
         f"{', '.join(name for name, _, reader in _READERS if reader)}",
         reason="undecodable",
     )
@@ -112,27 +112,44 @@ def check_size(width: int, height: int, max_megapixels: float) -> None:
         )
 
 
-def decode_file(path: Path, flags: int) -> NDArray[Any]:
-    """Read a picture file as ``cv2.imread`` does, once its header was judged.
+def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str, NDArray[Any]]:
+    """Decode a picture file as ``cv2.imdecode`` does, once its header was judged.
 
     Args:
-        path: of the file.
+        data: of the file.
         flags: of cv2.imread.
+        max_megapixels: that are allowed.
+
+    Returns:
+        The name of its format, and its pixels, (height, width[, channels]).
+
+    Raises:
+        ImageError: with the reasons of ``check_header``.
+    """
+    name = check_header(data, max_megapixels).format
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(
+            f"OpenCV cannot decode a file of {name}: {first_line(error)}", reason="undecodable"
+        ) from error
+    if picture is None:
+        raise ImageError(f"OpenCV finds no picture in a file of {name}", reason="undecodable")
+    return name, picture
+
+
+def decode_file(path: Path, flags: int) -> NDArray[Any]:
+    """Read a picture file as ``cv2.imread`` does, once its header was judged.
 
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
     try:
-        data = path.read_bytes()
-        check_header(data, MAX_FILE_MEGAPIXELS)
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        return decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)[1]
     except OSError as error:
         raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
-    except (ImageError, cv2.error) as error:
-        raise SourceError(f"{path} is not a picture to read: {first_line(error)}") from error
-    if picture is None:
-        raise SourceError(f"{path} is not a picture that OpenCV can read")
-    return picture
+    except ImageError as error:
+        raise SourceError(f"{path} is not a picture to read: {error}") from error
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from collections.abc import Callable
 # So many lines at once, and then one in this time: faults may take turns from picture to picture.
 _AT_ONCE = 8
 _REFILL_S = 10.0
+# Times and other measures vary from picture to picture; sizes and names do not.
+_MEASURE = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 
 
 class FaultLog:
@@ -35,9 +38,10 @@ class FaultLog:
         Args:
             cause: a word.
             text: the line.
-            key: what tells it from others of its cause; the text where None.
+            key: what tells it from others of its cause, but for numbers with a decimal point; the
+                text where None.
         """
-        key = text if key is None else key
+        key = _MEASURE.sub("#", text if key is None else key)
         with self._lock:
             if self._said.get(cause) == key or not self._may_speak():
                 return

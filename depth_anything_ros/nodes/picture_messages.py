@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError, first_line, quoted
-from depth_anything_ros.core.picture_files import check_header, check_size
+from depth_anything_ros.core.picture_files import check_size, decode_picture
 from depth_anything_ros.nodes.depth_parameters import ImageParameters
 from depth_anything_ros.nodes.messages import byte_array, check_rows
 
@@ -160,24 +160,23 @@ class PictureDecoder:
                 "compressed topic of a colour camera",
                 reason="encoding",
             )
-        header = check_header(data, p.max_megapixels)
+        # Not by cv_bridge: that of Humble leaves 8 bits of 16, and turns the picture as EXIF says.
         try:
-            picture, cause = _BRIDGE.compressed_imgmsg_to_cv2(message), ""
-        except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
-            picture, cause = None, f": {first_line(error)}"
-        if picture is None or picture.dtype not in (np.uint8, np.uint16):
-            found = "nothing" if picture is None else f"numbers of {picture.dtype}"
+            name, picture = decode_picture(data, cv2.IMREAD_UNCHANGED, p.max_megapixels)
+        except ImageError as error:
+            raise ImageError(f"{error} (format {quoted(text)})", error.reason) from error
+        if picture.dtype not in (np.uint8, np.uint16):
             raise ImageError(
-                f"OpenCV finds {found} in a file of {header.format} (format {quoted(text)}){cause}",
+                f"a file of {name} with numbers of {picture.dtype} is no picture (format "
+                f"{quoted(text)})",
                 reason="undecodable",
             )
         if encoding.rstrip("0123456789") in _BAYER:
-            return self._from_bayer_file(picture, encoding, target, header.format, p)
-        if header.format == "TIFF" and encoding.startswith("rgb") and not target:
-            picture = _swapped(
-                picture
-            )  # compressed_image_transport writes the channels as they lie
-        return self._from_file(picture, header.format, p)
+            return self._from_bayer_file(picture, encoding, target, name, p)
+        if name == "TIFF" and encoding.startswith("rgb") and not target:
+            # compressed_image_transport writes the channels as they lie.
+            picture = _swapped(picture)
+        return self._from_file(picture, name, p)
 
     def _from_file(self, picture: NDArray[Any], what: str, p: ImageParameters) -> NDArray[np.uint8]:
         """Turn what a file holds (grey, BGR or BGRA of 8 or 16 bits) into RGB of 8 bits."""

@@ -167,7 +167,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 problem = DepthAnythingError(
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
-                stream.say_once(problem.reason, f"ranges not used: {problem}")
+                stream.say_fault(problem.reason, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(

@@ -33,6 +33,14 @@ def test_faults_that_take_turns_do_not_fill_the_log():
     assert said[-1] == "step is 3"
 
 
+def test_what_is_measured_is_no_change():
+    log, said, _ = made()
+    for stamp in (1.25, 2.5, -1e-7):
+        log.say("no_transform", f"requested time {stamp:.6f} is not at 640x480")
+    log.say("no_transform", "requested time 1.250000 is not at 320x240")
+    assert len(said) == 2
+
+
 def test_a_key_tells_faults_apart_whose_lines_differ():
     log, said, _ = made()
     log.say("inference", "trace 1", "ValueError")

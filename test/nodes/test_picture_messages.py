@@ -292,6 +292,18 @@ def test_16_bits_alpha_and_grey_of_png():
     np.testing.assert_array_equal(grey, np.repeat(SCENE[..., :1], 3, axis=2))
 
 
+def test_the_orientation_of_exif_is_the_cameras_business():
+    """CameraInfo is of the pixels as they lie."""
+    data = bytes(compressed("jpeg", ".jpg", SCENE[..., ::-1]).data)
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    turned = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (96, 64, 3)
+    np.testing.assert_array_equal(
+        decode(CompressedImage(format="jpeg", data=turned)),
+        decode(CompressedImage(format="jpeg", data=data)),
+    )
+
+
 def test_progressive_jpeg_and_cmyk():
     smooth = (cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
     rgb = decode(compressed("rgb8; jpeg compressed bgr8", ".jpg", SCENE[..., ::-1], smooth))
@@ -374,7 +386,7 @@ def test_a_small_file_of_many_pixels_is_refused_before_it_is_decoded():
         ("jpeg", b"", "empty", "without data"),
         ("16UC1; png compressed ", b"\x89PNG", "encoding", "remap image/compressed"),
         ("16UC1; compressedDepth png", b"\x89PNG", "encoding", "is depth"),
-        ("jpeg\n\x1b[31m[FATAL] ", b"no picture", "undecodable", "it starts with b'no pictu'"),
+        ("jpeg\n\x1b[31m[FATAL] ", b"no picture", "undecodable", "it starts with b'no p'"),
         ("32FC1\n\x1b[31m" + "A" * 10**6, b"no", "encoding", r"'32FC1\n\x1b[31mAAA"),
         ("h264", b"\x00\x00\x00\x01", "undecodable", "no picture"),
     ],
@@ -388,7 +400,7 @@ def test_pixels_that_are_no_integers_and_broken_files_are_refused():
     message = compressed("32F; tiff", ".tiff", np.zeros((4, 4), np.float32))
     assert refused(message) == (
         "undecodable",
-        "OpenCV finds numbers of float32 in a file of TIFF (format '32F; tiff')",
+        "a file of TIFF with numbers of float32 is no picture (format '32F; tiff')",
     )
     whole = bytes(compressed("png", ".png", SCENE).data)
     broken = CompressedImage(format="png\n", data=whole[:40] + bytes(60) + whole[100:])
