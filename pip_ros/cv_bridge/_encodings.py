@@ -139,7 +139,7 @@ def _require_castable(source: PixelFormat, target: PixelFormat, what: str) -> No
 def _convert_depth(
     image: NDArray[Any], source: np.dtype[Any], target: np.dtype[Any]
 ) -> NDArray[Any]:
-    """Cast as cv::Mat::convertTo does on x86-64; the depths named by the encodings set the scale."""
+    """Cast as cv::Mat::convertTo does on x86-64; the encodings' depths set the scale."""
     if target.kind == "f":
         return image.astype(target)
     bytes_from_to = (source.itemsize, target.itemsize)
