@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.distortion import distort, undistort
-from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.errors import CameraError, quoted
 
 DISTORTION_MODELS = {
     "plumb_bob": (0, 4, 5, 8, 12, 14),
@@ -94,7 +94,8 @@ class Camera:
             return
         if model not in DISTORTION_MODELS:
             raise CameraError(
-                f"unknown distortion model {model!r}; known are {', '.join(DISTORTION_MODELS)}",
+                f"unknown distortion model {quoted(model)}; known are "
+                f"{', '.join(DISTORTION_MODELS)}",
                 reason="distortion_model",
             )
         if len(self.D) not in DISTORTION_MODELS[model] and any(self.D):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.picture_files import decode_file
 
 _LOG = logging.getLogger(__name__)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -83,10 +84,7 @@ class FrameSource:
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Read a picture as uint8 (height, width, 3), BGR; SourceError where that fails."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise SourceError(f"{path} is not a picture that OpenCV can read")
-    return np.asarray(bgr, np.uint8)
+    return np.asarray(decode_file(path, cv2.IMREAD_COLOR), np.uint8)
 
 
 def _pictures(path: Path) -> list[Path]:

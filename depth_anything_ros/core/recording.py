@@ -22,6 +22,7 @@ from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, SourceError
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
+from depth_anything_ros.core.picture_files import decode_file
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.rectification import Rectifier
 
@@ -163,10 +164,12 @@ def load_depth(path: Path, scale_m: float, camera: Camera | None = None) -> Dept
         scale_m: metres in one step.
         camera: of the picture, where it has the same size.
     """
-    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
-        found = "nothing readable" if raw is None else f"{raw.dtype} of shape {raw.shape}"
-        raise SourceError(f"{path} must be a 16-bit depth picture of one channel, found {found}")
+    raw = decode_file(path, cv2.IMREAD_UNCHANGED)
+    if raw.ndim != 2 or raw.dtype != np.uint16:
+        raise SourceError(
+            f"{path} must be a 16-bit depth picture of one channel, found {raw.dtype} of shape "
+            f"{raw.shape}"
+        )
     depth = raw.astype(np.float32) * np.float32(scale_m)
     depth[raw == 0] = np.nan
     return DepthMap(depth, camera)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line, quoted
 from depth_anything_ros.engines.by_size import BySize
 from depth_anything_ros.engines.cache import cache_folder, hash_of
 from depth_anything_ros.engines.engine import missing_extra, unsupported
@@ -96,7 +96,8 @@ def device_name(device: str) -> str:
     found: list[str] = core().available_devices
     if name not in found and f"{name}.0" not in found:
         raise ModelError(
-            f"OpenVINO finds no device {device!r}, but {', '.join(found).lower()}; use cpu, or "
+            f"OpenVINO finds no device {quoted(device)}, but {', '.join(found).lower()}; use "
+            "cpu, or "
             f"install Intel's driver of the device and give this process access to it",
             reason="device",
         )

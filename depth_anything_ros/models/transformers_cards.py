@@ -255,7 +255,9 @@ def _licence(folder: Path) -> str:
     except OSError:
         text = ""
     head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license:[ \t]*['\"]?([\w.+-]+)", head[1], re.MULTILINE) if head else None
+    found = (
+        re.search(r"^license:[ \t]*['\"]?([\w.+-]{1,64})", head[1], re.MULTILINE) if head else None
+    )
     if found is None:
         return "LicenseRef-unknown"
     licence = found[1].lower()

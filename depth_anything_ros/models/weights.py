@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 
-from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.core.errors import CheckpointError, quoted
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import checkpoint_file
 from depth_anything_ros.models.hashes import sha256_of as sha256_of
@@ -194,7 +194,7 @@ def _cached(wanted: _HubFile | _Release) -> Path | None:
         return None
     except HFValidationError as error:
         raise CheckpointError(
-            f"{wanted.repo!r} is no path here and no hub id: {error}", reason="not_found"
+            f"{quoted(wanted.repo)} is no path here and no hub id: {error}", reason="not_found"
         ) from error
     return path
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +13,7 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable, trace
 from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
     ERROR,
@@ -50,7 +49,7 @@ def logged(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception as error:
-            node.get_logger().error(f"{transition.__name__} failed: {error}")
+            node.get_logger().error(f"{transition.__name__} failed: {printable(error)}")
             raise
 
     return run
@@ -306,13 +305,11 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         try:
             yield
         except DepthAnythingError as error:
-            stream.health.dropped(error.reason)
-            stream.say_once(error.reason, f"{stream.image_topic}: picture dropped: {error}")
-        except Exception:  # out of memory, a lost device, or a bug: go on
+            stream.picture_dropped(error.reason, str(error))
+        except Exception as error:  # out of memory, a lost device, or a bug: go on
             if self.context.ok():  # otherwise shut down while publishing
-                stream.health.dropped("inference")
-                trace = traceback.format_exc()
-                stream.say_once("inference", f"{stream.image_topic}: picture dropped: {trace}")
+                why = f"{type(error).__name__}: {first_line(error)}"
+                stream.picture_dropped("inference", why, trace())
 
     # Diagnostics ----------------------------------------------------------------------------
 
@@ -374,6 +371,13 @@ def drop(frames: Sequence[Frame] | None, reason: str) -> None:
     """Count pictures, if any, that get no answer."""
     for frame in frames or ():
         frame.stream.health.dropped(reason)
+
+
+def dropped_for(stream: PictureStream, drops: Mapping[str, int]) -> str:
+    """Return how many pictures were dropped for which reason, and why the last of each was."""
+    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(drops.items()))
+    why = [stream.faults[reason] for reason in sorted(drops) if reason in stream.faults]
+    return "; ".join([f"pictures dropped: {listed}", *why])
 
 
 def autostart(node: AnsweringNode[Any]) -> None:

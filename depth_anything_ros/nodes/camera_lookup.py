@@ -8,7 +8,7 @@ from collections import OrderedDict
 from sensor_msgs.msg import CameraInfo
 
 from depth_anything_ros.core.camera import Camera, same_aspect
-from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.errors import CameraError, quoted
 
 # Different cameras or sizes on one topic are a mistake or a switch: a few are plenty.
 _KEPT = 8
@@ -54,9 +54,9 @@ class CameraLookup:
             raise CameraError("no CameraInfo has come yet", reason="no_camera_info")
         same_frame = [(key, camera) for key, camera in known if key[0] == frame_id]
         if not same_frame:
-            frames = ", ".join(sorted({repr(key[0]) for key, _ in known}))
+            frames = ", ".join(sorted({quoted(key[0]) for key, _ in known}))
             raise CameraError(
-                f"the picture's frame_id is {frame_id!r} and CameraInfo's is {frames}",
+                f"the picture's frame_id is {quoted(frame_id)} and CameraInfo's is {frames}",
                 reason="camera_frame_id",
             )
         for (_, info_width, info_height), camera in same_frame:

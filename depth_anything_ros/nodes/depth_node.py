@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ModelError
+from depth_anything_ros.core.errors import (
+    CameraError,
+    DepthAnythingError,
+    ModelError,
+    printable,
+    trace,
+)
 from depth_anything_ros.nodes.answering_node import (
     EXPECTED_DROPS,
     FAILURE,
@@ -27,6 +32,7 @@ from depth_anything_ros.nodes.answering_node import (
     AnsweringNode,
     autostart,
     drop,
+    dropped_for,
 )
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
@@ -36,8 +42,6 @@ from depth_anything_ros.nodes.inference import infer_apart, infer_together, infe
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
-    decode_compressed,
-    decode_image,
     depth_message,
     image_message,
 )
@@ -128,7 +132,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _load(self) -> TransitionCallbackReturn:
         self._unload()
         wanted = self._model_parameters()
-        self.get_logger().info(f"loading {self.parameters.model}")
+        self.get_logger().info(f"loading {printable(self.parameters.model, 200)}")
         try:
             self._estimator = self._make_estimator(**wanted)
             card = self._estimator.card
@@ -139,16 +143,16 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self._unload()
             missing = isinstance(error, ImportError)
             remedy = "; install what the README names beside rosdep's packages" if missing else ""
-            self._load_problem = f"cannot load the model: {error}{remedy}"
+            self._load_problem = f"cannot load the model: {printable(error)}{remedy}"
             expected = isinstance(error, (DepthAnythingError, ImportError, OSError))
-            trace = "" if expected else f"\n{traceback.format_exc()}"
-            self.get_logger().error(f"{self._load_problem}{trace}")
+            lines = "" if expected else f"\n{trace()}"
+            self.get_logger().error(f"{self._load_problem}{lines}")
             return FAILURE
         self._load_problem = ""
         self._loaded = wanted
         kind = "metric" if self._is_rig else self._estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
-        self.get_logger().info(f"loaded {self._estimator.description}")
+        self.get_logger().info(f"loaded {printable(self._estimator.description)}")
         if self._is_rig:
             self.get_logger().info("it answers all cameras together, in metres by their poses")
         elif kind != "metric":
@@ -297,9 +301,11 @@ class DepthNode(AnsweringNode[DepthParameters]):
             CameraError: where the camera cannot be used and is needed.
         """
         stream, message = frame.stream, frame.message
-        decode = decode_image if isinstance(message, Image) else decode_compressed
         with times.of("decode"):
-            rgb = decode(message)
+            rgb = pipeline.decoder.decode(message, self.parameters.image)
+        stream.doubts = pipeline.decoder.doubts
+        for cause, text in stream.doubts.items():
+            stream.say_once(cause, f"{stream.image_topic}: {text}")
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
         try:
             camera = stream.lookup.find(frame_id, width, height)
@@ -315,7 +321,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
             problem = f"{stream.resolved('camera_info')}: {stream.problem}"
             if dropped:
                 raise CameraError(problem, error.reason) from error
-            stream.say_once(error.reason, problem)
+            stream.say_fault(error.reason, problem)
             return View(rgb, assumed)
         stream.problem = ""
         return view
@@ -408,7 +414,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
         if self._load_problem:
             return ERROR, self._load_problem
-        p, problem = self.parameters, stream.problem
+        p = self.parameters
         ask = "is the camera running, the topic remapped?"
         level, text = self._judge_running(stream, health, p.diagnostics.input_timeout_s, ask)
         if text:
@@ -417,14 +423,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
         if health.rate_hz or len(faults) > 1:  # faster than the others; or there is a worse one
             faults.pop("unsynchronised", None)
         if faults:
-            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
             serious = faults.keys() & {"non_finite", "inference", "out_of_memory"}
+            said = dropped_for(stream, faults)
             if "unsynchronised" in faults:
-                problem = (
-                    f"no other camera's stamps within sync.max_offset_s ({p.sync.max_offset_s:g} s)"
-                )
-            problem = f"; {problem}" if problem else ""
-            return ERROR if serious else WARN, f"pictures dropped: {listed}{problem}"
+                within = f"sync.max_offset_s ({p.sync.max_offset_s:g} s)"
+                said = f"{said}; no other camera's stamps within {within}"
+            return ERROR if serious else WARN, said
         if self._estimator and self._estimator.input_size < self._full_size:
             return ERROR, (
                 f"out of memory on {self._hardware()}: the input size is "
@@ -433,8 +437,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
             )
         if not self._is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
-        if problem:
-            return WARN, problem
+        said = "; ".join(filter(None, [stream.problem, *stream.doubts.values()]))
+        if said:
+            return WARN, said
         return OK, f"depth at {health.rate_hz:.1f} Hz"
 
 

@@ -7,8 +7,29 @@ from collections import Counter
 from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, quoted
 from depth_anything_ros.nodes.parameters import group, parameter
+
+
+@dataclass(frozen=True)
+class ImageParameters:
+    """How the pictures that come are read."""
+
+    bits: int = parameter(
+        16,
+        "Bits that the camera fills of a 16-bit picture (mono16, rgb16, bayer_*16, a 16-bit PNG), "
+        "counted from the lowest: 10, 12 or 14 for a sensor that does not scale its numbers up.",
+        low=8,
+        high=16,
+    )
+    max_megapixels: float = parameter(
+        40.0,
+        "Larger pictures are refused before they are decoded: a file of 100 kB can hold 100 "
+        "million pixels, which take gigabytes.",
+        unit="Mpx",
+        low=0.01,
+        high=1000.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -208,6 +229,7 @@ class DepthParameters:
         "keeps the picture's own grid and lens.",
         choices=("auto", "never", "always"),
     )
+    image: ImageParameters = group(ImageParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)
@@ -226,9 +248,11 @@ class DepthParameters:
         for name in self.cameras:
             if not _CAMERA_NAME.fullmatch(name):
                 raise ParameterError(
-                    f"cameras has the name {name!r}, which cannot be part of a topic's: use "
+                    f"cameras has the name {quoted(name)}, which cannot be part of a topic's: use "
                     "letters, digits and _, no digit first"
                 )
         (name, count) = Counter(self.cameras).most_common(1)[0] if self.cameras else ("", 1)
         if count > 1:
-            raise ParameterError(f"cameras has the name {name!r} {count} times; give each its own")
+            raise ParameterError(
+                f"cameras has the name {quoted(name)} {count} times; give each its own"
+            )

@@ -15,6 +15,7 @@ from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
 from depth_anything_ros.nodes.messages import Outgoing
+from depth_anything_ros.nodes.picture_messages import PictureDecoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class View:
 
 
 class DepthPipeline:
-    """Rectify the pictures of one camera, and finish and back-project their depth.
+    """Decode and rectify the pictures of one camera, and finish and back-project their depth.
 
     What depends on the camera alone (maps, rays) is kept until the camera changes.
 
@@ -42,6 +43,7 @@ class DepthPipeline:
             that P, not K and D, is their camera where the policy is auto.
 
     Attributes:
+        decoder: of the pictures.
         depth_out: of the messages that depth goes out in.
         cloud_out: of those that the cloud goes out in, whose memory it is made in.
     """
@@ -51,6 +53,7 @@ class DepthPipeline:
         self._rectifier: Rectifier | None = None
         self._refused: tuple[Camera, CameraError] | None = None
         self._projector: BackProjector | None = None
+        self.decoder = PictureDecoder()
         self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
 
     def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:

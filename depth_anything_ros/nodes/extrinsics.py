@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, quoted
 
 _POLL_S = 0.005
 
@@ -70,8 +70,9 @@ class TransformExtrinsics:
         self, target_frame: str, sensor_frame: str, error: TransformException
     ) -> DepthAnythingError:
         return DepthAnythingError(
-            f"tf2 has no transform from {sensor_frame!r} to {target_frame!r} at the picture's "
-            f"stamp: {error}; publish it{self._instead}",
+            f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} at the "
+            "picture's "
+            f"stamp: {first_line(error)}; publish it{self._instead}",
             reason="no_transform",
         )
 

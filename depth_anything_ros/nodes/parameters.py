@@ -21,7 +21,7 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, printable, quoted
 
 Parameters = TypeVar("Parameters")
 
@@ -78,11 +78,13 @@ class Spec:
         numbers = self.type is tuple and not self.strings
         if numbers and (len(value) != len(self.default) or not all(map(math.isfinite, value))):
             raise ParameterError(
-                f"parameter {self.name} is {list(value)}; it must be {len(self.default)} numbers"
+                f"parameter {self.name} is {quoted(list(value))}; it must be "
+                f"{len(self.default)} numbers"
             )
         if self.choices and value not in self.choices:
             raise ParameterError(
-                f"parameter {self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
+                f"parameter {self.name} is {quoted(value)}; it must be one of "
+                f"{', '.join(self.choices)}"
             )
 
 
@@ -211,7 +213,9 @@ class DeclaredParameters(Generic[Parameters]):
                 continue
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            self._node.get_logger().warning(f"unknown parameter {name} is ignored{hint}")
+            self._node.get_logger().warning(
+                f"unknown parameter {printable(name, 200)} is ignored{hint}"
+            )
 
 
 def _declare(node: Node, spec: Spec) -> None:

@@ -11,7 +11,9 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
+from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.fault_log import FaultLog
 from depth_anything_ros.nodes.health import HealthMonitor
 from depth_anything_ros.nodes.image_subscription import ImageSubscription
 from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
@@ -55,6 +57,8 @@ class PictureStream:
         clock_jumps: how often time has jumped backwards.
         image_topic: resolved name; "" before the first subscription.
         problem: what is wrong with the camera of its newest picture, "" where nothing is.
+        doubts: what may be wrong with its newest picture itself, by cause.
+        faults: why a picture was dropped last, by the reason that is counted.
     """
 
     def __init__(self, node: LifecycleNode, name: str) -> None:
@@ -65,7 +69,10 @@ class PictureStream:
         self.clock_jumps = 0
         self.image_topic = ""
         self.problem = ""
+        self.doubts: dict[str, str] = {}
+        self.faults: dict[str, str] = {}
         self._node = node
+        self._fault_log = FaultLog(lambda text: node.get_logger().warning(text))
         self._said: set[str] = set()
         self._newest_ns = _BEFORE_ALL_NS
         self._waited = False
@@ -84,7 +91,24 @@ class PictureStream:
         """Warn of a cause once an activation; diagnostics go on counting."""
         if cause not in self._said:
             self._said.add(cause)
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(printable(text))
+
+    def say_fault(self, cause: str, text: str) -> None:
+        """Warn of a fault when it is new, and again when what is said of its cause changes."""
+        self._fault_log.say(cause, printable(text))
+
+    def picture_dropped(self, reason: str, why: str, trace: str = "") -> None:
+        """Count a picture that gets no answer, and say why.
+
+        Args:
+            reason: a word, to count by.
+            why: in one line.
+            trace: what the log has in its place, where there is any.
+        """
+        self.health.dropped(reason)
+        self.faults[reason] = why
+        text = f"{self.image_topic}: picture dropped: {trace or why}"
+        self._fault_log.say(reason, text, why)
 
     # In -------------------------------------------------------------------------------------
 
@@ -102,6 +126,8 @@ class PictureStream:
             callback: called with this and each picture; it is to ``receive`` it.
         """
         self._said.clear()
+        self._fault_log.clear()
+        self.doubts, self.faults = {}, {}
         self.health.restart()
         self._newest_ns, self._waited = _BEFORE_ALL_NS, False
         self.problem, self.image_topic = "", image_topic

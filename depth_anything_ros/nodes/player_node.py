@@ -17,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
 
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.audience import Audience
@@ -66,7 +66,7 @@ class PlayerNode(Node):
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
         self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
-        self.get_logger().info(f"playing {p.source} at {p.rate_hz:g} Hz on {topic}")
+        self.get_logger().info(f"playing {printable(p.source, 200)} at {p.rate_hz:g} Hz on {topic}")
 
     def _endless(self) -> Iterator[Frame]:
         rounds = itertools.repeat(self._source) if self.parameters.loop else (self._source,)
@@ -82,7 +82,8 @@ class PlayerNode(Node):
             if (folder / name).is_file():
                 return load_calibration(folder / name)
         self.get_logger().warning(
-            f"no calibration beside {source} ({', '.join(CALIBRATION_NAMES)}): camera_info stays "
+            f"no calibration beside {printable(source, 200)} ({', '.join(CALIBRATION_NAMES)}): "
+            "camera_info stays "
             "silent; set the parameter calibration"
         )
         return None

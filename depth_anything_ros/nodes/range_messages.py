@@ -11,7 +11,13 @@ from sensor_msgs_py.point_cloud2 import read_points
 
 from depth_anything_ros.core.anchors import beam_of_range, points_of_scan
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ImageError
+from depth_anything_ros.core.errors import (
+    CameraError,
+    DepthAnythingError,
+    ImageError,
+    first_line,
+    quoted,
+)
 from depth_anything_ros.nodes.messages import check_rows
 
 # The factor turns them into metres (REP 118); a disparity has no unit and comes as float.
@@ -27,7 +33,8 @@ def decode_relative(message: Image) -> NDArray[np.float32]:
     """
     if message.encoding != "32FC1":
         raise ImageError(
-            f"encoding {message.encoding!r} is no disparity and no affine depth, which are 32FC1; "
+            f"encoding {quoted(message.encoding)} is no disparity and no affine depth, which "
+            "are 32FC1; "
             "is the topic depth_node's disparity/image_rect or affine_depth/image_rect?",
             reason="encoding",
         )
@@ -44,7 +51,7 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
     """
     if message.encoding not in _DEPTH_ENCODINGS:
         raise ImageError(
-            f"encoding {message.encoding!r} is no depth, which is 32FC1 (metres) or 16UC1 "
+            f"encoding {quoted(message.encoding)} is no depth, which is 32FC1 (metres) or 16UC1 "
             "(millimetres)",
             reason="encoding",
         )
@@ -81,7 +88,7 @@ def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
         records = read_points(message, ["x", "y", "z"])
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         raise DepthAnythingError(
-            f"the cloud cannot be read: {error}; it must have the fields x, y and z",
+            f"the cloud cannot be read: {first_line(error)}; it must have the fields x, y and z",
             reason="bad_cloud",
         ) from error
     points = np.empty((size, 3), np.float32)

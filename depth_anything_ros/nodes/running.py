@@ -17,7 +17,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, printable
 from depth_anything_ros.nodes.memory import keep_freed_memory
 
 NodeType = TypeVar("NodeType", bound=Node)
@@ -37,7 +37,7 @@ class RosLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on; rclpy wants one call site for each severity."""
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if record.levelno >= logging.ERROR:
             self._logger.error(message)
         elif record.levelno >= logging.WARNING:
@@ -79,7 +79,7 @@ def run_node(
         options = SignalHandlerOptions.NO
         rclpy.init(args=list(args) if args is not None else None, signal_handler_options=options)
     except RuntimeError as error:  # rcl's own, for --ros-args that it cannot read
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     for number in _SIGNALS:
         signal.signal(number, _stop)
@@ -90,7 +90,7 @@ def run_node(
         # although it was caught. The next exec() makes it forget that.
         exec("")
     except (DepthAnythingError, ParameterException) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     finally:
         rclpy.try_shutdown()

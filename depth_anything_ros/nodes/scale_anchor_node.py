@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.nodes.anchor_pipeline import (
     NO_POINTS,
@@ -29,6 +29,7 @@ from depth_anything_ros.nodes.answering_node import (
     Answer,
     AnsweringNode,
     autostart,
+    dropped_for,
 )
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
@@ -166,7 +167,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 problem = DepthAnythingError(
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
-                stream.say_once(problem.reason, f"ranges not used: {problem}")
+                stream.say_fault(problem.reason, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(
@@ -224,8 +225,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         explained = EXPECTED_DROPS | WAITING_DROPS
         faults = {r: n for r, n in health.new_drops.items() if r not in explained}
         if faults:
-            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
-            return ERROR if "inference" in faults else WARN, f"pictures dropped: {listed}"
+            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
         if not stream.wanted():
             return OK, "idle: nobody subscribes to an output"
         if report is None:
@@ -241,7 +241,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 def _check_frame(sparse: str, picture: str) -> None:
     if sparse != picture:
         raise DepthAnythingError(
-            f"sparse depth in the frame {sparse!r} is not of the picture's frame {picture!r}: "
+            f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
+            f"{quoted(picture)}: "
             "register it to the camera"
         )
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, quoted
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import load_depth, load_lidar
@@ -97,7 +97,8 @@ def _frame(raw: Path, annotated: Path | None, line: str, where: str) -> KittiFra
     match = _LINE.match(line)
     if match is None:
         raise SourceError(
-            f"{where}: {line!r} names no picture; expected DATE/DRIVE/image_02/data/NUMBER.png or "
+            f"{where}: {quoted(line)} names no picture; expected "
+            "DATE/DRIVE/image_02/data/NUMBER.png or "
             "DATE/DRIVE NUMBER l"
         )
     drive, camera = match["drive"], match["camera"] or _CAMERA_OF[match["side"]]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.core.errors import RecipeError, quoted
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 RECIPE_FOLDER = PACKAGE_FOLDER / "recipes"
@@ -169,7 +169,8 @@ def find_recipe(name: str) -> Path:
             return path
     known = sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml"))
     raise RecipeError(
-        f"there is no recipe {name!r}{_near(Path(name).stem, known)}; give the path of a YAML "
+        f"there is no recipe {quoted(name)}{_near(Path(name).stem, known)}; give the path of a "
+        "YAML "
         f"file, or one of {', '.join(known)}"
     )
 
@@ -219,11 +220,15 @@ def _override(values: dict[str, Any], override: str) -> None:
     """Set one dotted key in place."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {override!r} is not key=value, for example optimiser.lr=1e-4")
+        raise RecipeError(
+            f"--set {quoted(override)} is not key=value, for example optimiser.lr=1e-4"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: {text!r} is not a YAML value") from error
+        raise RecipeError(
+            f"--set {quoted(override)}: {quoted(text)} is not a YAML value"
+        ) from error
     *parents, last = key.strip().split(".")
     inner: Any = values
     for parent in parents:
@@ -239,14 +244,15 @@ def _child(inner: Any, name: str, override: str) -> Any:  # noqa: ANN401 - neste
         return inner[_index(inner, name, override)]
     child = inner.setdefault(name, {})
     if not isinstance(child, dict | list):
-        raise RecipeError(f"--set {override!r}: {name} is {child!r}, which has no keys")
+        raise RecipeError(f"--set {quoted(override)}: {name} is {quoted(child)}, which has no keys")
     return child
 
 
 def _index(entries: list[Any], name: str, override: str) -> int:
     if not name.isdigit() or int(name) >= len(entries):
         raise RecipeError(
-            f"--set {override!r}: {name!r} must be 0 to {len(entries) - 1}, the place in a list"
+            f"--set {quoted(override)}: {quoted(name)} must be 0 to {len(entries) - 1}, the "
+            "place in a list"
         )
     return int(name)
 
@@ -255,7 +261,7 @@ def _section(cls: type[Section], values: object, where: str, prefix: str) -> Sec
     """Build a dataclass from a mapping, checking each key, type and bound."""
     if not isinstance(values, Mapping):
         raise RecipeError(
-            f"{where}: {prefix or 'the recipe'} must be keys and values, got {values!r}"
+            f"{where}: {prefix or 'the recipe'} must be keys and values, got {quoted(values)}"
         )
     known = {entry.name: entry for entry in fields(cls)}  # type: ignore[arg-type]
     for key in values:
@@ -284,20 +290,22 @@ def _value(
         return _section(hint, value, where, name)  # type: ignore[arg-type]
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where}: {name} must be a list, got {value!r}")
+            raise RecipeError(f"{where}: {name} must be a list, got {quoted(value)}")
         inner = get_args(hint)[0]
         return tuple(_value(inner, v, facts, where, f"{name}.{i}") for i, v in enumerate(value))
     scalar = _scalar(hint, value)
     if scalar is None:
-        raise RecipeError(f"{where}: {name} must be of type {hint.__name__}, got {value!r}")
+        raise RecipeError(f"{where}: {name} must be of type {hint.__name__}, got {quoted(value)}")
     if facts["choices"] and scalar not in facts["choices"]:
         raise RecipeError(
-            f"{where}: {name} is {scalar!r}{_near(str(scalar), facts['choices'])}; it must be one "
+            f"{where}: {name} is {quoted(scalar)}{_near(str(scalar), facts['choices'])}; it "
+            "must be one "
             f"of {', '.join(facts['choices'])}"
         )
     if not isinstance(scalar, str) and not facts["low"] <= scalar <= facts["high"]:
         raise RecipeError(
-            f"{where}: {name} is {scalar!r}; it must be from {facts['low']:g} to {facts['high']:g}"
+            f"{where}: {name} is {quoted(scalar)}; it must be from {facts['low']:g} to "
+            f"{facts['high']:g}"
         )
     return scalar
 
@@ -345,7 +353,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     first, second = _flat(asdict(one)), _flat(asdict(other))
     keys = [key for key in {**first, **second} if key.split(".")[0] not in FREE]
     return [
-        f"{key} was {first.get(key)!r} and is {second.get(key)!r}"
+        f"{key} was {quoted(first.get(key))} and is {quoted(second.get(key))}"
         for key in keys
         if first.get(key) != second.get(key)
     ]

@@ -43,10 +43,22 @@ def test_a_video(tmp_path):
 
 def test_a_broken_picture_is_left_out_and_said(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "a.png"), picture(7))
+    jpeg = cv2.imencode(".jpg", np.full((480, 640, 3), 200, np.uint8))[1].tobytes()
     (tmp_path / "b.png").write_bytes(b"broken")
+    (tmp_path / "c.jpg").write_bytes(jpeg[:-200])  # OpenCV fills the rest with grey
+    (tmp_path / "d.ppm").write_bytes(b"P6 60000 60000 255\n")  # beyond OpenCV's 2^30 pixels
+    (tmp_path / "e\x1b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with caplog.at_level(logging.ERROR):
         assert levels(FrameSource(str(tmp_path))) == [7]
-    assert "b.png is not a picture" in caplog.text
+    said = [record.getMessage() for record in caplog.records]
+    assert all(line.isprintable() for line in said) and len(said) == 4
+    for name, why in (
+        ("b.png", "it starts with"),
+        ("c.jpg", "lacks its end"),
+        ("d.ppm", "60000x60000 has 3600 million pixels; 200 are allowed"),
+        (r"e\x1b.png", "lacks its end"),
+    ):
+        assert any(f"{name} is not a picture" in line and why in line for line in said)
 
 
 def test_nothing_to_play_says_what_was_looked_for(tmp_path):

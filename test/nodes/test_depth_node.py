@@ -25,6 +25,7 @@ from depth_anything_ros.core.colormap import COLORMAPS
 NODE = "/depth_node"
 DEFAULTS = {
     "rectify": "auto",
+    "image__bits": 16,
     "depth__encoding": "32FC1",
     "range__min_m": 0.0,
     "range__max_m": 1000.0,
@@ -353,6 +354,36 @@ def test_a_bad_picture_is_counted_said_once_and_never_answered(camera, depth_nod
     said = [line for line in depth_node.log.splitlines() if "picture dropped" in line]
     words = {"bad_step": "step is 320", "bad_length": "data has", "encoding": "'32FC1'"}
     assert len([line for line in said if words.get(reason, "0x0") in line]) == 1
+
+
+def test_a_fault_is_named_in_log_and_status_again_when_its_cause_changes(camera, depth_node):
+    hostile = "nv98\n\x1b[31m[FATAL] on fire" + "A" * 10**6
+    for encoding, named in (("nv99", "'nv99'"), (hostile, r"'nv98\n\x1b[31m[FATAL] on fireAA")):
+        camera.show(broken(encoding=encoding))
+        status = camera.wait_for_status(lambda s, n=named: n in s.message)
+        assert "1 encoding" in status.message and "set the driver's" in status.message
+        assert status.level == b"\x01" and status.message.isprintable()
+        (line,) = [text for text in depth_node.log.splitlines() if named in text]
+        assert line.isprintable() and len(line) < 1000
+    assert not any(line.startswith("\x1b[31m[FATAL]") for line in depth_node.log.splitlines())
+
+
+def test_12_bits_in_mono16_are_said_once_and_scaled_by_a_parameter(camera, depth_node):
+    full = np.rint(picture(seed=3)[..., 0] * (4095 / 255)).astype(np.uint16)
+    answers = []
+    for bits in (16, 12):
+        assert camera.set_parameters(NODE, image__bits=bits) == []
+        key = camera.ask(picture_message(full, "mono16"), camera_info())
+        answers.append(image_array(camera.answer("depth/image_rect", key)))
+        if bits == 16:
+            status = camera.wait_for_status(lambda s: "image.bits to 12" in s.message)
+            assert status.level == b"\x01"
+    expected = camera.ask(picture_message(picture(seed=3)[..., 0], "mono8"), camera_info())
+    expected = image_array(camera.answer("depth/image_rect", expected))
+    np.testing.assert_allclose(answers[1], expected, rtol=1e-4)
+    assert np.abs(answers[0] / expected - 1).max() > 1e-3
+    camera.wait_for_status(lambda s: s.level == b"\0")
+    assert depth_node.log.count("set image.bits to 12") == 1
 
 
 def test_the_resolution_may_change_from_one_picture_to_the_next(camera):

@@ -209,6 +209,7 @@ def test_compressed_pictures_and_broken_ones(start):
         "undecodable": [b"no picture at all"],
         "encoding": [("16UC1; png compressed", bytes(jpeg(rgb, ".png").data))],
         "empty": [b""],
+        "too_large": [bytes(jpeg(np.zeros((5001, 8000, 3), np.uint8)).data)],
     }
     for reason, datas in bad.items():
         for data in datas:
@@ -218,7 +219,8 @@ def test_compressed_pictures_and_broken_ones(start):
             assert not any(key in of_topic for of_topic in camera.received.values())
     camera.wait_for_status(lambda s: values(s)["dropped: truncated"] == "2")
     assert camera.ask(jpeg(rgb), camera_info())
-    assert process.log.count("lacks its end") == 1
+    assert process.log.count("lacks its end") == 2  # of a JPEG, and of a PNG
+    assert process.log.count("40 are allowed") == 1
 
 
 def test_a_topic_named_image_rect_is_rectified_already(start):
