@@ -301,12 +301,13 @@ class DepthNode(AnsweringNode[DepthParameters]):
         with times.of("decode"):
             rgb = decode(message)
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
+        p = self.parameters
         try:
-            camera = stream.lookup.find(frame_id, width, height)
+            camera = stream.camera_of(frame_id, width, height, not p.camera.check_frame_id)
             with times.of("rectify"):
-                view = pipeline.view(rgb, camera, self.parameters.rectify)
+                view = pipeline.view(rgb, camera, p.rectify)
         except CameraError as error:
-            hfov = self.parameters.camera.fallback_hfov_deg
+            hfov = p.camera.fallback_hfov_deg
             assumed = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
             dropped = assumed is None and needs_camera
             instead = f"a pinhole of {hfov:g} deg is assumed" if assumed else "no cloud goes out"
@@ -317,7 +318,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
                 raise CameraError(problem, error.reason) from error
             stream.say_once(error.reason, problem)
             return View(rgb, assumed)
-        stream.problem = ""
+        stream.tell_once(f"{stream.image_topic}: each picture is {view.treatment}")
         return view
 
     def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:

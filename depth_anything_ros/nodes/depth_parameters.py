@@ -70,6 +70,11 @@ class CameraParameters:
         low=0.0,
         high=179.0,
     )
+    check_frame_id: bool = parameter(
+        True,
+        "Refuse a CameraInfo whose frame_id is another than the picture's; one without any is "
+        "taken either way.",
+    )
 
 
 @dataclass(frozen=True)
@@ -204,9 +209,10 @@ class DepthParameters:
     rectify: str = parameter(
         "auto",
         "Undistort the picture before the network: auto where its CameraInfo has distortion "
-        "(never for a topic named image_rect*), always also where only R or P say so, never "
-        "keeps the picture's own grid and lens.",
-        choices=("auto", "never", "always"),
+        "(never for a topic named image_rect*), always also where only R or P say so; already is "
+        "for pictures that come rectified, whose camera is P; never keeps the picture's own grid "
+        "and lens.",
+        choices=("auto", "never", "always", "already"),
     )
     depth: DepthImageParameters = group(DepthImageParameters)
     range: RangeParameters = group(RangeParameters)

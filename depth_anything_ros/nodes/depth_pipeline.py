@@ -25,11 +25,13 @@ class View:
         rgb: uint8 (height, width, 3).
         camera: of exactly this picture; None where it is not known.
         valid: bool (height, width), False where rectification saw nothing; None if all is seen.
+        treatment: what was done to the picture and why, in a sentence.
     """
 
     rgb: NDArray[np.uint8]
     camera: Camera | None
     valid: NDArray[np.bool_] | None = None
+    treatment: str = ""
 
 
 class DepthPipeline:
@@ -54,17 +56,40 @@ class DepthPipeline:
         self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
 
     def view(self, rgb: NDArray[np.uint8], camera: Camera, rectify: str) -> View:
-        """Rectify a picture where the policy (auto, always, never) asks for it.
+        """Rectify a picture where the policy (auto, always, already, never) asks for it.
+
+        The camera of the view says the same by K and by P, whatever the policy.
 
         Raises:
             CameraError: where the camera cannot be rectified.
         """
-        if rectify == "auto" and self._input_is_rectified:
-            return View(rgb, camera.rectified())
-        if rectify == "never" or (rectify == "auto" and not camera.is_distorted):
-            return View(rgb, camera)
+        policy, why = self._policy(camera, rectify)
+        if policy == "already":
+            treatment = f"taken as rectified already, P is its camera {why}"
+            return View(rgb, camera.rectified(), None, treatment)
+        if policy == "never":
+            return View(rgb, camera.as_taken(), None, f"kept as it came {why}")
         rectifier = self._rectifier_of(camera)
-        return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid)
+        treatment = f"rectified to the pinhole of P {why}"
+        return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid, treatment)
+
+    def _policy(self, camera: Camera, rectify: str) -> tuple[str, str]:
+        """Return what auto means for a camera, and why."""
+        if rectify != "auto":
+            return rectify, f"(rectify: {rectify})"
+        if self._input_is_rectified:
+            return "already", "(rectify: auto, of a topic named image_rect*)"
+        if camera.is_distorted:
+            return "always", (
+                "(rectify: auto, D is not zero); where the pictures come rectified, set rectify "
+                "to already"
+            )
+        if camera == camera.as_taken():
+            return "never", "(rectify: auto, D is zero)"
+        return "never", (
+            "(rectify: auto, D is zero): K is its camera, and P, which is another, is left out; "
+            "set rectify to already where P is the pictures' camera, or to always to turn to it"
+        )
 
     def _rectifier_of(self, camera: Camera) -> Rectifier:
         if self._refused is not None and self._refused[0] == camera:

@@ -79,9 +79,9 @@ def test_rays_and_projection_are_inverse_over_the_image(camera, depth):
     assert rays.shape == (camera.height, camera.width, 3)
     seen = np.isfinite(rays[..., 0])
     # Only a fold inside the picture leaves pixels without a ray: in the corners, or outside a disc
-    # of half of the picture with the strongest of these lenses.
+    # of a third of the picture with the strongest of these lenses (0.98 rad of 55 degrees).
     assert seen[camera.height // 2, camera.width // 2]
-    assert seen.mean() > 0.45
+    assert seen.mean() > 0.3
     assert np.all(rays[seen][:, 2] == 1)
     error = np.abs(camera.project(rays * depth) - pixel_grid(camera))[seen]
     assert error.max() < 1e-4
