@@ -24,6 +24,28 @@ class DepthImageParameters:
 
 
 @dataclass(frozen=True)
+class OutputParameters:
+    """On which grid answers are published."""
+
+    size: str = parameter(
+        "image",
+        "Grid of depth, depth/camera_info and points: image, the picture's pixels; network, those "
+        "of the network's input; or a number, the pixels of the shorter side. It is never finer "
+        "than the picture.",
+        whole_numbers=True,
+    )
+
+    def __post_init__(self) -> None:
+        is_number = self.size.isascii() and self.size.isdigit() and len(self.size) <= 9
+        is_long_enough = is_number and int(self.size) >= SHORTEST_SIDE
+        if self.size not in ("image", "network") and not is_long_enough:
+            raise ParameterError(
+                f"output.size is {self.size[:40]!r}; it must be image, network, or the pixels of "
+                f"the shorter side, {SHORTEST_SIDE} or more"
+            )
+
+
+@dataclass(frozen=True)
 class RangeParameters:
     """Which depths count."""
 
@@ -121,6 +143,8 @@ class RigParameters:
     )
 
 
+# A coarser grid shows nothing.
+SHORTEST_SIDE = 16
 # A token of a ROS name.
 _CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -215,6 +239,7 @@ class DepthParameters:
         choices=("auto", "never", "always", "already"),
     )
     depth: DepthImageParameters = group(DepthImageParameters)
+    output: OutputParameters = group(OutputParameters)
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)
     camera: CameraParameters = group(CameraParameters)

@@ -34,6 +34,7 @@ DEFAULTS = {
     "cloud__edge_jump": 0.0,
     "camera__fallback_hfov_deg": 0.0,
     "camera__check_frame_id": True,
+    "output__size": "image",
     "preview__colormap": "inferno",
 }
 
@@ -404,6 +405,34 @@ def test_the_resolution_may_change_from_one_picture_to_the_next(camera):
         depth = camera.answer("depth/image_rect", key)
         info, cloud = camera.answer("depth/camera_info", key), camera.answer("points", key)
         assert {(m.width, m.height) for m in (depth, info, cloud)} == {(width, height)}
+
+
+def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
+    """All that goes out is of one grid; the network's is 154 x 112 for its input of 112."""
+    rgb, info = picture(640, 480, seed=5), camera_info(640, 480, 600.0)
+    full = image_array(camera.answer("depth/image_rect", camera.ask(rgb, info)))
+    given = CameraModel.from_info(info)
+    for size, (width, height) in (("network", (154, 112)), (60, (80, 60)), ("480", (640, 480))):
+        assert camera.set_parameters(NODE, output__size=size) == []
+        key = camera.ask(rgb, info)
+        names = ("depth/image_rect", "depth/camera_info", "depth/image_color", "points")
+        answers = {name: camera.answer(name, key) for name in names}
+        assert {(m.width, m.height) for m in answers.values()} == {(width, height)}
+        published = answers["depth/camera_info"]
+        expected = given.scaled(width, height)
+        np.testing.assert_allclose((*published.k, *published.p), (*expected.K, *expected.P))
+        depth = image_array(answers["depth/image_rect"])
+        points = cloud_points(answers["points"]).reshape(height, width, 3)
+        np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
+        small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
+        assert np.abs(depth / small - 1).mean() < 0.01
+        packed = np.frombuffer(answers["points"].data, np.uint8).reshape(height, width, 16)
+        colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(int)
+        assert np.abs(packed[..., 14:11:-1] - colours).max() <= 2
+    (reason,) = camera.set_parameters(NODE, output__size="half")
+    assert "output.size is 'half'; it must be image, network, or the pixels" in reason
+    (reason,) = camera.set_parameters(NODE, output__size=0.5)
+    assert "must be a string or a whole number" in reason
 
 
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
