@@ -66,10 +66,6 @@ class CameraLookup:
         """Wait until any CameraInfo has come, or the time is over."""
         self._any_came.wait(timeout_s)
 
-    def find(self, frame_id: str, width: int, height: int) -> Camera:
-        """Return the camera of a picture, scaled to its size; see ``match``."""
-        return self.match(frame_id, width, height).camera
-
     def match(self, frame_id: str, width: int, height: int, any_frame: bool = False) -> Match:
         """Find the camera of a picture.
 

@@ -14,7 +14,7 @@ def info(frame_id, *args, **changes):
 
 def reason(lookup, *key):
     with pytest.raises(CameraError) as error:
-        lookup.find(*key)
+        lookup.match(*key)
     return error.value.reason
 
 
@@ -24,10 +24,10 @@ def test_the_last_that_fits_frame_and_aspect_is_used():
     lookup.update(info("left", 640, 480, 600.0))
     lookup.update(info("right", 160, 120, 99.0))
     lookup.update(info("left", 640, 360, 700.0))
-    assert lookup.find("left", 160, 120).K[0] == 150.0
-    assert lookup.find("left", 160, 90).K[0] == 175.0
+    assert lookup.match("left", 160, 120).camera.K[0] == 150.0
+    assert lookup.match("left", 160, 90).camera.K[0] == 175.0
     lookup.update(info("left", 320, 240, 400.0))  # newer, and of the same aspect
-    assert lookup.find("left", 160, 120).K[0] == 200.0
+    assert lookup.match("left", 160, 120).camera.K[0] == 200.0
     assert reason(lookup, "rear", 160, 120) == "camera_frame_id"
     assert reason(lookup, "left", 120, 160) == "camera_size"
 
@@ -38,10 +38,10 @@ def test_what_came_last_counts_even_where_it_is_no_camera():
     lookup.update(info("left", k=[0.0] * 9))
     assert reason(lookup, "left", 160, 120) == "uncalibrated"
     lookup.update(info("left"))
-    assert lookup.find("left", 160, 120).K[0] == 150.0
+    assert lookup.match("left", 160, 120).camera.K[0] == 150.0
     # One of another aspect does not count.
     lookup.update(info("left", 160, 90, k=[0.0] * 9))
-    assert lookup.find("left", 160, 120).K[0] == 150.0
+    assert lookup.match("left", 160, 120).camera.K[0] == 150.0
     lookup.clear()
     assert reason(lookup, "left", 160, 120) == "no_camera_info"
 
@@ -50,7 +50,7 @@ def test_many_cameras_do_not_pile_up():
     lookup = CameraLookup()
     for i in range(1000):
         lookup.update(info(f"camera_{i}"))
-    assert lookup.find("camera_999", 160, 120)
+    assert lookup.match("camera_999", 160, 120).camera
     assert reason(lookup, "camera_0", 160, 120) == "camera_frame_id"
 
 
