@@ -308,7 +308,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
             rgb = decode(message)
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
         p = self.parameters
-        size = output_size(p.output.size, (width, height), estimator.network_size)
+        size = output_size(p.output.size, (width, height), estimator)
         if size is not None:
             with times.of("shrink"):
                 rgb = halved(rgb, size, estimator.network_size(width, height))

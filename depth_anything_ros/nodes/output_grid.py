@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,20 +11,28 @@ from numpy.typing import NDArray
 Size = tuple[int, int]
 
 
-def output_size(asked: str, picture: Size, network: Callable[[int, int], Size]) -> Size | None:
+class Network(Protocol):
+    """What knows the size of a network's input, as a DepthEstimator does."""
+
+    def network_size(self, width: int, height: int) -> Size:
+        """Return the (width, height) that pictures of a size are resized to."""
+        ...
+
+
+def output_size(asked: str, picture: Size, network: Network) -> Size | None:
     """Return the (width, height) to publish; None where that is the picture's.
 
     Args:
         asked: ``image``, ``network``, or the length of the shorter side in pixels; the longer side
             keeps the aspect, but for rounding.
         picture: (width, height) in pixels. No grid is finer.
-        network: returns the size of the network's input for pictures of a width and height.
+        network: asked only where its size is wanted.
     """
     width, height = picture
     if asked == "image":
         return None
     if asked == "network":
-        size = network(width, height)
+        size = network.network_size(width, height)
     else:
         scale = int(asked) / min(width, height)
         size = (round(scale * width), round(scale * height))

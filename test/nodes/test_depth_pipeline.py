@@ -117,8 +117,9 @@ def test_what_is_done_is_said_and_why(camera, is_rectified, policy, words):
     assert words in DepthPipeline(is_rectified).view(rgb, camera, policy).treatment
 
 
-def network(width, height):
-    return network_size(width, height, 140, 14)
+class Network:
+    def network_size(self, width, height):
+        return network_size(width, height, 140, 14)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def network(width, height):
     ],
 )
 def test_the_grid_that_is_published_is_never_finer_than_the_picture(asked, picture, expected):
-    assert output_size(asked, picture, network) == expected
+    assert output_size(asked, picture, Network()) == expected
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_a_picture_is_halved_while_twice_of_all_sizes_fit():
 def test_what_is_published_on_a_coarser_grid_is_of_the_same_view(camera, shorter, policy):
     """The ray of each published pixel is that of the middle of what it covers, closed form."""
     picture = (camera.width, camera.height)
-    size = output_size(str(shorter), picture, network)
+    size = output_size(str(shorter), picture, Network())
     rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
     view = DepthPipeline(False).view(rgb, camera, policy)
     coarse = replace(view, size=size)
