@@ -132,7 +132,8 @@ class _Known:
         shown = self.sensor.camera_of(width, height)
         if shown is None:
             return None
-        remark = Remark("roi", shown.remark, is_doubt=not shown.is_sure)
+        cause = "roi" if shown.is_sure else "roi_unsure"
+        remark = Remark(cause, shown.remark, is_doubt=not shown.is_sure)
         return Match(shown.camera, (*((remark,) if shown.remark else ()), *self.remarks))
 
 
@@ -177,13 +178,13 @@ def _of_frame(
     frames = ", ".join(sorted(map(repr, by_frame)))
     if not frame_id:
         text = f"the picture has no frame_id, and CameraInfo's is {frames}: it is taken for its own"
-        return others, Remark("camera_frame_id", f"{text}; set the frame_id in the driver")
+        return others, Remark("frame_id_taken", f"{text}; set the frame_id in the driver")
     if "" in by_frame:
         text = f"CameraInfo has no frame_id: it is taken to be the picture's, {frame_id!r}"
-        return by_frame[""], Remark("camera_frame_id", f"{text}; set the frame_id in the driver")
+        return by_frame[""], Remark("frame_id_taken", f"{text}; set the frame_id in the driver")
     differs = f"the picture's frame_id is {frame_id!r} and CameraInfo's is {frames}"
     if any_frame:
-        return others, Remark("camera_frame_id", f"{differs}: taken for one, as asked")
+        return others, Remark("frame_id_taken", f"{differs}: taken for one, as asked")
     raise CameraError(
         f"{differs}; give both the same in the driver, or set camera.check_frame_id to false",
         reason="camera_frame_id",

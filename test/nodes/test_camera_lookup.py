@@ -92,7 +92,7 @@ def test_a_roi_that_nobody_applied_and_a_camera_that_is_none_are_remarked():
     assert [(r.cause, r.is_doubt) for r in match.remarks] == [("roi", False)]
     match = lookup.match("left", 1280, 960)
     assert match.camera.K[0] == 2000.0
-    assert [(r.cause, r.is_doubt) for r in match.remarks] == [("roi", True)]
+    assert [(r.cause, r.is_doubt) for r in match.remarks] == [("roi_unsure", True)]
     # A corner of the sensor may have its axis outside: it is the sensor that is looked at.
     corner = RegionOfInterest(x_offset=440, y_offset=360, width=200, height=120)
     lookup.update(info("left", 640, 480, 500.0, roi=corner))
