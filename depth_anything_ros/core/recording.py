@@ -61,7 +61,7 @@ def load_calibration(path: Path, frame_id: str = "") -> Calibration:
 
     Raises:
         SourceError: where the file is missing, malformed or lacks a field.
-        CameraError: where its numbers make no camera.
+        CameraError: where its numbers make no camera; both name the file.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -78,6 +78,8 @@ def load_calibration(path: Path, frame_id: str = "") -> Calibration:
         raise SourceError(f"the calibration {path} lacks the field {error}") from error
     except (TypeError, ValueError) as error:
         raise SourceError(f"the calibration {path} has a wrong value: {error}") from error
+    except CameraError as error:
+        raise CameraError(f"the calibration {path}: {error}", error.reason) from error
 
 
 def _from_ros_yaml(data: dict[str, Any], frame_id: str) -> Calibration:
@@ -210,8 +212,8 @@ class RecordedFrame:
         size, said = rgb.shape[1::-1], (self.calibration.width, self.calibration.height)
         if not same_aspect(said, (size[0], size[1])):
             raise SourceError(
-                f"{self.picture} is {size[0]}x{size[1]} and its calibration is of "
-                f"{said[0]}x{said[1]}, another shape"
+                f"{self.picture} is {size[0]}x{size[1]}, but for any orientation in the file, and "
+                f"its calibration is of {said[0]}x{said[1]}, another shape"
             )
         return rgb
 

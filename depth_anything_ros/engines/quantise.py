@@ -40,7 +40,7 @@ def pictures_of(source: str) -> list[NDArray[np.uint8]]:
     Raises:
         SourceError: where there is none.
     """
-    frames = FrameSource(str(Path(source).expanduser()))
+    frames = FrameSource(str(Path(source).expanduser()), upright=True)
     step = max(len(frames.paths) // _PICTURES, 1)
     taken = islice(frames, 0, _PICTURES * step, step)
     return [np.ascontiguousarray(frame.bgr[..., ::-1]) for frame in taken]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ from depth_anything_ros.nodes.messages import (
     image_message,
 )
 from depth_anything_ros.nodes.network_times import timed_network
+from depth_anything_ros.nodes.output_grid import halved, output_size
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.synchronised_sets import SynchronisedSets
@@ -259,7 +260,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         for frame in frames:
             with self._counted(frame):
                 times, pipeline = _times_before(frame), pipelines[frame.stream.name]
-                view = self._view(pipeline, frame, needs_camera, times)
+                view = self._view(estimator, pipeline, frame, needs_camera, times)
                 pose = self._pose(frame, rig_frame) if self._is_rig else None
                 seen.append(_Seen(frame, view, pose, frame.stream.wanted(), times))
         answers = self._infer(estimator, seen)
@@ -292,9 +293,14 @@ class DepthNode(AnsweringNode[DepthParameters]):
         return dict(zip(asked, answers, strict=True))
 
     def _view(
-        self, pipeline: DepthPipeline, frame: Frame, needs_camera: bool, times: StageTimes
+        self,
+        estimator: DepthEstimator,
+        pipeline: DepthPipeline,
+        frame: Frame,
+        needs_camera: bool,
+        times: StageTimes,
     ) -> View:
-        """Return the picture on the grid to publish; on its own, without a cloud, if need be.
+        """Return the picture and the grid to publish; on its own, without a cloud, if need be.
 
         Raises:
             ImageError: where it cannot be decoded.
@@ -307,13 +313,20 @@ class DepthNode(AnsweringNode[DepthParameters]):
         for cause, text in stream.doubts.items():
             stream.say_once(cause, f"{stream.image_topic}: {text}")
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
+        p = self.parameters
+        size = output_size(p.output.size, (width, height), estimator)
+        if size is not None:
+            with times.of("shrink"):
+                rgb = halved(rgb, size, estimator.network_size(width, height))
         try:
-            camera = stream.lookup.find(frame_id, width, height)
+            camera = stream.camera_of(frame_id, width, height, not p.camera.check_frame_id)
+            camera = camera.scaled(rgb.shape[1], rgb.shape[0])
             with times.of("rectify"):
-                view = pipeline.view(rgb, camera, self.parameters.rectify)
+                view = pipeline.view(rgb, camera, p.rectify)
         except CameraError as error:
-            hfov = self.parameters.camera.fallback_hfov_deg
-            assumed = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
+            hfov = p.camera.fallback_hfov_deg
+            shown = (rgb.shape[1], rgb.shape[0])
+            assumed = Camera.from_hfov(*shown, hfov, frame_id) if hfov > 0 else None
             dropped = assumed is None and needs_camera
             instead = f"a pinhole of {hfov:g} deg is assumed" if assumed else "no cloud goes out"
             instead = self._why_no_metres() if dropped else instead
@@ -322,9 +335,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
             if dropped:
                 raise CameraError(problem, error.reason) from error
             stream.say_fault(error.reason, problem)
-            return View(rgb, assumed)
-        stream.problem = ""
-        return view
+            return View(rgb, assumed, size=size)
+        stream.tell_once(f"{stream.image_topic}: each picture is {view.treatment}")
+        return replace(view, size=size)
 
     def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:
         """Return where a camera was, float64 (4, 4), T_rig_camera.
@@ -361,8 +374,8 @@ class DepthNode(AnsweringNode[DepthParameters]):
                 result = pipeline.finished(answer, view, self.parameters)
             self._publish_result(pipeline, seen, result)
         if "depth/camera_info" in seen.wanted:
-            size = (view.rgb.shape[1], view.rgb.shape[0])
-            self._send(seen, "depth/camera_info", camera_info_message(header, view.camera, size))
+            info = camera_info_message(header, view.published_camera, view.published_size)
+            self._send(seen, "depth/camera_info", info)
 
     def _publish_result(self, pipeline: DepthPipeline, seen: _Seen, result: Estimate) -> None:
         parameters, wanted, times = self.parameters, seen.wanted, seen.times

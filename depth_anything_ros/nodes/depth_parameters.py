@@ -45,6 +45,28 @@ class DepthImageParameters:
 
 
 @dataclass(frozen=True)
+class OutputParameters:
+    """On which grid answers are published."""
+
+    size: str = parameter(
+        "image",
+        "Grid of depth, depth/camera_info and points: image, the picture's pixels; network, those "
+        "of the network's input; or a number, the pixels of the shorter side. It is never finer "
+        "than the picture.",
+        whole_numbers=True,
+    )
+
+    def __post_init__(self) -> None:
+        is_number = self.size.isascii() and self.size.isdigit() and len(self.size) <= 9
+        is_long_enough = is_number and int(self.size) >= SHORTEST_SIDE
+        if self.size not in ("image", "network") and not is_long_enough:
+            raise ParameterError(
+                f"output.size is {self.size[:40]!r}; it must be image, network, or the pixels of "
+                f"the shorter side, {SHORTEST_SIDE} or more"
+            )
+
+
+@dataclass(frozen=True)
 class RangeParameters:
     """Which depths count."""
 
@@ -90,6 +112,11 @@ class CameraParameters:
         unit="deg",
         low=0.0,
         high=179.0,
+    )
+    check_frame_id: bool = parameter(
+        True,
+        "Refuse a CameraInfo whose frame_id is another than the picture's; one without any is "
+        "taken either way.",
     )
 
 
@@ -137,6 +164,8 @@ class RigParameters:
     )
 
 
+# A coarser grid shows nothing.
+SHORTEST_SIDE = 16
 # A token of a ROS name.
 _CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -225,12 +254,14 @@ class DepthParameters:
     rectify: str = parameter(
         "auto",
         "Undistort the picture before the network: auto where its CameraInfo has distortion "
-        "(never for a topic named image_rect*), always also where only R or P say so, never "
-        "keeps the picture's own grid and lens.",
-        choices=("auto", "never", "always"),
+        "(never for a topic named image_rect*), always also where only R or P say so; already is "
+        "for pictures that come rectified, whose camera is P; never keeps the picture's own grid "
+        "and lens.",
+        choices=("auto", "never", "always", "already"),
     )
     image: ImageParameters = group(ImageParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
+    output: OutputParameters = group(OutputParameters)
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)
     camera: CameraParameters = group(CameraParameters)

@@ -42,6 +42,7 @@ class Spec:
         choices: the only strings allowed; empty where any is.
         static: True where it cannot change while the node is active.
         strings: True where a tuple is of strings.
+        whole_numbers: True where a string may be given as a whole number, which YAML takes it for.
     """
 
     name: str
@@ -54,10 +55,12 @@ class Spec:
     choices: tuple[str, ...] = ()
     static: bool = False
     strings: bool = False
+    whole_numbers: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what ROS tools show of the parameter, with the range that rclpy enforces."""
         descriptor = ParameterDescriptor(name=self.name, description=self.summary())
+        descriptor.dynamic_typing = self.whole_numbers
         if self.low is not None and self.high is not None:
             if self.type is int:
                 bounds = IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
@@ -75,6 +78,10 @@ class Spec:
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
+        if self.whole_numbers and not isinstance(value, str):
+            raise ParameterError(
+                f"parameter {self.name} is {value!r:.80}; it must be a string or a whole number"
+            )
         numbers = self.type is tuple and not self.strings
         if numbers and (len(value) != len(self.default) or not all(map(math.isfinite, value))):
             raise ParameterError(
@@ -181,7 +188,10 @@ class DeclaredParameters(Generic[Parameters]):
 
     def _value(self, given: Parameter) -> Any:  # noqa: ANN401
         """Return a parameter's value; rclpy has arrays of two kinds, and neither is a constant."""
-        return tuple(given.value) if self._specs[given.name].type is tuple else given.value
+        spec = self._specs[given.name]
+        if spec.whole_numbers and type(given.value) is int:
+            return str(given.value)
+        return tuple(given.value) if spec.type is tuple else given.value
 
     def _validate(self, changes: list[Parameter]) -> SetParametersResult:
         changed = {p.name: self._value(p) for p in changes if p.name in self._specs}

@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
+from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.fault_log import FaultLog
@@ -109,6 +110,26 @@ class PictureStream:
         self.faults[reason] = why
         text = f"{self.image_topic}: picture dropped: {trace or why}"
         self._fault_log.say(reason, text, why)
+
+    def tell_once(self, text: str) -> None:
+        """Say what is done, once an activation."""
+        if text not in self._said:
+            self._said.add(text)
+            self._node.get_logger().info(text)
+
+    def camera_of(self, frame_id: str, width: int, height: int, any_frame: bool) -> Camera:
+        """Return the camera of a picture; what is odd about it is said once.
+
+        What depth may be wrong by is the stream's problem as long as it lasts.
+
+        Raises:
+            CameraError: as ``CameraLookup.match``.
+        """
+        match = self.lookup.match(frame_id, width, height, any_frame)
+        for remark in match.remarks:
+            self.say_once(remark.cause, f"{self.resolved('camera_info')}: {remark.text}")
+        self.problem = "; ".join(remark.text for remark in match.remarks if remark.is_doubt)
+        return match.camera
 
     # In -------------------------------------------------------------------------------------
 

@@ -48,9 +48,10 @@ class PlayerNode(Node):
             raise SourceError("parameter source is empty: give a picture, a folder or a video")
         self.finished = False
         self._played = 0
-        self._source = FrameSource(p.source)
-        self._frames = self._endless()
         self._calibration = self._find_calibration()
+        # A calibration is of the pixels as they were taken.
+        self._source = FrameSource(p.source, upright=self._calibration is None)
+        self._frames = self._endless()
         self._frame_id = p.frame_id or self._calibrated_frame_id() or DEFAULT_FRAME_ID
         self._lidar = self._load_lidar()
         self._bridge = CvBridge()

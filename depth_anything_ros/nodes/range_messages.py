@@ -23,6 +23,8 @@ from depth_anything_ros.nodes.messages import check_rows
 # The factor turns them into metres (REP 118); a disparity has no unit and comes as float.
 _DEPTH_ENCODINGS = {"32FC1": 1.0, "16UC1": 1e-3}
 _KINDS: dict[str, np.dtype[Any]] = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16)}
+# Of pixels that are not quite square.
+_ASPECT_TOLERANCE = 0.02
 
 
 def decode_relative(message: Image) -> NDArray[np.float32]:
@@ -130,7 +132,7 @@ def sparse_depth_points(message: Image, camera: Camera) -> NDArray[np.float64]:
     """
     depth_m = decode_depth(message)
     height, width = depth_m.shape
-    if not camera.fits(width, height):
+    if not _shows(camera, width, height):
         raise CameraError(
             f"the sparse depth is {width}x{height} and the picture {camera.width}x"
             f"{camera.height}, of another aspect",
@@ -141,3 +143,14 @@ def sparse_depth_points(message: Image, camera: Camera) -> NDArray[np.float64]:
     rays = camera.scaled(width, height).unproject(pixels)
     points = rays * depth_m[rows, columns, None]
     return np.asarray(points[np.isfinite(points[:, 0])], np.float64)
+
+
+def _shows(camera: Camera, width: int, height: int) -> bool:
+    """Say whether a picture of square pixels, or of the camera's, may be of a camera's view.
+
+    A grid of the network has another aspect than the camera's picture, and pixels that make up for
+    it: no more than their rounding is between the two.
+    """
+    square_width = camera.width * camera.K[4] / camera.K[0]
+    off = width / height * camera.height / square_width
+    return camera.fits(width, height) or abs(off - 1) < _ASPECT_TOLERANCE

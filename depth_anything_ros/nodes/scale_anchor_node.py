@@ -142,8 +142,11 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             stream.outputs["points"].publish(cloud_message(message.header, cloud))
 
     def _camera(self, stream: PictureStream, message: Image) -> Camera:
+        any_frame = not self.parameters.camera.check_frame_id
+        frame_id, size = message.header.frame_id, (message.width, message.height)
         try:
-            return stream.lookup.find(message.header.frame_id, message.width, message.height)
+            # As it came: by K and D, whatever P and R would make of it.
+            return stream.camera_of(frame_id, *size, any_frame).as_taken()
         except CameraError as error:
             topic = stream.resolved("camera_info")
             raise CameraError(f"{topic}: {error}", error.reason) from error
@@ -175,7 +178,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     ) -> NDArray[np.floating]:
         """Return the points (N, 3) of a message in the frame of the picture, at its stamp."""
         if ranges.topic == "sparse_depth":
-            _check_frame(ranges.frame_id, header.frame_id)
+            if p.camera.check_frame_id:
+                _check_frame(ranges.frame_id, header.frame_id)
             return sparse_depth_points(ranges.message, camera)
         e = p.extrinsics
         if self._transforms is None:
@@ -230,6 +234,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             return OK, "idle: nobody subscribes to an output"
         if report is None:
             return OK, "the first picture is on its way"
+        if stream.problem:
+            return WARN, stream.problem
         if report.status == "anchored":
             return OK, f"anchored by {report.used} points at {health.rate_hz:.1f} Hz"
         said = f"{report.status}: {report.reason}"
@@ -239,11 +245,10 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
 
 def _check_frame(sparse: str, picture: str) -> None:
-    if sparse != picture:
+    if sparse != picture and sparse and picture:  # without a name it contradicts nothing
         raise DepthAnythingError(
             f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
-            f"{quoted(picture)}: "
-            "register it to the camera"
+            f"{quoted(picture)}: register it to the camera, or set camera.check_frame_id to false"
         )
 
 

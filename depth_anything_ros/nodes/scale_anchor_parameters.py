@@ -122,6 +122,17 @@ class LocalParameters:
 
 
 @dataclass(frozen=True)
+class AnchoredCameraParameters:
+    """Which camera is the picture's."""
+
+    check_frame_id: bool = parameter(
+        True,
+        "Refuse a CameraInfo, or sparse depth, whose frame_id is another than the picture's; one "
+        "without any is taken either way.",
+    )
+
+
+@dataclass(frozen=True)
 class AnchoredCloudParameters:
     """How points is made."""
 
@@ -179,6 +190,7 @@ class ScaleAnchorParameters:
     local: LocalParameters = group(LocalParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     range: RangeParameters = group(RangeParameters)
+    camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     cloud: AnchoredCloudParameters = group(AnchoredCloudParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
 

@@ -176,15 +176,16 @@ def _prepare_picture(options: argparse.Namespace, folder: Path) -> bool:
     if options.image is None:
         _write_sample(folder)
         return True
-    picture = read_picture(options.image)
+    beside = options.calibration or options.image.parent / "calib.json"
+    is_calibrated = options.calibration is not None or beside.is_file()
+    picture = read_picture(options.image, upright=not is_calibrated)
     shrink = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
     if shrink < 1.0:
         _say(f"shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
     size = [round(side * shrink) for side in picture.shape[1::-1]]
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(folder / "color.png"), small)
-    beside = options.calibration or options.image.parent / "calib.json"
-    if not beside.is_file() and options.calibration is None:
+    if not is_calibrated:
         return False
     calibration = load_calibration(beside)
     shutil.copy(beside, folder / f"calib{beside.suffix}")

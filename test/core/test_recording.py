@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from orientation import UPRIGHT, corners, write_turned
 
 from depth_anything_ros.core.errors import CameraError, SourceError
 from depth_anything_ros.core.recording import (
@@ -73,8 +74,10 @@ def test_a_broken_calibration_says_what_is_wrong(tmp_path, text, words):
 def test_a_calibration_that_is_no_camera_or_no_file(tmp_path):
     path = tmp_path / "calib.json"
     path.write_text(json.dumps({"width": 64, "height": 48, "K": [-1, 0, 0, 0, 1, 0, 0, 0, 1]}))
-    with pytest.raises(CameraError, match="positive"):
+    with pytest.raises(CameraError, match=r"calib\.json: focal lengths must be positive"):
         load_calibration(path)
+    path.write_text(json.dumps({"width": 64, "height": 48, "K": np.eye(3).tolist()}))
+    assert load_calibration(path).camera.K == (1, 0, 0, 0, 1, 0, 0, 0, 1)
     with pytest.raises(SourceError, match=r"nothing\.yaml"):
         load_calibration(tmp_path / "nothing.yaml")
 
@@ -132,6 +135,25 @@ def test_a_frame_of_rgb_and_depth(tmp_path):
     assert frame.camera(32, 24).K[0] == 20
     truth = frame.read_truth(16, 12)
     assert (truth.depth_m[:, :8] == 2).all() and (truth.depth_m[:, 8:] == 3).all()
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_picture_camera_and_depth_are_of_the_same_pixels(tmp_path, orientation):
+    recording(tmp_path)
+    (tmp_path / "color.png").unlink()
+    stored = corners(64, 48)
+    write_turned(tmp_path / "color.jpg", stored, orientation)
+    (frame,) = frames_of(tmp_path)
+    rgb, truth = frame.read_rectified()
+    np.testing.assert_allclose(rgb[..., ::-1], stored, atol=3)
+    assert truth.camera.K[:6] == (40, 0, 31.5, 0, 40, 23.5)
+    assert (truth.depth_m[:, :32] == 2).all() and (truth.depth_m[:, 32:] == 3).all()
+
+
+def test_a_picture_of_another_shape_than_its_calibration_says_so(tmp_path):
+    (frame,) = frames_of(recording(tmp_path, width=12, height=16))
+    with pytest.raises(SourceError, match="16x12, but for any orientation in the file"):
+        frame.read_rgb()
 
 
 def test_a_coarser_depth_picture_is_brought_to_the_grid_of_the_picture(tmp_path):

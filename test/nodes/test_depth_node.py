@@ -34,6 +34,8 @@ DEFAULTS = {
     "cloud__stride": 1,
     "cloud__edge_jump": 0.0,
     "camera__fallback_hfov_deg": 0.0,
+    "camera__check_frame_id": True,
+    "output__size": "image",
     "preview__colormap": "inferno",
 }
 
@@ -196,6 +198,43 @@ def test_roi_and_binning_are_folded_in(camera):
     assert info.binning_x in (0, 1) and info.roi.width == 0
 
 
+def test_a_roi_that_nobody_applied_is_said_once_and_left_out(camera, depth_node):
+    full = camera_info(160, 120, 150.0)
+    full.roi.x_offset, full.roi.y_offset, full.roi.width, full.roi.height = 25, 15, 80, 60
+    for _ in range(2):
+        key = camera.ask(picture(), full, frame_id="uncropped")
+        info = camera.answer("depth/camera_info", key)
+        np.testing.assert_allclose(info.k, camera_info().k)
+        np.testing.assert_allclose(info.p, camera_info().p)
+    assert depth_node.log.count("ROI of 80x60 at (25, 15)") == 1
+    key = camera.ask(picture(80, 60), full, frame_id="uncropped")
+    info = camera.answer("depth/camera_info", key)
+    assert (info.k[0], info.k[2], info.k[5]) == (150.0, 79.5 - 25, 59.5 - 15)
+
+
+def test_a_camera_that_is_hardly_one_is_warned_of_as_long_as_it_lasts(camera, depth_node):
+    millimetres = camera_info(160, 120, 0.96)
+    for _ in range(2):
+        camera.ask(picture(), millimetres, frame_id="lens")
+    status = camera.wait_for_status(lambda s: "0.96 px see" in s.message)
+    assert status.level == b"\x01"
+    assert depth_node.log.count("0.96 px see 178.6 deg of 160x120") == 1
+    camera.ask(picture(), camera_info(), frame_id="lens")
+    camera.wait_for_status(lambda s: s.level == b"\x00")
+
+
+def test_a_camera_info_of_no_frame_is_taken_and_of_another_where_that_is_asked_for(
+    camera, depth_node
+):
+    unnamed = camera_info(320, 240, 280.0)
+    unnamed.header.frame_id = ""
+    camera.info.publish(unnamed)
+    key = camera.ask(picture(), frame_id="bare")
+    assert camera.answer("depth/camera_info", key).k[0] == 140.0
+    assert camera.answer("depth/camera_info", key).header.frame_id == "bare"
+    assert depth_node.log.count("CameraInfo has no frame_id") == 1
+
+
 UNUSABLE = {
     "camera_frame_id": (camera_info(), "elsewhere", "frame_id is 'elsewhere'"),
     "camera_size": (camera_info(160, 90), FRAME_ID, "of another aspect"),
@@ -238,6 +277,11 @@ def test_without_a_usable_camera_info_depth_goes_out_and_the_cloud_does_not(logs
         assert status.level == b"\x01" and "no cloud goes out" in status.message
         process.wait_for_log(words)
         assert process.log.count(words) == 1  # said once, though several pictures came
+        if case == "camera_frame_id":
+            set_ = camera.set_parameters(f"{namespace}{NODE}", camera__check_frame_id=False)
+            key = camera.ask(picture(), output="points", frame_id=frame_id)
+            assert set_ == [] and camera.answer("depth/camera_info", key).k[0] == 150.0
+            return
         assert camera.set_parameters(f"{namespace}{NODE}", camera__fallback_hfov_deg=90.0) == []
         key = camera.ask(picture(), output="points", frame_id=frame_id)
         assert camera.answer("depth/camera_info", key).k[0] == pytest.approx(80.0)
@@ -394,6 +438,34 @@ def test_the_resolution_may_change_from_one_picture_to_the_next(camera):
         assert {(m.width, m.height) for m in (depth, info, cloud)} == {(width, height)}
 
 
+def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
+    """All that goes out is of one grid; the network's is 154 x 112 for its input of 112."""
+    rgb, info = picture(640, 480, seed=5), camera_info(640, 480, 600.0)
+    full = image_array(camera.answer("depth/image_rect", camera.ask(rgb, info)))
+    given = CameraModel.from_info(info)
+    for size, (width, height) in (("network", (154, 112)), (60, (80, 60)), ("480", (640, 480))):
+        assert camera.set_parameters(NODE, output__size=size) == []
+        key = camera.ask(rgb, info)
+        names = ("depth/image_rect", "depth/camera_info", "depth/image_color", "points")
+        answers = {name: camera.answer(name, key) for name in names}
+        assert {(m.width, m.height) for m in answers.values()} == {(width, height)}
+        published = answers["depth/camera_info"]
+        expected = given.scaled(width, height)
+        np.testing.assert_allclose((*published.k, *published.p), (*expected.K, *expected.P))
+        depth = image_array(answers["depth/image_rect"])
+        points = cloud_points(answers["points"]).reshape(height, width, 3)
+        np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
+        small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
+        assert np.abs(depth / small - 1).mean() < 0.01
+        packed = np.frombuffer(answers["points"].data, np.uint8).reshape(height, width, 16)
+        colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(int)
+        assert np.abs(packed[..., 14:11:-1] - colours).max() <= 2
+    (reason,) = camera.set_parameters(NODE, output__size="half")
+    assert "output.size is 'half'; it must be image, network, or the pixels" in reason
+    (reason,) = camera.set_parameters(NODE, output__size=0.5)
+    assert "must be a string or a whole number" in reason
+
+
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
     camera.ask(picture(), camera_info())
     jumps = int(values(camera.status())["clock jumps"])
@@ -519,22 +591,41 @@ def test_a_distorted_picture_is_rectified_and_the_camera_info_says_so(camera):
     np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
 
 
-def test_rectify_never_keeps_the_lens_and_always_turns_a_pinhole(camera):
+def test_rectify_never_keeps_the_lens_and_always_turns_a_pinhole(camera, depth_node):
     info, _, _, rgb = distorted()
+    height, width = rgb.shape[:2]
     assert camera.set_parameters(NODE, rectify="never") == []
     key = camera.ask(rgb, info)
     published = camera.answer("depth/camera_info", key)
     np.testing.assert_allclose(published.d, info.d)
     np.testing.assert_allclose(published.k, info.k)
+    assert published.p[0] == published.k[0]
     depth = image_array(camera.answer("depth/image_rect", key))
-    points = cloud_points(camera.answer("points", key)).reshape(240, 320, 3)
+    points = cloud_points(camera.answer("points", key)).reshape(height, width, 3)
     np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
-    # Without distortion auto leaves R and P alone, and always follows them.
-    info.d = [0.0] * 5
-    for policy, focal in (("auto", 250.0), ("always", 230.0)):
+    # Without distortion auto leaves R and P alone, and always follows them. Pictures that come
+    # rectified have the camera P, whatever D is.
+    for policy, focal, d in (
+        ("already", 230.0, info.d),
+        ("auto", 250.0, []),
+        ("always", 230.0, []),
+    ):
+        info.d = d
         assert camera.set_parameters(NODE, rectify=policy) == []
         key = camera.ask(rgb, info)
-        assert camera.answer("depth/camera_info", key).k[0] == focal
+        published = camera.answer("depth/camera_info", key)
+        assert published.k[0] == focal and not any(published.d)
+        np.testing.assert_array_equal(np.reshape(published.p, (3, 4))[:, :3].ravel(), published.k)
+        depth = image_array(camera.answer("depth/image_rect", key))
+        points = cloud_points(camera.answer("points", key)).reshape(height, width, 3)
+        np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
+        assert np.isfinite(depth).all() == (policy != "always")
+    for words in (
+        "(rectify: auto, D is not zero)",
+        "(rectify: auto, D is zero): K",
+        "(rectify: already)",
+    ):
+        assert depth_node.log.count(words) == 1
 
 
 def test_real_recordings_are_answered_on_their_own_camera(camera, shared_data):

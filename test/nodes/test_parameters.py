@@ -4,11 +4,14 @@ import re
 from dataclasses import FrozenInstanceError
 
 import pytest
+import rclpy
 import yaml
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.parameters import build, specs
+from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
@@ -104,3 +107,24 @@ def test_a_tuple_of_strings_may_have_any_length():
         assert build(DepthParameters, {**values, "cameras": names}).cameras == names
     with pytest.raises(ParameterError, match="'front' 2 times"):
         build(DepthParameters, {**values, "cameras": ("front", "front")})
+
+
+def test_a_string_may_be_given_as_a_whole_number():
+    """YAML and -p output.size:=480 give an integer."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        given = [Parameter("output.size", value=480)]
+        node = Node("sized", context=context, parameter_overrides=given)
+        declared = DeclaredParameters(node, DepthParameters)
+        assert declared.values.output.size == "480"
+        for value, expected in (("network", "network"), (720, "720"), ("360", "360")):
+            (result,) = node.set_parameters([Parameter("output.size", value=value)])
+            assert result.successful and declared.values.output.size == expected
+        for value in (True, 480.0, -1, 0, "large", ["480"]):
+            (result,) = node.set_parameters([Parameter("output.size", value=value)])
+            assert not result.successful and "output.size is" in result.reason
+        assert declared.values.output.size == "360"
+        node.destroy_node()
+    finally:
+        context.try_shutdown()

@@ -138,6 +138,19 @@ def test_sparse_depth_of_another_size_lands_on_the_same_rays():
     assert reason(sparse_depth_points, image(depth[:12], "16UC1"), camera) == "sparse_depth_size"
 
 
+def test_sparse_depth_of_the_picture_goes_with_the_network_s_grid_of_it():
+    """4K becomes 252 x 140, or a square: another aspect of the same view."""
+    camera = Camera.from_hfov(384, 216, 80.0)
+    depth = np.zeros((216, 384), np.uint16)
+    depth[10, 20] = 2000
+    for grid in ((252, 140), (140, 140)):
+        points = sparse_depth_points(image(depth, "16UC1"), camera.scaled(*grid))
+        expected = 2 * camera.unproject(np.array([[20.0, 10.0]]))
+        np.testing.assert_allclose(points, expected, atol=1e-6)
+        cropped = image(depth[:162], "16UC1")
+        assert reason(sparse_depth_points, cropped, camera.scaled(*grid)) == "sparse_depth_size"
+
+
 numbers = st.floats(-1, 1)
 
 

@@ -48,6 +48,7 @@ DEFAULTS = {
     "extrinsics__translation_m": list(TRANSLATION),
     "extrinsics__rotation_xyzw": list(ROTATION),
     "anchors__max_m": 120.0,
+    "camera__check_frame_id": True,
     "fit__method": "log_ransac",
     "fit__max_age_s": 2.0,
     "depth__encoding": "32FC1",
@@ -367,6 +368,22 @@ def test_a_frame_without_a_camera_info_is_dropped(robot):
     robot.show(disparity(), stamp_ns=stamp_ns, frame_id="elsewhere")
     status = robot.wait_for_status(lambda s: "dropped: camera_frame_id" in values(s))
     assert status.level == b"\x01"
+    assert robot.set_parameters(NODE, camera__check_frame_id=False) == []
+    robot.measure(sweep(500), stamp_ns + SECOND)
+    key = robot.show(disparity(), stamp_ns=stamp_ns + SECOND, frame_id="elsewhere")
+    assert robot.answer("depth/image_rect", key).header.frame_id == "elsewhere"
+
+
+def test_a_camera_info_whose_p_is_another_camera_is_published_by_k(robot):
+    info = anchor_info()
+    info.p = [0.9 * info.p[0], 0.0, 70.0, 0.0, 0.0, 0.9 * info.p[5], 55.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    robot._stamp += SECOND
+    stamp_ns = robot.now_ns()
+    robot.measure(sweep(500), stamp_ns)
+    key = robot.show(disparity(), info, stamp_ns=stamp_ns)
+    published = robot.answer("depth/camera_info", key)
+    np.testing.assert_array_equal(published.k, anchor_info().k)
+    np.testing.assert_array_equal(published.p, anchor_info().p)
 
 
 def test_outputs_follow_their_parameters(robot):

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from orientation import corners, write_turned
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import SourceError
@@ -66,6 +67,17 @@ def test_a_depth_picture_of_a_coarser_grid(tmp_path):
     assert source.count == 1
     assert np.count_nonzero(~np.isnan(sample.depth_m)) == 4
     np.testing.assert_allclose(sample.depth_m[6:8, 10:12], 3.0)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_labels_are_of_the_pixels_as_they_are_stored(tmp_path, orientation):
+    stored = corners(64, 48)
+    write_turned(tmp_path / "a.jpg", stored, orientation)
+    calibration(tmp_path)
+    np.save(tmp_path / "a_depth.npy", np.ones((48, 64), np.float32))
+    sample = FolderSource(tmp_path).get(0)
+    np.testing.assert_allclose(sample.rgb[..., ::-1], stored, atol=3)
+    assert sample.depth_m.shape == (48, 64) and sample.focal_px == pytest.approx(CAMERA.K[0])
 
 
 def test_the_own_camera_file_wins_and_is_scaled(tmp_path):
