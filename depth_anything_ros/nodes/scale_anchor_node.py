@@ -93,13 +93,14 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _image_source(self, stream: PictureStream) -> tuple[type, str]:
         return Image, stream.resolved(INPUTS[self.parameters.input])
 
+    def _max_late_s(self) -> float:
+        return self.parameters.sync.max_late_s
+
     def _subscribe(self) -> None:
         p = self.parameters
         if p.extrinsics.source == "tf":
             self._transforms = TransformExtrinsics(self)
-        self._ranges = RangeInputs(
-            self, p.sync.history_s, lambda topic: self._restart_time(f"the stamps on {topic}")
-        )
+        self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
 
     def _unsubscribe(self) -> None:
         for part in (self._ranges, self._transforms):
@@ -108,10 +109,17 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._ranges = self._transforms = None
         self._report, self._unused = None, ""
 
-    def _forget(self) -> None:
-        for part in (self._ranges, self._transforms):
-            if part is not None:
-                part.forget()
+    def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
+        """Start anew where ranges are back before the pictures are; else these came first."""
+        if any(stream.late_s(stamp_ns) > self._max_late_s() for stream in self._streams):
+            self._restart_time(f"the stamps on {topic}")
+
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        if self._transforms is not None:
+            self._transforms.forget()
+        # Where only pictures have jumped: one odd stamp, or the ranges will tell by their own.
+        if self._ranges is not None and streams is None:
+            self._ranges.forget()
 
     # Worker ---------------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         """Return the points (N, 3) of a message in the frame of the picture, at its stamp."""
         if ranges.topic == "sparse_depth":
             _check_frame(ranges.frame_id, header.frame_id)
-            return sparse_depth_points(ranges.message, camera)
+            return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
         if self._transforms is None:
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)

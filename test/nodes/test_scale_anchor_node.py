@@ -225,6 +225,46 @@ def test_pictures_that_jump_backwards_start_anew(robot):
     robot._stamp += 500 * SECOND
 
 
+def lidar_before(robot, stamp_ns):
+    """Let a sweep come before the picture of its time."""
+    robot.measure(sweep(500), stamp_ns)
+    time.sleep(0.03)  # topics have no order
+
+
+def test_pictures_that_come_late_cost_neither_ranges_nor_fit(robot, anchor_node):
+    robot.anchored(sweep(500))
+    before = values(robot.status())
+    base = robot.now_ns() + SECOND
+    # Neighbours change places, beside a LiDAR at 10 Hz.
+    for i in (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9):
+        if i % 3 == 0:
+            lidar_before(robot, base + i * SECOND // 30)
+        key = robot.show(disparity(), anchor_info(), stamp_ns=base + i * SECOND // 30)
+        assert_room(image_array(robot.answer("depth/image_rect", key)), 0.05)
+    after = values(robot.status())
+    assert after["clock jumps"] == before["clock jumps"]
+    dropped = {key: n for key, n in after.items() if key.startswith("dropped: ")}
+    assert dropped == {key: n for key, n in before.items() if key.startswith("dropped: ")}
+    assert anchor_node.log.count("pictures come out of order, by 0.033 s") == 1
+    robot._stamp = base + SECOND
+
+
+@pytest.mark.parametrize("odd_s", [2**31 - 1, -(2**31)])
+def test_after_an_odd_stamp_what_comes_next_is_answered(robot, odd_s):
+    robot.anchored(sweep(500))
+    base = robot.now_ns() + SECOND
+    lidar_before(robot, base)
+    robot.show(disparity(), anchor_info(), stamp_ns=odd_s * SECOND)  # a picture's
+    key = robot.show(disparity(), anchor_info(), stamp_ns=base)
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+    robot.measure(sweep(500), odd_s * SECOND)  # the LiDAR's
+    time.sleep(0.03)
+    lidar_before(robot, base + SECOND // 10)
+    key = robot.show(disparity(), anchor_info(), stamp_ns=base + SECOND // 10)
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+    robot._stamp = base + SECOND
+
+
 def test_a_lidar_that_jumps_backwards_starts_anew(robot):
     robot.anchored(sweep(500))
     jumps = int(values(robot.status())["clock jumps"])
