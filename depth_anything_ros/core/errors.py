@@ -1,6 +1,11 @@
 """The errors that this package raises on purpose: one line each, fit to be shown to a user."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TypeVar
+
+Error = TypeVar("Error", bound="DepthAnythingError")
 
 
 class DepthAnythingError(Exception):
@@ -18,6 +23,14 @@ class DepthAnythingError(Exception):
         super().__init__(message)
         if reason is not None:
             self.reason = reason
+
+    def anew(self: Error) -> Error:
+        """Return the same error, never raised.
+
+        One that is kept and raised again and again holds every frame that it passed, with the
+        pictures in them.
+        """
+        return type(self)(str(self), self.reason)
 
 
 class CameraError(DepthAnythingError):

@@ -29,7 +29,7 @@ class CameraLookup:
             found = Camera.from_info(info)
             key = (found.frame_id, found.width, found.height)
         except CameraError as error:
-            found, key = error, (info.header.frame_id, *_picture_size(info))
+            found, key = error.anew(), (info.header.frame_id, *_picture_size(info))
         with self._lock:
             self._known[key] = found
             self._known.move_to_end(key)
@@ -64,7 +64,7 @@ class CameraLookup:
             if sized and not same_aspect((info_width, info_height), (width, height)):
                 continue
             if isinstance(camera, CameraError):
-                raise camera
+                raise camera.anew()
             return camera.scaled(width, height)
         sizes = ", ".join(f"{key[1]}x{key[2]}" for key, _ in same_frame)
         raise CameraError(

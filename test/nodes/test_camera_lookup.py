@@ -1,8 +1,14 @@
+import gc
+import weakref
+
+import numpy as np
 import pytest
 from ros_harness import camera_info
 
+from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 
 
 def info(frame_id, *args, **changes):
@@ -51,3 +57,29 @@ def test_many_cameras_do_not_pile_up():
         lookup.update(info(f"camera_{i}"))
     assert lookup.find("camera_999", 160, 120)
     assert reason(lookup, "camera_0", 160, 120) == "camera_frame_id"
+
+
+class Picture(np.ndarray):
+    """Pixels that say when they are gone."""
+
+
+def test_what_is_refused_again_and_again_holds_no_picture():
+    lookup, pipeline, held = CameraLookup(), DepthPipeline(input_is_rectified=False), []
+    lookup.update(info("left", k=[0.0] * 9))
+    backwards = camera_info(d=[-0.1, 0, 0, 0, 0], r=[-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0])
+    camera = Camera.from_info(backwards)
+
+    def answer():
+        rgb = np.zeros((120, 160, 3), np.uint8).view(Picture)
+        held.append(weakref.ref(rgb))
+        for ask in (
+            lambda: lookup.find("left", 160, 120),
+            lambda: pipeline.view(rgb, camera, "auto"),
+        ):
+            with pytest.raises(CameraError):
+                ask()
+
+    for _ in range(3):
+        answer()
+    gc.collect()
+    assert [one() for one in held] == [None] * 3
