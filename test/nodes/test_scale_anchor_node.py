@@ -16,6 +16,7 @@ from anchor_harness import (
     SCALE,
     SECOND,
     SHIFT,
+    T_CAMERA_LIDAR,
     TRANSLATION,
     WIDTH,
     Robot,
@@ -36,7 +37,7 @@ from ros_harness import (
     values,
     wait_until,
 )
-from sensor_msgs.msg import LaserScan, Range
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
 from sensor_msgs_py.point_cloud2 import read_points_numpy
 from std_msgs.msg import Header
 
@@ -362,6 +363,28 @@ def test_several_sensors_anchor_together(robot):
     assert_room(depth, 0.05)
     count = str(200 + np.count_nonzero(sparse))
     robot.wait_for_status(lambda s: values(s)["points in"] == count)
+
+
+def test_a_cloud_of_padded_rows_in_a_frame_of_the_map_anchors(robot):
+    far = np.array([500_000.0, 4_649_776.0, 100.0])  # UTM
+    translation = np.array(TRANSLATION) - T_CAMERA_LIDAR[:3, :3] @ far
+    assert robot.set_parameters(NODE, extrinsics__translation_m=translation.tolist()) == []
+    kinds = np.dtype([("ring", "<u2"), *((axis, "<f8") for axis in "xyz")])
+    rows = np.zeros((20, 26 * 25 + 50), np.uint8)
+    records = np.ndarray((20, 25), kinds, rows, strides=(rows.shape[1], 26))
+    xyz = sweep(500)[:, :3].astype(np.float64) + far
+    for i, axis in enumerate("xyz"):
+        records[axis] = xyz[:, i].reshape(20, 25)
+    cloud = PointCloud2(height=20, width=25, point_step=26, row_step=rows.shape[1])
+    strange = PointField(name="ring", datatype=99, count=2**32 - 1)
+    cloud.fields = [strange] + [
+        PointField(name=axis, offset=2 + 8 * i, datatype=PointField.FLOAT64, count=1)
+        for i, axis in enumerate("xyz")
+    ]
+    cloud.data = array("B", rows.tobytes())
+    depth, _ = robot.anchored(cloud)
+    assert_room(depth)
+    robot.wait_for_status(lambda s: values(s)["points in"] == "500" and s.level == b"\x00")
 
 
 def test_broken_ranges_are_said_once_and_nothing_goes_out(robot, anchor_node):
