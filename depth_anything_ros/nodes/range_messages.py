@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ _MOST_FIELDS = 1024
 # Of x, y and z in float64.
 _POINT_BYTES = 24
 
-RangesMessage = PointCloud2 | LaserScan | Range | Image
+RangesMessage: TypeAlias = PointCloud2 | LaserScan | Range | Image
 
 
 def decode_relative(message: Image) -> NDArray[np.float32]:
@@ -86,7 +86,7 @@ def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
     """Refuse a message that would make more points than a limit, before any is made.
 
     Args:
-        message: of ranges.
+        message: of ranges, or a picture.
         most: points, beams or pixels; the fields of a cloud have a limit of their own.
 
     Raises:

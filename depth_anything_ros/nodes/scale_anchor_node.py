@@ -41,6 +41,7 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
+    check_size,
     decode_depth,
     decode_relative,
     sparse_depth_points,
@@ -130,6 +131,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _answer(self, pipeline: AnchorPipeline, frame: Frame) -> None:
         p, stream, message = self.parameters, frame.stream, frame.message
         wanted = stream.wanted()
+        check_size(message, p.sync.max_points)
         decode = decode_depth if p.input == "depth" else decode_relative
         prediction = decode(message)
         camera = self._camera(stream, message)

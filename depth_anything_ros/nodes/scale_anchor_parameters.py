@@ -52,7 +52,7 @@ class SyncParameters:
     )
     max_points: int = parameter(
         MOST_POINTS,
-        "Do not use a message of more points, beams or pixels of sparse depth than this.",
+        "Do not use a message of more points, beams or pixels than this.",
         low=1,
         high=1_000_000_000,
         static=True,

@@ -14,10 +14,10 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 
 from depth_anything_ros.core.camera import Camera as CameraModel
 from depth_anything_ros.core.colormap import COLORMAPS

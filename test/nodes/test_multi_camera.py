@@ -17,10 +17,10 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 from true_depth import (
     CAMERAS,
     HALL,

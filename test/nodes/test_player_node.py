@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from ros_harness import RELIABLE, NodeProcess, picture, wait_until
+from ros_harness import RELIABLE, NodeProcess, picture, read_points_numpy, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 
 TOPICS = {
     "image": Image,

@@ -34,11 +34,11 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 from std_msgs.msg import Header
 
 from depth_anything_ros.nodes.messages import lidar_message
@@ -409,6 +409,8 @@ BAD_PICTURES = {
     "camera_size": picture_message(DEPTH[:, :60].copy(), "32FC1"),
 }
 BAD_PICTURES["bad_length"].height = HEIGHT
+BAD_PICTURES["too_large"] = picture_message(DEPTH, "32FC1")
+BAD_PICTURES["too_large"].height, BAD_PICTURES["too_large"].width = 6000, 8000
 
 
 @pytest.mark.parametrize("reason", BAD_PICTURES)
