@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from traceback import format_exc
+from typing import TypeVar
 
 # Characters that are kept of a message, of what another program's error says, and of a name or
 # value that came from outside.
 _LONGEST, _FOREIGN, _QUOTED = 2000, 500, 200
 _TRACE = 60  # the last lines of a traceback
+
+Error = TypeVar("Error", bound="DepthAnythingError")
 
 
 class DepthAnythingError(Exception):
@@ -27,6 +30,14 @@ class DepthAnythingError(Exception):
         super().__init__(printable(message))
         if reason is not None:
             self.reason = reason
+
+    def anew(self: Error) -> Error:
+        """Return the same error, never raised.
+
+        One that is kept and raised again and again holds every frame that it passed, with the
+        pictures in them.
+        """
+        return type(self)(str(self), self.reason)
 
 
 class CameraError(DepthAnythingError):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -26,12 +26,12 @@ from depth_anything_ros.nodes.health import (
 )
 from depth_anything_ros.nodes.mailbox import Mailbox
 from depth_anything_ros.nodes.parameters import DeclaredParameters
-from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
+from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import forward_logs
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # Drops that are the design at work, not a fault.
-EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
+EXPECTED_DROPS = frozenset({"newer_frame", "late", "no_subscriber", "deactivated"})
 # How often a node looks who publishes pictures, and who wants its answers.
 LOOK_AROUND_S = 0.5
 
@@ -82,7 +82,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         self._streams = [PictureStream(self, name) for name in self._cameras()]
         self._served: set[str] = set()
-        self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
+        self._mailbox: Mailbox[Sequence[Frame]] = Mailbox(_newest_ns)
         self._worker: threading.Thread | None = None
         self._hand_over: HandOver | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
@@ -95,7 +95,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
         self._jump_handle = self.get_clock().create_jump_callback(
-            backwards, post_callback=lambda _: self._restart_time("the clock")
+            backwards, post_callback=self._on_clock_jump
         )
 
     @property
@@ -133,6 +133,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """Say whether a picture is to be answered."""
         return bool(stream.wanted())
 
+    def _max_late_s(self) -> float:
+        """Return how far back stamps and the clock may go without a jump of time."""
+        raise NotImplementedError
+
     def _slot(self, stream: PictureStream) -> str:
         """Return the slot of the mailbox where a camera's pictures wait."""
         return stream.name
@@ -147,8 +151,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _unsubscribe(self) -> None:
         """Undo what ``_subscribe`` did, were it half."""
 
-    def _forget(self) -> None:
-        """Drop what was kept of a time that has jumped away."""
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        """Drop what was kept of a time that has jumped away: of these streams, or of all."""
 
     def _hardware(self) -> str:
         """Return what the status names as the hardware."""
@@ -176,7 +180,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             return FAILURE
         super().on_activate(state)
         self._served = set()
-        self._mailbox = Mailbox()
+        self._mailbox = Mailbox(_newest_ns)
         self._hand_over = HandOver(f"{self._task}_publisher") if self._overlaps() else None
         self._worker = threading.Thread(
             target=self._work,
@@ -251,15 +255,28 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     # Input ----------------------------------------------------------------------------------
 
     def _on_image(self, stream: PictureStream, message: Any) -> None:  # noqa: ANN401 - any picture
-        if stream.is_back(message):
+        late_s = stream.late_s(stamp_of(message))
+        if late_s > self._max_late_s():
             self._restart_time(f"the stamps on {stream.image_topic}", [stream])
+        elif late_s > 0:
+            stream.say_once(
+                "late",
+                f"{stream.image_topic}: pictures come out of order, by {late_s:.3f} s; such a "
+                "late one is answered unless a newer one waits. See to the driver's stamps; "
+                "beyond sync.max_late_s it would be a jump of time",
+            )
         frame = stream.receive(message)
         if not self._is_wanted(stream):
             stream.health.dropped("no_subscriber")
             return
         frames = self._gather(frame)
         if frames:
-            drop(self._mailbox.put(self._slot(stream), frames), "newer_frame")
+            left = self._mailbox.put(self._slot(stream), frames)
+            drop(left, "late" if left is frames else "newer_frame")
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        if -jump.delta.nanoseconds > self._max_late_s() * 1e9:
+            self._restart_time("the clock")
 
     def _restart_time(self, what: str, streams: Sequence[PictureStream] | None = None) -> None:
         """Start anew after a backward jump (a bag that loops, a simulation that is reset).
@@ -272,7 +289,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             stream.restart_time()
             drop(self._mailbox.discard(self._slot(stream)), "clock_jump")
             stream.say_once("clock_jump", f"{what} jumped backwards; going on from there")
-        self._forget()
+        self._forget(streams)
 
     # Worker ---------------------------------------------------------------------------------
 
@@ -365,6 +382,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         if health.input_age_s > timeout_s:
             return STALE, f"no picture on {topic} for {health.input_age_s:.1f} s"
         return OK, ""
+
+
+def _newest_ns(frames: Sequence[Frame]) -> int:
+    return max(stamp_of(frame.message) for frame in frames)
 
 
 def drop(frames: Sequence[Frame] | None, reason: str) -> None:

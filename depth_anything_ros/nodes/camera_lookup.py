@@ -128,7 +128,7 @@ class _Known:
             sized = [size for size in self.sizes if all(size)]
             if sized and not any(same_aspect(size, (width, height)) for size in sized):
                 return None
-            raise self.sensor
+            raise self.sensor.anew()
         shown = self.sensor.camera_of(width, height)
         if shown is None:
             return None
@@ -175,7 +175,7 @@ def _of_frame(
     if frame_id in by_frame:
         return by_frame[frame_id], None
     others = [one for of_frame in by_frame.values() for one in of_frame]
-    frames = ", ".join(sorted(map(repr, by_frame)))
+    frames = ", ".join(sorted(map(quoted, by_frame)))
     if not frame_id:
         text = f"the picture has no frame_id, and CameraInfo's is {frames}: it is taken for its own"
         return others, Remark("frame_id_taken", f"{text}; set the frame_id in the driver")

@@ -198,13 +198,17 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self._transforms = TransformExtrinsics(self, instead="")
 
     def _unsubscribe(self) -> None:
-        drop(self._sets.clear(), "deactivated")
+        for stream in self._streams:
+            drop(self._sets.clear(stream.name), "deactivated")
         self._silent = set()
         if self._transforms is not None:
             self._transforms.destroy()
             self._transforms = None
 
     # Input: with an any-view model, the pictures of several cameras wait for each other ------
+
+    def _max_late_s(self) -> float:
+        return self.parameters.sync.max_late_s
 
     def _slot(self, stream: PictureStream) -> str:
         return "" if self._is_rig else super()._slot(stream)
@@ -230,8 +234,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self._silent = {one.name for one in self._streams} - alive if len(alive) > 1 else set()
         return found
 
-    def _forget(self) -> None:
-        drop(self._sets.clear(), "clock_jump")
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        for stream in self._streams if streams is None else streams:
+            drop(self._sets.clear(stream.name), "clock_jump")
         if self._transforms is not None:
             self._transforms.forget()
 

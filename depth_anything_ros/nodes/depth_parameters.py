@@ -140,7 +140,7 @@ class DiagnosticsParameters:
 
 @dataclass(frozen=True)
 class SyncParameters:
-    """Which pictures of several cameras belong together."""
+    """Which pictures belong together, and to one run of time."""
 
     max_offset_s: float = parameter(
         0.02,
@@ -149,6 +149,14 @@ class SyncParameters:
         unit="s",
         low=0.0,
         high=10.0,
+    )
+    max_late_s: float = parameter(
+        1.0,
+        "A picture whose stamp is before that of the one before it by no more than this came "
+        "late; beyond, time has jumped backwards (a bag that loops), and all starts anew.",
+        unit="s",
+        low=0.0,
+        high=60.0,
     )
 
 

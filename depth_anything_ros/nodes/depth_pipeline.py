@@ -125,12 +125,12 @@ class DepthPipeline:
 
     def _rectifier_of(self, camera: Camera) -> Rectifier:
         if self._refused is not None and self._refused[0] == camera:
-            raise self._refused[1]
+            raise self._refused[1].anew()
         if self._rectifier is None or self._rectifier.source != camera:
             try:
                 self._rectifier = Rectifier(camera)
             except CameraError as error:  # the maps take long: not again for each picture
-                self._refused = (camera, error)
+                self._refused = (camera, error.anew())
                 raise
         return self._rectifier
 

@@ -177,14 +177,15 @@ class PictureStream:
         if self._images is not None:
             self._images.adapt()
 
-    def is_back(self, message: Any) -> bool:  # noqa: ANN401 - any message with a header
-        """Say whether the stamp of a picture is earlier than that of the one before."""
-        return stamp_of(message) < self._newest_ns
+    def late_s(self, stamp_ns: int) -> float:
+        """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
+        return max(self._newest_ns - stamp_ns, 0) * 1e-9
 
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
-        self._newest_ns = stamp_of(message)
-        age_s = 1e-9 * (self._node.get_clock().now().nanoseconds - self._newest_ns)
+        stamp_ns = stamp_of(message)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        age_s = 1e-9 * (self._node.get_clock().now().nanoseconds - stamp_ns)
         return Frame(self, message, self.health.received(), self.clock_jumps, age_s)
 
     def restart_time(self) -> None:

@@ -42,6 +42,7 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
+    check_size,
     decode_depth,
     decode_relative,
     sparse_depth_points,
@@ -94,13 +95,14 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _image_source(self, stream: PictureStream) -> tuple[type, str]:
         return Image, stream.resolved(INPUTS[self.parameters.input])
 
+    def _max_late_s(self) -> float:
+        return self.parameters.sync.max_late_s
+
     def _subscribe(self) -> None:
         p = self.parameters
         if p.extrinsics.source == "tf":
             self._transforms = TransformExtrinsics(self)
-        self._ranges = RangeInputs(
-            self, p.sync.history_s, lambda topic: self._restart_time(f"the stamps on {topic}")
-        )
+        self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
 
     def _unsubscribe(self) -> None:
         for part in (self._ranges, self._transforms):
@@ -109,10 +111,17 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._ranges = self._transforms = None
         self._report, self._unused = None, ""
 
-    def _forget(self) -> None:
-        for part in (self._ranges, self._transforms):
-            if part is not None:
-                part.forget()
+    def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
+        """Start anew where ranges are back before the pictures are; else these came first."""
+        if any(stream.late_s(stamp_ns) > self._max_late_s() for stream in self._streams):
+            self._restart_time(f"the stamps on {topic}")
+
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        if self._transforms is not None:
+            self._transforms.forget()
+        # Where only pictures have jumped: one odd stamp, or the ranges will tell by their own.
+        if self._ranges is not None and streams is None:
+            self._ranges.forget()
 
     # Worker ---------------------------------------------------------------------------------
 
@@ -123,6 +132,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _answer(self, pipeline: AnchorPipeline, frame: Frame) -> None:
         p, stream, message = self.parameters, frame.stream, frame.message
         wanted = stream.wanted()
+        check_size(message, p.sync.max_points)
         decode = decode_depth if p.input == "depth" else decode_relative
         prediction = decode(message)
         camera = self._camera(stream, message)
@@ -180,7 +190,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         if ranges.topic == "sparse_depth":
             if p.camera.check_frame_id:
                 _check_frame(ranges.frame_id, header.frame_id)
-            return sparse_depth_points(ranges.message, camera)
+            return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
         if self._transforms is None:
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)

@@ -1,9 +1,15 @@
+import gc
+import weakref
+
+import numpy as np
 import pytest
 from ros_harness import camera_info
 from sensor_msgs.msg import RegionOfInterest
 
+from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 
 
 def info(frame_id, *args, **changes):
@@ -104,3 +110,29 @@ def test_a_roi_that_nobody_applied_and_a_camera_that_is_none_are_remarked():
     lookup.update(info("left", 640, 480, 500.0, p=p))
     (remark,) = lookup.match("left", 640, 480).remarks
     assert "by P, focal lengths of 2.37e+04" in remark.text and "by K" not in remark.text
+
+
+class Picture(np.ndarray):
+    """Pixels that say when they are gone."""
+
+
+def test_what_is_refused_again_and_again_holds_no_picture():
+    lookup, pipeline, held = CameraLookup(), DepthPipeline(input_is_rectified=False), []
+    lookup.update(info("left", k=[0.0] * 9))
+    backwards = camera_info(d=[-0.1, 0, 0, 0, 0], r=[-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0])
+    camera = Camera.from_info(backwards)
+
+    def answer():
+        rgb = np.zeros((120, 160, 3), np.uint8).view(Picture)
+        held.append(weakref.ref(rgb))
+        for ask in (
+            lambda: lookup.match("left", 160, 120),
+            lambda: pipeline.view(rgb, camera, "auto"),
+        ):
+            with pytest.raises(CameraError):
+                ask()
+
+    for _ in range(3):
+        answer()
+    gc.collect()
+    assert [one() for one in held] == [None] * 3

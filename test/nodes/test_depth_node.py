@@ -14,10 +14,10 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 
 from depth_anything_ros.core.camera import Camera as CameraModel
 from depth_anything_ros.core.colormap import COLORMAPS
@@ -37,6 +37,7 @@ DEFAULTS = {
     "camera__check_frame_id": True,
     "output__size": "image",
     "preview__colormap": "inferno",
+    "sync__max_late_s": 1.0,
 }
 
 
@@ -467,7 +468,7 @@ def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
 
 
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
-    camera.ask(picture(), camera_info())
+    camera.ask(picture(), camera_info(), stamp_ns=5 * 10**9)
     jumps = int(values(camera.status())["clock jumps"])
     key = camera.show(picture(), camera_info(), stamp_ns=7)
     assert camera.answer("depth/image_rect", key)
@@ -475,6 +476,41 @@ def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
     key = camera.show(picture(), camera_info(), stamp_ns=8)
     assert camera.answer("depth/image_rect", key)
     assert int(values(camera.status())["clock jumps"]) == jumps + 1
+
+
+def test_pictures_that_come_late_are_answered_and_time_has_not_jumped(camera, depth_node):
+    base = camera.ask(picture(), camera_info()) + 10**9
+    before = values(camera.status())
+    # Of a picture that is 1 s before the newest nobody can say more than that it is late.
+    for offset in (33_000_000, 0, 99_000_000, 66_000_000, 10**9, 0):
+        key = camera.show(picture(), camera_info(), stamp_ns=base + offset)
+        assert camera.answer("depth/image_rect", key)
+        del camera.received["depth/image_rect"][key]
+    camera.wait_for_status(lambda s: int(values(s)["frames in"]) >= int(before["frames in"]) + 6)
+    assert values(camera.status())["clock jumps"] == before["clock jumps"]
+    assert depth_node.log.count("/image: pictures come out of order, by 0.033 s") == 1
+    # Beyond, time has jumped.
+    assert camera.set_parameters(NODE, sync__max_late_s=0.5) == []
+    key = camera.show(picture(), camera_info(), stamp_ns=base + 10**9 - 600_000_000)
+    assert camera.answer("depth/image_rect", key)
+    jumps = str(int(before["clock jumps"]) + 1)
+    camera.wait_for_status(lambda s: values(s)["clock jumps"] == jumps)
+    camera._stamp = base + 2 * 10**9
+
+
+@pytest.mark.parametrize("odd_s", [2**31 - 1, -(2**31), 0])
+def test_after_an_odd_stamp_what_comes_next_is_answered(camera, odd_s):
+    camera.ask(picture(), camera_info(), stamp_ns=10**12)
+    message = picture_message(picture())
+    message.header.frame_id, message.header.stamp.sec = FRAME_ID, odd_s
+    camera.image.publish(message)
+    assert camera.answer("depth/image_rect", odd_s * 10**9)
+    del camera.received["depth/image_rect"][odd_s * 10**9]
+    for i in range(1, 4):
+        key = camera.show(picture(), camera_info(), stamp_ns=10**12 + i * 10**8)
+        assert camera.answer("depth/image_rect", key)
+        del camera.received["depth/image_rect"][key]
+    camera.show(picture(), camera_info())  # back to the stamps of the other tests
 
 
 def test_a_stamp_before_the_epoch_is_a_stamp(camera):

@@ -10,9 +10,8 @@ import rclpy
 from orientation import UPRIGHT, corners, write_turned
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from ros_harness import RELIABLE, NodeProcess, picture, wait_until
+from ros_harness import RELIABLE, NodeProcess, picture, read_points_numpy, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 from std_msgs.msg import Header
 
 from depth_anything_ros.nodes.player_node import PlayerNode
