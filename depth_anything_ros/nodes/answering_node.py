@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import State, Transition
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
     ERROR,
@@ -29,6 +31,7 @@ from depth_anything_ros.nodes.mailbox import Mailbox
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
 from depth_anything_ros.nodes.running import forward_logs
+from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # Drops that are the design at work, not a fault.
@@ -39,10 +42,10 @@ LOOK_AROUND_S = 0.5
 Parameters = TypeVar("Parameters")
 # Takes the pictures that wait, each of another camera, the longest waiting first.
 Answer = Callable[[Sequence[Frame]], None]
-Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
+Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
-def logged(transition: Transition) -> Transition:
+def logged(transition: Callback) -> Callback:
     """Log what a transition raises: rclpy turns it into ERROR without a word."""
 
     @functools.wraps(transition)
@@ -81,6 +84,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._task = task
         self._active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
+        guard_services(self, self._declared.as_declared)
+        self._transitions = Transitions(self, self._before)
         self._streams = [PictureStream(self, name) for name in self._cameras()]
         self._served: set[str] = set()
         self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
@@ -104,7 +109,16 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """The parameters as they are now."""
         return self._declared.values
 
+    @property
+    def transitions(self) -> Transitions:
+        """What makes its transitions while the executor is free."""
+        return self._transitions
+
     # For a child to fill in -----------------------------------------------------------------
+
+    def _slow_part(self) -> Work | None:
+        """Return what of ``_load`` takes long and leaves ROS alone, to be done before it."""
+        return None
 
     def _load(self) -> TransitionCallbackReturn:
         """Make what answering takes, the publishers included."""
@@ -165,6 +179,15 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     # Lifecycle ------------------------------------------------------------------------------
 
+    def _before(self, state_id: int) -> Work | None:
+        """Return what is to be done in a thread before the callback of a transition."""
+        activating = state_id == State.TRANSITION_STATE_ACTIVATING
+        loads = state_id == State.TRANSITION_STATE_CONFIGURING
+        if not loads and not (activating and not self._is_current()):
+            return None
+        self._unload()  # two models at once may be more than there is memory for
+        return self._slow_part()
+
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load what answering takes and make the publishers."""
@@ -194,22 +217,26 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and join the worker once its pictures are out, and unsubscribe."""
         self._stop()
         return super().on_deactivate(state)
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back what was loaded, and the publishers."""
         self._unload()
         return SUCCESS
 
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
         self._stop()
         self._unload()
         return SUCCESS
 
+    @logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to unconfigured, so that the node can be configured again."""
         self._stop()
@@ -217,7 +244,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before the node goes."""
+        """Stop loading, and the worker, before the node goes."""
+        self._transitions.stop()
         self._stop()
         super().destroy_node()
 
@@ -359,7 +387,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             ask: what to ask oneself where no picture has come at all.
         """
         if not self._active:
-            return OK, "inactive" if stream.outputs else "not configured"
+            resting = "inactive" if stream.outputs else "not configured"
+            return OK, self._transitions.under_way or resting
         if self._worker is None or not self._worker.is_alive():
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
         topic = stream.image_topic
@@ -377,13 +406,20 @@ def drop(frames: Sequence[Frame] | None, reason: str) -> None:
 
 
 def autostart(node: AnsweringNode[Any]) -> None:
-    """Configure and activate a node, unless its parameter autostart is off."""
-    if not node.parameters.autostart:
-        return
-    if node.trigger_configure() == SUCCESS:
-        node.trigger_activate()
-    else:
-        node.get_logger().error(
-            "not started: mend what the line above says and configure the node again "
-            "(ros2 lifecycle set), or stop it with Ctrl-C"
-        )
+    """Configure and activate a node once it spins, unless its parameter autostart is off."""
+    if node.parameters.autostart:
+        node.executor.create_task(_start_up, node)
+
+
+async def _start_up(node: AnsweringNode[Any]) -> None:
+    change = node.transitions.change
+    try:
+        if await change(Transition.TRANSITION_CONFIGURE) == SUCCESS:
+            await change(Transition.TRANSITION_ACTIVATE)
+        else:
+            node.get_logger().error(
+                "not started: mend what the line above says and configure the node again "
+                "(ros2 lifecycle set), or stop it with Ctrl-C"
+            )
+    except TransitionError as error:  # somebody else was faster
+        node.get_logger().warning(f"autostart: {error}")

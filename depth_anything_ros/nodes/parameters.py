@@ -73,10 +73,27 @@ class Spec:
         choices = f" One of: {', '.join(self.choices)}." if self.choices else ""
         return f"{self.description}{unit}{choices}"
 
+    @property
+    def is_numbers(self) -> bool:
+        """Whether it is a list of so many floats."""
+        return self.type is tuple and not self.strings
+
+    def as_declared(self, given: Parameter) -> Parameter:
+        """Return a parameter with its integers as floats, where it is one of floats."""
+        kinds = Parameter.Type
+        if self.type is float and given.type_ == kinds.INTEGER:
+            return Parameter(self.name, kinds.DOUBLE, float(given.value))
+        if self.is_numbers and given.type_ == kinds.INTEGER_ARRAY:
+            return Parameter(self.name, kinds.DOUBLE_ARRAY, [float(v) for v in given.value])
+        return given
+
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
-        numbers = self.type is tuple and not self.strings
-        if numbers and (len(value) != len(self.default) or not all(map(math.isfinite, value))):
+        if self.type is float and not math.isfinite(value):
+            raise ParameterError(f"parameter {self.name} is {value}; it must be a finite number")
+        if self.is_numbers and (
+            len(value) != len(self.default) or not all(map(math.isfinite, value))
+        ):
             raise ParameterError(
                 f"parameter {self.name} is {list(value)}; it must be {len(self.default)} numbers"
             )
@@ -164,15 +181,26 @@ class DeclaredParameters(Generic[Parameters]):
         self._cls = cls
         self._specs = {spec.name: spec for spec in specs(cls)}
         self._is_locked = is_locked
+        overrides = overrides_of(node)
+        for name in overrides.keys() & self._specs.keys():
+            overrides[name] = self._specs[name].as_declared(overrides[name])
         for spec in self._specs.values():
             _declare(node, spec)
         self.values: Parameters = build(cls, self._current())
+        # Humble has no pre-set callback: there parameter_services does the same for services.
+        if hasattr(node, "add_pre_set_parameters_callback"):
+            node.add_pre_set_parameters_callback(self.as_declared)
         node.add_on_set_parameters_callback(self._validate)
         # Humble has no post-set callback: there the validated values are taken at once.
         self._takes_later = hasattr(node, "add_post_set_parameters_callback")
         if self._takes_later:
             node.add_post_set_parameters_callback(self._take)
         self._warn_of_unknown()
+
+    def as_declared(self, changes: Iterable[Parameter]) -> list[Parameter]:
+        """Return parameters with integers as floats, where those are what is declared."""
+        specs = self._specs
+        return [specs[one.name].as_declared(one) if one.name in specs else one for one in changes]
 
     def _current(self) -> dict[str, Any]:
         return {name: self._value(self._node.get_parameter(name)) for name in self._specs}
@@ -206,12 +234,23 @@ class DeclaredParameters(Generic[Parameters]):
     def _warn_of_unknown(self) -> None:
         """Name the values given at start that no parameter takes: ROS drops them silently."""
         known = list(self._specs)
-        for name in getattr(self._node, "_parameter_overrides", {}):
+        for name in overrides_of(self._node):
             if self._node.has_parameter(name) or name.startswith("qos_overrides."):
                 continue
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(name, known)
             self._node.get_logger().warning(f"unknown parameter {name} is ignored{hint}")
+
+
+def overrides_of(node: Node) -> dict[str, Parameter]:
+    """Return what was given at start, by name; rclpy has no name for it that is public."""
+    found: dict[str, Parameter] = getattr(node, "_parameter_overrides", {})
+    return found
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is nearest to one that is not; "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _declare(node: Node, spec: Spec) -> None:

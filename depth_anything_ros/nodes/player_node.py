@@ -21,6 +21,7 @@ from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import (
     byte_array,
     camera_info_message,
@@ -42,8 +43,9 @@ class PlayerNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("player_node", **kwargs)
         forward_logs(self)
-        self.parameters = DeclaredParameters(self, PlayerParameters, lambda: True).values
-        p = self.parameters
+        declared = DeclaredParameters(self, PlayerParameters, lambda: True)
+        guard_services(self, declared.as_declared)
+        p = self.parameters = declared.values
         if not p.source:
             raise SourceError("parameter source is empty: give a picture, a folder or a video")
         self.finished = False

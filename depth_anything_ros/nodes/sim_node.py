@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import transform_message
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.qos import create_output
@@ -38,8 +39,9 @@ class SimNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("sim_node", **kwargs)
         forward_logs(self)
-        self.parameters = DeclaredParameters(self, SimParameters, lambda: True).values
-        p = self.parameters
+        declared = DeclaredParameters(self, SimParameters, lambda: True)
+        guard_services(self, declared.as_declared)
+        p = self.parameters = declared.values
         self.finished = False
         self._step = self._played = 0
         self._outputs = {name: create_output(self, kind, name) for name, kind in TOPICS.items()}
