@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import State, Transition
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
@@ -22,6 +22,7 @@ from depth_anything_ros.nodes.health import (
     ERROR,
     OK,
     STALE,
+    WARN,
     Health,
     diagnostic_array,
     diagnostic_status,
@@ -30,7 +31,9 @@ from depth_anything_ros.nodes.health import (
 from depth_anything_ros.nodes.mailbox import Mailbox
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
+from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -82,7 +85,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         super().__init__(name, **kwargs)
         forward_logs(self)
         self._task = task
-        self._active = False
+        self._active = self._was_active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         guard_services(self, self._declared.as_declared)
         self._transitions = Transitions(self, self._before)
@@ -92,11 +95,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._worker: threading.Thread | None = None
         self._hand_over: HandOver | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._clock_watch = ClockWatch(self)
         # Not of the node's clock: simulated time may stand still.
-        self._look_timer = self.create_timer(
-            LOOK_AROUND_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = steady_timer(self, 1.0, self._publish_diagnostics)
+        self._look_timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
@@ -213,6 +215,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         for stream in self._streams:
             stream.subscribe(*self._image_source(stream), self._on_image)
         self._active = True
+        if not self._was_active:
+            self._was_active = True
+            warn_of_idle_overrides(self)
         topics = ", ".join(stream.image_topic for stream in self._streams)
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
@@ -366,6 +371,11 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _status(self, stream: PictureStream) -> DiagnosticStatus:
         health = stream.health.look()
         level, message = self._judge(stream, health)
+        if (held_up := stream.held_up()) and level != ERROR:
+            level, message = WARN, held_up  # and no wonder if no picture came in
+        if self._clock_watch.problem:
+            level = WARN if level == OK else level
+            message = f"{message}; {self._clock_watch.problem}"
         values = {
             **self._facts(),
             "clock jumps": str(stream.clock_jumps),

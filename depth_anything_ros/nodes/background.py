@@ -40,6 +40,11 @@ class Background:
         if not self._stopped:
             self._done()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs still."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Raise KeyboardInterrupt in the work, as Ctrl-C does in a main thread, and wait a moment.
 

@@ -30,8 +30,9 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
-from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
 DEFAULT_FRAME_ID = "camera_optical_frame"
@@ -67,7 +68,10 @@ class PlayerNode(Node):
         self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
-        self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
+        # Not of the node's clock: simulated time may stand still.
+        self._timer = steady_timer(self, 1.0 / p.rate_hz, self._play_next)
+        self._clock_watch = ClockWatch(self)
+        warn_of_idle_overrides(self)
         self.get_logger().info(f"playing {p.source} at {p.rate_hz:g} Hz on {topic}")
 
     def _endless(self) -> Iterator[Frame]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.range_messages import cloud_points, range_points, scan_points
 from depth_anything_ros.nodes.stamp_buffer import StampBuffer
@@ -73,7 +73,7 @@ class RangeInputs:
         self._buffers = {name: StampBuffer[RangeMessage](span_ns) for name in TOPICS}
         self._arrived_s: dict[str, float] = {}
         self._subscriptions = [
-            ImageSubscription(node, kind, self._names[name], partial(self._keep, name))
+            FollowingSubscription(node, kind, self._names[name], partial(self._keep, name))
             for name, kind in TOPICS.items()
         ]
 
@@ -135,7 +135,7 @@ class RangeInputs:
                 buffer.clear()
 
     def adapt(self) -> None:
-        """Follow the reliability of the publishers that are there now."""
+        """Follow what the publishers that are there now offer."""
         for subscription in self._subscriptions:
             subscription.adapt()
 

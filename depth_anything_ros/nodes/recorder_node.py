@@ -20,6 +20,7 @@ from rosbags.typesys import Stores, get_typestore
 from depth_anything_ros.core.errors import ParameterError, SourceError
 from depth_anything_ros.nodes.parameters import DeclaredParameters, parameter
 from depth_anything_ros.nodes.running import run_node
+from depth_anything_ros.nodes.steady_time import steady_timer
 
 # Of the node's own machinery, not of its job.
 LEFT_OUT = ("/rosout", "/parameter_events", "/transition_event")
@@ -64,7 +65,7 @@ class RecorderNode(Node):
         self._writer.open()
         self._recorded: dict[str, Any] = {}
         self._last_message: float | None = None
-        self._timer = self.create_timer(LOOK_AROUND_S, self._look_around)
+        self._timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
 
     @property
     def finished(self) -> bool:

@@ -30,6 +30,7 @@ from depth_anything_ros.nodes.parameters import DeclaredParameters, parameter
 from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.qos import NEWEST, OUTPUT, create_output
 from depth_anything_ros.nodes.running import run_node
+from depth_anything_ros.nodes.steady_time import steady_timer
 
 # What a listener may be told to listen to. Pictures it takes as depth_node does.
 TOPICS = {
@@ -85,7 +86,7 @@ class CameraRole:
         self._info_out = create_output(node, CameraInfo, "camera_info")
         self._image_out = create_output(node, Image, "image")
         self._audience = Audience([self._image_out], 1)
-        self._timer = node.create_timer(1.0 / parameters.rate_hz, self._publish)
+        self._timer = steady_timer(node, 1.0 / parameters.rate_hz, self._publish)
 
     @property
     def finished(self) -> bool:
