@@ -176,3 +176,11 @@ def test_real_lidar_with_its_extrinsics(shared_data, play):
     points = read_points_numpy(cloud, ("x", "y", "z"))
     expected = np.fromfile(folder / "lidar.bin", np.float32).reshape(-1, 4)[:, :3]
     np.testing.assert_array_equal(points, expected)
+
+
+def test_simulated_time_without_a_clock_stops_nothing_and_is_named(play, recording):
+    process, listener = play(source=recording, use_sim_time=True, rate_hz=5)
+    wait_until(lambda: len(listener.messages["image"]) > 3, 30, "pictures")
+    assert {message.header.stamp.sec for message in listener.messages["image"]} == {0}
+    process.wait_for_log("use_sim_time is true and nothing has come on /clock for ")
+    assert process.log.count("/clock") == 1
