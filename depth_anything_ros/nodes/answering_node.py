@@ -16,6 +16,7 @@ from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
@@ -29,6 +30,7 @@ from depth_anything_ros.nodes.health import (
     health_values,
 )
 from depth_anything_ros.nodes.mailbox import Mailbox
+from depth_anything_ros.nodes.outlet import Outlet
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
 from depth_anything_ros.nodes.qos import warn_of_idle_overrides
@@ -94,7 +96,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
         self._worker: threading.Thread | None = None
         self._hand_over: HandOver | None = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        self._diagnostics = Outlet(self, self.create_publisher(DiagnosticArray, "/diagnostics", 1))
         self._clock_watch = ClockWatch(self)
         # Not of the node's clock: simulated time may stand still.
         self._timer = steady_timer(self, 1.0, self._publish_diagnostics)
@@ -341,8 +343,12 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         except DepthAnythingError as error:
             stream.health.dropped(error.reason)
             stream.say_once(error.reason, f"{stream.image_topic}: picture dropped: {error}")
-        except Exception:  # out of memory, a lost device, or a bug: go on
-            if self.context.ok():  # otherwise shut down while publishing
+        except Exception as error:  # out of memory, a lost device, or a bug: go on
+            if is_short_of_memory(error):
+                stream.health.dropped("out_of_memory")
+                text = f"{stream.image_topic}: picture dropped: {SHORT_OF_MEMORY}"
+                stream.say_once("out_of_memory", text)
+            elif self.context.ok():  # otherwise shut down while publishing
                 stream.health.dropped("inference")
                 trace = traceback.format_exc()
                 stream.say_once("inference", f"{stream.image_topic}: picture dropped: {trace}")
@@ -371,7 +377,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _status(self, stream: PictureStream) -> DiagnosticStatus:
         health = stream.health.look()
         level, message = self._judge(stream, health)
-        if (held_up := stream.held_up()) and level != ERROR:
+        if (held_up := stream.held_up() or self._diagnostics.problem()) and level != ERROR:
             level, message = WARN, held_up  # and no wonder if no picture came in
         if self._clock_watch.problem:
             level = WARN if level == OK else level

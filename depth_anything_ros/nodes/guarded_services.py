@@ -102,7 +102,11 @@ class _ParameterSetter:
             for message in messages:
                 self._check(message)
             given = [Parameter.from_parameter_msg(message) for message in messages]
-            return self._node.set_parameters_atomically(self._as_declared(given))
+            result = self._node.set_parameters_atomically(self._as_declared(given))
+            if not result.successful:  # rclpy does not always say which
+                names = ", ".join(message.name for message in messages)[:_LONGEST_NAME]
+                result.reason = f"{names}: {result.reason}"
+            return result
         except (ParameterError, ParameterException, TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=first_line(error))
 
@@ -110,7 +114,7 @@ class _ParameterSetter:
         """Refuse what rclpy would raise of, or take for something else (an empty name)."""
         name = message.name[:_LONGEST_NAME]
         if not self._node.has_parameter(message.name):
-            known = self._node.list_parameters([], 0).names
+            known = self._node.get_parameters_by_prefix("")
             cut = "…" if name != message.name else ""
             raise ParameterError(f"there is no parameter {name!r}{cut}{did_you_mean(name, known)}")
         if message.value.type not in _TYPES:

@@ -24,6 +24,8 @@ from rclpy.parameter import Parameter
 from depth_anything_ros.core.errors import ParameterError
 
 Parameters = TypeVar("Parameters")
+# For a node that has no other state than active.
+START_ANEW = "start the node anew with it"
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class DeclaredParameters(Generic[Parameters]):
         node: to declare on.
         cls: a frozen dataclass of ``parameter`` and ``group`` fields.
         is_locked: says whether static parameters are refused now (the node is active).
+        instead: what to do then.
 
     Attributes:
         values: the newest valid dataclass; replaced as a whole, so any thread may read it.
@@ -176,11 +179,12 @@ class DeclaredParameters(Generic[Parameters]):
         node: Node,
         cls: type[Parameters],
         is_locked: Callable[[], bool] = lambda: False,
+        instead: str = "deactivate it first",
     ) -> None:
         self._node = node
         self._cls = cls
         self._specs = {spec.name: spec for spec in specs(cls)}
-        self._is_locked = is_locked
+        self._is_locked, self._instead = is_locked, instead
         overrides = overrides_of(node)
         for name in overrides.keys() & self._specs.keys():
             overrides[name] = self._specs[name].as_declared(overrides[name])
@@ -225,7 +229,7 @@ class DeclaredParameters(Generic[Parameters]):
         unchanged = value == self._value(self._node.get_parameter(name))
         if self._specs[name].static and self._is_locked() and not unchanged:
             raise ParameterError(
-                f"parameter {name} cannot change while the node is active; deactivate it first"
+                f"parameter {name} cannot change while the node is active; {self._instead}"
             )
 
     def _take(self, _changes: Iterable[Parameter]) -> None:

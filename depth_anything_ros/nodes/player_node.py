@@ -28,7 +28,7 @@ from depth_anything_ros.nodes.messages import (
     lidar_message,
     transform_message,
 )
-from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
@@ -44,7 +44,7 @@ class PlayerNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("player_node", **kwargs)
         forward_logs(self)
-        declared = DeclaredParameters(self, PlayerParameters, lambda: True)
+        declared = DeclaredParameters(self, PlayerParameters, lambda: True, START_ANEW)
         guard_services(self, declared.as_declared)
         p = self.parameters = declared.values
         if not p.source:

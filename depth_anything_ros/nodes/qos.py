@@ -44,7 +44,7 @@ def warn_of_idle_overrides(node: Node) -> None:
     Call it when the node has its topics.
     """
     names = [name for name in overrides_of(node) if name.startswith(OVERRIDES)]
-    known = [name for name in node.list_parameters([], 0).names if name.startswith(OVERRIDES)]
+    known = [name for name in node.get_parameters_by_prefix("") if name.startswith(OVERRIDES)]
     for name in names:
         if name not in known:
             node.get_logger().warning(

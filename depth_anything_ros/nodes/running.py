@@ -84,7 +84,9 @@ def run_node(
         options = SignalHandlerOptions.NO
         rclpy.init(args=list(args) if args is not None else None, signal_handler_options=options)
     except RuntimeError as error:  # rcl's own, for --ros-args that it cannot read
-        print(f"error: {error}", file=sys.stderr)
+        mixed = "Sequence should be of same type" in str(error)
+        hint = "; write each number of a list with a point (0.0) if one has it" if mixed else ""
+        print(f"error: {error}{hint}", file=sys.stderr)
         return 2
     for number in _SIGNALS:
         signal.signal(number, _stop)
@@ -157,5 +159,5 @@ def _spin(
         # A second signal must not tear the clean-up, which would leave a worker running into the
         # interpreter's end.
         _ignore_signals()
-        executor.shutdown()
+        executor.shutdown(_WAKE_S)  # what it has begun may never end: a model that loads
         node.destroy_node()

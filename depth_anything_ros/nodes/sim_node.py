@@ -14,7 +14,7 @@ from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import transform_message
-from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
 from depth_anything_ros.nodes.sim_parameters import SimParameters
@@ -40,7 +40,7 @@ class SimNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("sim_node", **kwargs)
         forward_logs(self)
-        declared = DeclaredParameters(self, SimParameters, lambda: True)
+        declared = DeclaredParameters(self, SimParameters, lambda: True, START_ANEW)
         guard_services(self, declared.as_declared)
         p = self.parameters = declared.values
         self.finished = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import ChangeState
@@ -123,14 +124,9 @@ class Transitions:
         work = self._prepare(state_id)
         if work is None:
             return
-        executor = self._node.executor
-        future = Future(executor=executor)
-
-        def done() -> None:
-            future.set_result(None)
-            executor.wake()
-
-        self._background = Background("model_loading", work, done)
+        # The executor looks at it when it next wakes: run_node's does so ten times a second.
+        future = Future(executor=self._node.executor)
+        self._background = Background("model_loading", work, partial(future.set_result, None))
         await future
         self._background = None
 

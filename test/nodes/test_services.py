@@ -80,6 +80,20 @@ def test_a_parameter_that_cannot_be_set_is_refused_with_a_line(node, case):
     assert max(map(len, process.log.splitlines())) < 1000 and "\x1b[31m" not in process.log
 
 
+def test_what_is_refused_is_named(node):
+    _, client, name = node
+    wrong = value(ParameterType.PARAMETER_STRING, string_value="no")
+    request = SetParametersAtomically.Request(
+        parameters=[
+            Parameter(name="use_sim_time", value=value(1, bool_value=False)),
+            Parameter(name="use_sim_time", value=wrong),
+        ]
+    )
+    service = f"{name}/set_parameters_atomically"
+    result = client.call(SetParametersAtomically, service, request).result
+    assert not result.successful and result.reason.startswith("use_sim_time, use_sim_time: ")
+
+
 def test_a_million_names_are_refused_at_once(node):
     process, client, name = node
     names = ["no_such"] * MANY

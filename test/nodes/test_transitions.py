@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
+from depth_with_truth import DepthNodeWithTruth
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from ros_harness import Camera, wait_until
 
 from depth_anything_ros.nodes.background import Background
@@ -113,6 +115,21 @@ def test_services_answer_while_a_transition_is_prepared(slow, outcome, succeeds,
     assert slow.node.transitions.under_way == ""
     prepared, called = slow.node.threads
     assert prepared not in (slow.executor, threading.main_thread()) and called is slow.executor
+
+
+def test_a_caller_in_process_gets_success_or_failure(logs):
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = DepthNodeWithTruth(context=context, namespace="/in_process")
+    node.set_parameters([Parameter("model", value="truth")])
+    assert (node.trigger_configure(), node.trigger_activate()) == (SUCCESS, SUCCESS)
+    assert (node.trigger_deactivate(), node.trigger_cleanup()) == (SUCCESS, SUCCESS)
+    node.set_parameters([Parameter("model", value="no_such")])
+    assert node.trigger_configure() == FAILURE
+    node.set_parameters([Parameter("model", value="truth")])
+    assert node.trigger_configure() == SUCCESS
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def test_a_thread_is_ended_as_by_ctrl_c_and_says_nothing_more():
