@@ -14,7 +14,14 @@ from pathlib import PurePath
 from types import FrameType
 
 COMMAND = "depth_anything"
-_NODES = ("depth_node", "scale_anchor_node", "player_node", "sim_node")
+_NODES = (
+    "depth_node",
+    "scale_anchor_node",
+    "player_node",
+    "sim_node",
+    "recorder_node",
+    "stopwatch_node",
+)
 # The usual status of what Ctrl-C has ended: 128 + SIGINT. A node's is 0, as it runs until then.
 INTERRUPTED = 130
 # A second Ctrl-C so soon is a hand that slipped; a later one is meant.

@@ -5,8 +5,10 @@ import time
 
 import pytest
 import rclpy
+from depth_with_truth import DepthNodeWithTruth
+from rclpy.parameter import Parameter
 from ros_harness import wait_until
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from depth_anything_ros.nodes import outlet as module
 from depth_anything_ros.nodes.outlet import Outlet
@@ -54,6 +56,25 @@ def test_a_publish_that_is_held_up_is_told_and_then_forgotten(node, monkeypatch,
         outlet.publish(CameraInfo())
     assert outlet.problem() == ""
     assert capfd.readouterr().err.count("publish blocked") == 1
+
+
+def test_diagnostics_say_so_in_the_place_of_pictures_that_did_not_come(logs, monkeypatch):
+    monkeypatch.setattr(module, "BLOCKED_S", 1e-9)  # any publish is
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = DepthNodeWithTruth(context=context, namespace="/outlet")
+    node.set_parameters([Parameter("model", value="truth")])
+    node.trigger_configure()
+    node.trigger_activate()
+    (stream,) = node._streams
+    before = node._status(stream)
+    assert before.level == b"\x03" and before.message.startswith("no picture yet")
+    stream.outputs["points"].publish(PointCloud2())
+    status = node._status(stream)
+    assert status.level == b"\x01" and status.message.startswith("publish blocked for ")
+    assert "/outlet/points" in status.message
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def test_a_publish_that_takes_no_time_is_no_problem(node):
