@@ -9,25 +9,33 @@ from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from lifecycle_msgs.msg import State, Transition
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable, trace
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
     ERROR,
     OK,
     STALE,
+    WARN,
     Health,
     diagnostic_array,
     diagnostic_status,
     health_values,
 )
 from depth_anything_ros.nodes.mailbox import Mailbox
+from depth_anything_ros.nodes.outlet import Outlet
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
+from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
+from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # Drops that are the design at work, not a fault.
@@ -38,10 +46,10 @@ LOOK_AROUND_S = 0.5
 Parameters = TypeVar("Parameters")
 # Takes the pictures that wait, each of another camera, the longest waiting first.
 Answer = Callable[[Sequence[Frame]], None]
-Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
+Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
-def logged(transition: Transition) -> Transition:
+def logged(transition: Callback) -> Callback:
     """Log what a transition raises: rclpy turns it into ERROR without a word."""
 
     @functools.wraps(transition)
@@ -78,19 +86,20 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         super().__init__(name, **kwargs)
         forward_logs(self)
         self._task = task
-        self._active = False
+        self._active = self._was_active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
+        guard_services(self, self._declared.as_declared)
+        self._transitions = Transitions(self, self._before)
         self._streams = [PictureStream(self, name) for name in self._cameras()]
         self._served: set[str] = set()
         self._mailbox: Mailbox[Sequence[Frame]] = Mailbox(_newest_ns)
         self._worker: threading.Thread | None = None
         self._hand_over: HandOver | None = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._diagnostics = Outlet(self, self.create_publisher(DiagnosticArray, "/diagnostics", 1))
+        self._clock_watch = ClockWatch(self)
         # Not of the node's clock: simulated time may stand still.
-        self._look_timer = self.create_timer(
-            LOOK_AROUND_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = steady_timer(self, 1.0, self._publish_diagnostics)
+        self._look_timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
@@ -103,7 +112,16 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """The parameters as they are now."""
         return self._declared.values
 
+    @property
+    def transitions(self) -> Transitions:
+        """What makes its transitions while the executor is free."""
+        return self._transitions
+
     # For a child to fill in -----------------------------------------------------------------
+
+    def _slow_part(self) -> Work | None:
+        """Return what of ``_load`` takes long and leaves ROS alone, to be done before it."""
+        return None
 
     def _load(self) -> TransitionCallbackReturn:
         """Make what answering takes, the publishers included."""
@@ -168,6 +186,15 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     # Lifecycle ------------------------------------------------------------------------------
 
+    def _before(self, state_id: int) -> Work | None:
+        """Return what is to be done in a thread before the callback of a transition."""
+        activating = state_id == State.TRANSITION_STATE_ACTIVATING
+        loads = state_id == State.TRANSITION_STATE_CONFIGURING
+        if not loads and not (activating and not self._is_current()):
+            return None
+        self._unload()  # two models at once may be more than there is memory for
+        return self._slow_part()
+
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load what answering takes and make the publishers."""
@@ -193,26 +220,33 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         for stream in self._streams:
             stream.subscribe(*self._image_source(stream), self._on_image)
         self._active = True
+        if not self._was_active:
+            self._was_active = True
+            warn_of_idle_overrides(self)
         topics = ", ".join(stream.image_topic for stream in self._streams)
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and join the worker once its pictures are out, and unsubscribe."""
         self._stop()
         return super().on_deactivate(state)
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back what was loaded, and the publishers."""
         self._unload()
         return SUCCESS
 
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
         self._stop()
         self._unload()
         return SUCCESS
 
+    @logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to unconfigured, so that the node can be configured again."""
         self._stop()
@@ -220,7 +254,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before the node goes."""
+        """Stop loading, and the worker, before the node goes."""
+        self._transitions.stop()
         self._stop()
         super().destroy_node()
 
@@ -324,7 +359,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         except DepthAnythingError as error:
             stream.picture_dropped(error.reason, str(error))
         except Exception as error:  # out of memory, a lost device, or a bug: go on
-            if self.context.ok():  # otherwise shut down while publishing
+            if is_short_of_memory(error):
+                stream.picture_dropped("out_of_memory", SHORT_OF_MEMORY)
+            elif self.context.ok():  # otherwise shut down while publishing
                 why = f"{type(error).__name__}: {first_line(error)}"
                 stream.picture_dropped("inference", why, trace())
 
@@ -352,6 +389,11 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _status(self, stream: PictureStream) -> DiagnosticStatus:
         health = stream.health.look()
         level, message = self._judge(stream, health)
+        if (held_up := stream.held_up() or self._diagnostics.problem()) and level != ERROR:
+            level, message = WARN, held_up  # and no wonder if no picture came in
+        if self._clock_watch.problem:
+            level = WARN if level == OK else level
+            message = f"{message}; {self._clock_watch.problem}"
         values = {
             **self._facts(),
             "clock jumps": str(stream.clock_jumps),
@@ -373,7 +415,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             ask: what to ask oneself where no picture has come at all.
         """
         if not self._active:
-            return OK, "inactive" if stream.outputs else "not configured"
+            resting = "inactive" if stream.outputs else "not configured"
+            return OK, self._transitions.under_way or resting
         if self._worker is None or not self._worker.is_alive():
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
         topic = stream.image_topic
@@ -402,13 +445,20 @@ def dropped_for(stream: PictureStream, drops: Mapping[str, int]) -> str:
 
 
 def autostart(node: AnsweringNode[Any]) -> None:
-    """Configure and activate a node, unless its parameter autostart is off."""
-    if not node.parameters.autostart:
-        return
-    if node.trigger_configure() == SUCCESS:
-        node.trigger_activate()
-    else:
-        node.get_logger().error(
-            "not started: mend what the line above says and configure the node again "
-            "(ros2 lifecycle set), or stop it with Ctrl-C"
-        )
+    """Configure and activate a node once it spins, unless its parameter autostart is off."""
+    if node.parameters.autostart:
+        node.executor.create_task(_start_up, node)
+
+
+async def _start_up(node: AnsweringNode[Any]) -> None:
+    change = node.transitions.change
+    try:
+        if await change(Transition.TRANSITION_CONFIGURE) == SUCCESS:
+            await change(Transition.TRANSITION_ACTIVATE)
+        else:
+            node.get_logger().error(
+                "not started: mend what the line above says and configure the node again "
+                "(ros2 lifecycle set), or stop it with Ctrl-C"
+            )
+    except TransitionError as error:  # somebody else was faster
+        node.get_logger().warning(f"autostart: {error}")

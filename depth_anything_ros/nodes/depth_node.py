@@ -17,13 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
-from depth_anything_ros.core.errors import (
-    CameraError,
-    DepthAnythingError,
-    ModelError,
-    printable,
-    trace,
-)
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, printable
 from depth_anything_ros.nodes.answering_node import (
     EXPECTED_DROPS,
     FAILURE,
@@ -39,6 +33,7 @@ from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health, StageTimes
 from depth_anything_ros.nodes.inference import infer_apart, infer_together, infer_within_memory
+from depth_anything_ros.nodes.loaded_model import LoadedModel, load_model
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
@@ -50,6 +45,7 @@ from depth_anything_ros.nodes.output_grid import halved, output_size
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.synchronised_sets import SynchronisedSets
+from depth_anything_ros.nodes.transitions import Work
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -107,13 +103,14 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._load_problem = ""
+        self._made: LoadedModel | str | None = None
         self._is_rig = False
         self._sets: SynchronisedSets[Frame] = SynchronisedSets()
         self._silent: set[str] = set()
         self._transforms: TransformExtrinsics | None = None
         self._estimator: DepthEstimator | None = None
         self._full_size = 0
-        self._loaded: dict[str, Any] = {}
+        self._loaded: Mapping[str, Any] = {}
 
     # Lifecycle ------------------------------------------------------------------------------
 
@@ -130,30 +127,35 @@ class DepthNode(AnsweringNode[DepthParameters]):
         given = {name: getattr(p, name) for name in _LOADING}
         return {**given, "compiles": p.compile, "together": len(self._cameras()) > 1}
 
+    def _slow_part(self) -> Work:
+        # What is asked for now: parameters may change while it loads, and activation sees that.
+        wanted, cameras = self._model_parameters(), len(self._cameras())
+        self._load_problem, self._made = "", None
+        self.get_logger().info(f"loading {wanted['model']}")
+
+        def load() -> None:
+            self._made = load_model(self._make_estimator, wanted, cameras, self.get_logger())
+
+        return load
+
     def _load(self) -> TransitionCallbackReturn:
-        self._unload()
-        wanted = self._model_parameters()
-        self.get_logger().info(f"loading {printable(self.parameters.model, 200)}")
-        try:
-            self._estimator = self._make_estimator(**wanted)
-            card = self._estimator.card
-            self._full_size = self.parameters.input_size or card.input_size
-            self._is_rig = card.any_view and len(self._cameras()) > 1
-            self._warm_up(self._estimator)
-        except Exception as error:  # rclpy would swallow it: say it, whatever it is
+        if self._made is None:  # nobody has done the slow part in a thread
             self._unload()
-            missing = isinstance(error, ImportError)
-            remedy = "; install what the README names beside rosdep's packages" if missing else ""
-            self._load_problem = f"cannot load the model: {printable(error)}{remedy}"
-            expected = isinstance(error, (DepthAnythingError, ImportError, OSError))
-            lines = "" if expected else f"\n{trace()}"
-            self.get_logger().error(f"{self._load_problem}{lines}")
+            self._slow_part()()
+        made, self._made = self._made, None
+        if not isinstance(made, LoadedModel):
+            self._load_problem = made or "loading was interrupted"
+            gc.collect()  # what it had loaded by then
             return FAILURE
-        self._load_problem = ""
-        self._loaded = wanted
-        kind = "metric" if self._is_rig else self._estimator.card.kind
+        self._estimator, self._full_size = made.estimator, made.full_size
+        self._loaded, self._is_rig = made.wanted, made.is_rig
+        kind = "metric" if made.is_rig else made.estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
-        self.get_logger().info(f"loaded {printable(self._estimator.description)}")
+        self.get_logger().info(f"loaded {printable(made.estimator.description)}")
+        self._say_what_it_gives(kind)
+        return SUCCESS
+
+    def _say_what_it_gives(self, kind: str) -> None:
         if self._is_rig:
             self.get_logger().info("it answers all cameras together, in metres by their poses")
         elif kind != "metric":
@@ -161,25 +163,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self.get_logger().info(
                 f"this model gives {what} without scale: no depth in metres and no cloud"
             )
-        return SUCCESS
 
     def _make_estimator(self, **arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
         from depth_anything_ros.engines.loading import load_estimator
 
         return load_estimator(**arguments)
-
-    def _warm_up(self, estimator: DepthEstimator) -> None:
-        """Infer once, so that no picture waits for what a first inference sets up."""
-        try:
-            camera = Camera.from_hfov(640, 480, 90.0)  # any: some models cannot do without
-            picture, count = np.zeros((480, 640, 3), np.uint8), len(self._cameras())
-            if self._is_rig:
-                estimator.infer_views([picture] * count, [camera] * count)
-            else:
-                estimator.infer(picture, camera)
-        except ModelError as error:  # weights that answer NaN: pictures may fare better
-            self.get_logger().warning(f"the first inference, of a black picture: {error}")
 
     def _unload(self) -> None:
         super()._unload()

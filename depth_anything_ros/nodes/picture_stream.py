@@ -8,16 +8,16 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.fault_log import FaultLog
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import HealthMonitor
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
-from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
+from depth_anything_ros.nodes.outlet import Outlet
+from depth_anything_ros.nodes.qos import OUTPUT, OUTPUT_OVERRIDES
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -66,7 +66,7 @@ class PictureStream:
         self.name = name
         self.lookup = CameraLookup()
         self.health = HealthMonitor()
-        self.outputs: dict[str, Any] = {}
+        self.outputs: dict[str, Outlet] = {}
         self.clock_jumps = 0
         self.image_topic = ""
         self.problem = ""
@@ -77,8 +77,7 @@ class PictureStream:
         self._said: set[str] = set()
         self._newest_ns = _BEFORE_ALL_NS
         self._waited = False
-        self._images: ImageSubscription | None = None
-        self._info: Any = None
+        self._subscriptions: list[FollowingSubscription] = []
 
     def topic(self, name: str) -> str:
         """Return the name of one of its topics, relative to the node's namespace."""
@@ -152,30 +151,22 @@ class PictureStream:
         self.health.restart()
         self._newest_ns, self._waited = _BEFORE_ALL_NS, False
         self.problem, self.image_topic = "", image_topic
-        self._info = self._node.create_subscription(
-            CameraInfo,
-            self.topic("camera_info"),
-            self.lookup.update,
-            NEWEST,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        inputs: tuple[tuple[type, str, Callable[[Any], None]], ...] = (
+            (CameraInfo, self.resolved("camera_info"), self.lookup.update),
+            (message_type, image_topic, partial(callback, self)),
         )
-        self._images = ImageSubscription(
-            self._node, message_type, image_topic, partial(callback, self)
-        )
+        for one in inputs:  # each is kept at once, to be given back were the next to fail
+            self._subscriptions.append(FollowingSubscription(self._node, *one))
 
     def unsubscribe(self) -> None:
         """Undo ``subscribe``, were it half."""
-        if self._images is not None:
-            self._images.destroy()
-            self._images = None
-        if self._info is not None:
-            self._node.destroy_subscription(self._info)
-            self._info = None
+        while self._subscriptions:
+            self._subscriptions.pop().destroy()
 
     def adapt(self) -> None:
-        """Follow the reliability of the publishers that are there now."""
-        if self._images is not None:
-            self._images.adapt()
+        """Follow what the publishers that are there now offer."""
+        for subscription in self._subscriptions:
+            subscription.adapt()
 
     def late_s(self, stamp_ns: int) -> float:
         """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
@@ -205,22 +196,28 @@ class PictureStream:
     def make_outputs(self, types: dict[str, type]) -> None:
         """Make the publishers, by name."""
         for name, message_type in types.items():
-            self.outputs[name] = self._node.create_lifecycle_publisher(
+            publisher = self._node.create_lifecycle_publisher(
                 message_type,
                 self.topic(name),
                 OUTPUT,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                qos_overriding_options=OUTPUT_OVERRIDES,
             )
+            self.outputs[name] = Outlet(self._node, publisher)
 
     def destroy_outputs(self) -> None:
         """Give the publishers back."""
-        for publisher in self.outputs.values():
-            self._node.destroy_lifecycle_publisher(publisher)
+        for output in self.outputs.values():
+            self._node.destroy_lifecycle_publisher(output.publisher)
         self.outputs = {}
 
     def wanted(self) -> set[str]:
         """Return the names of the outputs that somebody subscribes to."""
         return {name for name, out in self.outputs.items() if out.get_subscription_count()}
+
+    def held_up(self) -> str:
+        """Return which output a subscriber holds up; "" where none does."""
+        problems = (output.problem() for output in self.outputs.values())
+        return next(filter(None, problems), "")
 
 
 def stamp_of(message: Any) -> int:  # noqa: ANN401 - any message with a header

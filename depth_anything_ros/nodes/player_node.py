@@ -21,16 +21,18 @@ from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import (
     byte_array,
     camera_info_message,
     lidar_message,
     transform_message,
 )
-from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
-from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
 DEFAULT_FRAME_ID = "camera_optical_frame"
@@ -42,8 +44,9 @@ class PlayerNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("player_node", **kwargs)
         forward_logs(self)
-        self.parameters = DeclaredParameters(self, PlayerParameters, lambda: True).values
-        p = self.parameters
+        declared = DeclaredParameters(self, PlayerParameters, lambda: True, START_ANEW)
+        guard_services(self, declared.as_declared)
+        p = self.parameters = declared.values
         if not p.source:
             raise SourceError("parameter source is empty: give a picture, a folder or a video")
         self.finished = False
@@ -66,7 +69,10 @@ class PlayerNode(Node):
         self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
-        self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
+        # Not of the node's clock: simulated time may stand still.
+        self._timer = steady_timer(self, 1.0 / p.rate_hz, self._play_next)
+        self._clock_watch = ClockWatch(self)
+        warn_of_idle_overrides(self)
         self.get_logger().info(f"playing {printable(p.source, 200)} at {p.rate_hz:g} Hz on {topic}")
 
     def _endless(self) -> Iterator[Frame]:

@@ -15,7 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.range_messages import (
     check_size,
@@ -102,7 +102,7 @@ class RangeInputs:
         self._buffers = {name: StampBuffer[RangeMessage](*limits) for name in TOPICS}
         self._arrived_s: dict[str, float] = {}
         self._subscriptions = [
-            ImageSubscription(node, kind, self._names[name], partial(self._keep, name))
+            FollowingSubscription(node, kind, self._names[name], partial(self._keep, name))
             for name, kind in TOPICS.items()
         ]
 
@@ -183,7 +183,7 @@ class RangeInputs:
                 buffer.clear()
 
     def adapt(self) -> None:
-        """Follow the reliability of the publishers that are there now."""
+        """Follow what the publishers that are there now offer."""
         for subscription in self._subscriptions:
             subscription.adapt()
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros import __version__, interrupts
+from depth_anything_ros.core.errors import DepthAnythingError, first_line
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.tools import (
     benchmark,
     evaluate,
@@ -81,13 +82,23 @@ def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a p
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; an error that the user can mend costs one line and status 2."""
     options = build_parser().parse_args(arguments)
+    if interrupts.program():  # a caller in Python answers Ctrl-C itself
+        interrupts.interrupt_once()
     try:
         return _run(options)
-    except DepthAnythingError as error:
+    except KeyboardInterrupt:
+        return interrupts.INTERRUPTED
+    except Exception as error:
+        if interrupts.is_interrupted():  # amid an import, say, where it became another error
+            return interrupts.INTERRUPTED
+        if is_short_of_memory(error):
+            error = DepthAnythingError(f"{SHORT_OF_MEMORY} ({first_line(error)})")
+        if not isinstance(error, DepthAnythingError):
+            raise
         print(f"depth_anything {options.verb}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    finally:
+        interrupts.forget_interrupts()
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -207,3 +207,11 @@ def test_a_turned_picture_and_its_camera_are_of_the_same_pixels(tmp_path):
             node.destroy_node()
     finally:
         context.try_shutdown()
+
+
+def test_simulated_time_without_a_clock_stops_nothing_and_is_named(play, recording):
+    process, listener = play(source=recording, use_sim_time=True, rate_hz=5)
+    wait_until(lambda: len(listener.messages["image"]) > 3, 30, "pictures")
+    assert {message.header.stamp.sec for message in listener.messages["image"]} == {0}
+    process.wait_for_log("use_sim_time is true and nothing has come on /clock for ")
+    assert process.log.count("/clock") == 1
