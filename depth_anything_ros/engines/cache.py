@@ -155,14 +155,15 @@ class Cache:
             shutil.rmtree(part, ignore_errors=True)
 
     def _say_not_kept(self, error: Exception) -> None:
-        try:
-            place = str(self._given or cache_folder(self._engine))
-        except OSError:
-            place = f"a cache of engine {self._engine}"
+        line, place = first_line(error)[:300], f"a cache of engine {self._engine}"
+        with suppress(OSError):
+            folder = self._given or cache_folder(self._engine)
+            place = str(folder)
+            if not isinstance(error, OSError):  # a library, which does not say what is wrong
+                line += f"; {shutil.disk_usage(folder).free >> 20} MB are free there"
         _warn_once(
-            f"{place} cannot be written ({first_line(error)[:300]}): nothing is kept, and each "
-            f"start makes the network anew for its engine; make room there, or set "
-            f"{CACHE_VARIABLE} to a folder of this user"
+            f"{place} cannot be written ({line}): nothing is kept, and each start makes the graph "
+            f"anew; make room there, or set {CACHE_VARIABLE} to a folder of this user"
         )
 
     def _folder(self) -> Path:

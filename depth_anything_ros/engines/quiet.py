@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 # Of an export torch, onnxscript, OpenVINO and NNCF warn of their own: classes that they will
 # rename, operators with two versions, storage that they share. A user can do nothing about it, and
-# what was exported is compared with torch. copyreg is where torch's trees are copied; the engines
-# are named for what has the caller's line.
-_EXPORTERS = r"(torch|onnx|onnxscript|onnx_ir|openvino|nncf|copyreg|depth_anything_ros\.engines)\b"
+# what was exported is compared with torch. In copyreg and contextlib torch copies its trees and
+# ends its contexts; the engines are named for what has the caller's line.
+_EXPORTERS = r"(torch|onnx|onnxscript|onnx_ir|openvino|nncf|copyreg|contextlib|depth_anything_ros\.engines)\b"
 _LOGGERS = ("torch.export", "torch.onnx", "onnxscript", "onnx_ir", "nncf")
 
 
