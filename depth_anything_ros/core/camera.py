@@ -305,9 +305,9 @@ class Camera:
         with np.errstate(all="ignore"):
             ideal = np.where(z > 0, points[..., :2] / z, np.nan)
             bent = distort(ideal, self.distortion_model, self.D)
-        fx, skew, cx, _, fy, cy, *_ = self.K
-        x, y = bent[..., 0], bent[..., 1]
-        return np.stack((fx * x + skew * y + cx, fy * y + cy), axis=-1)
+            fx, skew, cx, _, fy, cy, *_ = self.K
+            x, y = bent[..., 0], bent[..., 1]
+            return np.stack((fx * x + skew * y + cx, fy * y + cy), axis=-1)
 
     def rectification_maps(
         self,

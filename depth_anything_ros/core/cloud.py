@@ -143,8 +143,9 @@ class BackProjector:
             x, y, kept, *colour = parts = [plane[: rows.stop - top] for plane in planes]
             np.copyto(kept, z[rows])
             np.copyto(kept, np.float32(np.nan), where=lost[rows])
-            np.multiply(_rows(self._ray_x, rows), kept, out=x)
-            np.multiply(_rows(self._ray_y, rows), kept, out=y)
+            with np.errstate(over="ignore"):  # what is farther than float32 holds is infinite
+                np.multiply(_rows(self._ray_x, rows), kept, out=x)
+                np.multiply(_rows(self._ray_y, rows), kept, out=y)
             if rgb is not None:
                 _pack_rgb(rgb[rows], colour[0])
             cv2.merge(parts, points[rows])

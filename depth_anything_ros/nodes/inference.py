@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.nodes.depth_pipeline import View
-from depth_anything_ros.nodes.output_grid import Size
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -61,7 +60,7 @@ def infer_together(
     return [answer.depth for answer in answers]
 
 
-def _sizes(views: Sequence[View]) -> dict[str, list[Size | None]]:
+def _sizes(views: Sequence[View]) -> dict[str, Any]:
     """Return the argument that asks for other sizes than the pictures', where any view does."""
     sizes = [view.size for view in views]
     return {"sizes": sizes} if any(sizes) else {}

@@ -129,10 +129,10 @@ def depth_message(
     if encoding == "32FC1":
         return image_message(header, depth.depth_m, encoding, outgoing)
     outgoing = outgoing or Outgoing(Image)
-    millimetres = depth.depth_m * np.float32(1000.0)
-    millimetres += np.float32(0.5)
-    with np.errstate(invalid="ignore"):
-        millimetres[~(millimetres < 65536.0)] = 0  # NaN and +Inf are not less
+    with np.errstate(invalid="ignore", over="ignore"):
+        millimetres = depth.depth_m * np.float32(1000.0)
+        millimetres += np.float32(0.5)
+        millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
     values = outgoing.memory(millimetres.shape, np.uint16)
     np.copyto(values, millimetres, casting="unsafe")
     return image_message(header, values, encoding, outgoing)
