@@ -1,5 +1,8 @@
 """The errors that this package raises on purpose: one line each, fit to be shown to a user."""
 
+from __future__ import annotations
+
+import reprlib
 from collections.abc import Mapping
 
 
@@ -89,3 +92,37 @@ def check_ranges(options: object, ranges: Mapping[str, bool]) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says; of one that says nothing, its class."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def one_line(text: object, limit: int = 200) -> str:
+    """Return what a file, a server or a library said, as a line of at most ``limit`` characters.
+
+    White space becomes a blank and what cannot be printed is escaped, so that nobody forges a line
+    of the log.
+    """
+    words = " ".join(str(text).split())
+    line = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in words[: limit + 1]
+    )
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+class _Bounded(reprlib.Repr):
+    """Writes values short: a list of lists of lists can be larger than any memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 120
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Write a number, unless it is one of thousands of digits."""
+        return repr(x) if x.bit_length() < 200 else f"a number of {x.bit_length()} bits"
+
+
+def shown(value: object) -> str:
+    """Return a value out of a file as ``repr`` writes it, cut where it is long."""
+    return one_line(_BOUNDED.repr(value), 300)
+
+
+_BOUNDED = _Bounded()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.files import user_path
 
 _LOG = logging.getLogger(__name__)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -45,7 +46,7 @@ class FrameSource:
     """
 
     def __init__(self, source: str) -> None:
-        path = Path(source).expanduser()
+        path = user_path(source)
         self.is_video = path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         self.paths = [path] if self.is_video else _pictures(path)
 
