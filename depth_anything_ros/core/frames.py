@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, one_line
 from depth_anything_ros.core.files import user_path
 
 _LOG = logging.getLogger(__name__)
@@ -84,7 +84,10 @@ class FrameSource:
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """Read a picture as uint8 (height, width, 3), BGR; SourceError where that fails."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    try:
+        bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than it takes
+        raise SourceError(f"cannot read {path}: {one_line(error)}") from error
     if bgr is None:
         raise SourceError(f"{path} is not a picture that OpenCV can read")
     return np.asarray(bgr, np.uint8)

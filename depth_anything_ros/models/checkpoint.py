@@ -103,6 +103,8 @@ def read_state_dict(path: Path, integers: bool = False) -> StateDict:
             ``damaged``.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"cannot read {path}: it is no file", reason="not_found")
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:

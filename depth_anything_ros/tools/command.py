@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, one_line
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.tools import (
     benchmark,
     evaluate,
@@ -82,12 +83,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; an error that the user can mend costs one line and status 2."""
     options = build_parser().parse_args(arguments)
     try:
+        _check_paths(options)
         return _run(options)
     except DepthAnythingError as error:
-        print(f"depth_anything {options.verb}: {error}", file=sys.stderr)
-        return 2
+        why = str(error)
+    except BrokenPipeError:  # whoever read the output has seen enough: "| head"
+        sys.stdout = None  # type: ignore[assignment] # its last flush would say so once more
+        return 141
+    except OSError as error:  # of a file or a disk, and nobody below knew more to say about it
+        why = _said_by_the_system(error)
     except KeyboardInterrupt:
         return 130
+    print(f"depth_anything {options.verb}: {why}", file=sys.stderr)
+    return 2
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Replace ``~`` in the paths that were given; refuse those that no file can have."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, user_path(value))
+        elif isinstance(value, list) and any(isinstance(one, Path) for one in value):
+            setattr(options, name, [user_path(one) for one in value])
+
+
+def _said_by_the_system(error: OSError) -> str:
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+    return one_line(f"{names}: {error.strerror}" if names and error.strerror else error, 500)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -303,6 +303,12 @@ def test_other_widths_of_floating_point_numbers_are_taken(kind, state, network, 
     assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], expected)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "weights.pth")
+
+    assert "it is no file" in _refusal("not_found", read_state_dict, tmp_path / "weights.pth")
+
+
 def test_names_out_of_a_file_are_quoted_and_cut(network, tmp_path):
     name = f"a{ESCAPE}[31m\n[FATAL] " * 500
     path = tmp_path / "names.safetensors"
