@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ Progress = Callable[[int, int], None]
 _SCRIPT = Path(__file__).with_name("download_process.py")
 _LOOK_S = 0.1
 _LOG_S = 10.0
+_LEAVE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,20 @@ def download(
     try:
         return _wait(process, measure, progress or _to_log(task))
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process: first as Ctrl-C does, upon which the hub's library removes its part."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_LEAVE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], measure: Callable[[], int], progress: Progress) -> Path:

@@ -8,16 +8,19 @@ known, and then ``{"path": ...}``, or ``{"error": ..., "kind": ...}`` with the k
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import re
 import sys
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 30.0  # of silence on a socket
+_LEAVE_S = 2.0
 _BLOCK = 1 << 16
 _OUT_OF_RANGE = 416  # HTTP: a part that is as long as the whole, or longer
 # What the hub's cache makes names of files and folders of. Its library takes any answer for them,
@@ -144,6 +147,8 @@ def _note_version(version: Path, headers: Any) -> None:  # noqa: ANN401 - of htt
 def _end_with_the_parent() -> None:
     """Leave once the other end of standard input is closed: the process that waits has ended."""
     sys.stdin.buffer.read()
+    _thread.interrupt_main()  # so that parts are removed
+    time.sleep(_LEAVE_S)
     os._exit(1)
 
 

@@ -1,9 +1,13 @@
 """Servers that mean harm, or never answer: each ends in one clear line, and nothing is left."""
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import torch
@@ -200,6 +204,16 @@ def test_a_server_that_drips_or_never_ends(answer, words, cache, monkeypatch):
         )
     assert words in message
     assert seen and seen[0][0] == 0
+    assert not list((cache / "hub").rglob("*.incomplete"))
+
+
+def test_a_download_ends_with_the_process_that_waits_for_it(cache):
+    script = Path(download_module.__file__).with_name("download_process.py")
+    with serving(never) as url:
+        task = json.dumps({"url": f"{url}/net.pt", "part": str(cache / "part")})
+        process = subprocess.Popen([sys.executable, script, task], stdin=subprocess.PIPE)
+        process.stdin.close()
+        assert process.wait(20) != 0
 
 
 def test_a_server_that_is_not_there_is_not_waited_for(cache, monkeypatch):
