@@ -138,4 +138,4 @@ def _without_tag(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:  # noqa
     return loader.construct_scalar(node)
 
 
-_Loader.add_multi_constructor(_OPENCV_TAG, _without_tag)  # type: ignore[no-untyped-call]
+_Loader.add_multi_constructor(_OPENCV_TAG, _without_tag)

@@ -169,5 +169,6 @@ def main(task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder, whose modules have names that others' have too
+    if sys.path and Path(sys.path[0]) == Path(__file__).parent:
+        sys.path.pop(0)  # its modules have names that others' have too
     main(json.loads(sys.argv[1]))

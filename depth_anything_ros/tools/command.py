@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DepthAnythingError as error:
         why = str(error)
     except BrokenPipeError:  # whoever read the output has seen enough: "| head"
-        sys.stdout = None  # type: ignore[assignment] # its last flush would say so once more
+        sys.stdout = None  # its last flush would say so once more
         return 141
     except OSError as error:  # of a file or a disk, and nobody below knew more to say about it
         why = _said_by_the_system(error)

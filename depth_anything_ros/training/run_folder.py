@@ -263,6 +263,7 @@ class Board:
 
     def __init__(self, folder: Path, wish: str, step: int) -> None:
         self._writer: Any = None
+        self._folder = folder
         self.missing = False
         if wish == "never":
             return
@@ -282,15 +283,18 @@ class Board:
     def add(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Log scalars."""
         if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+            with writing(self._folder):
+                for name, value in values.items():
+                    self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def picture(self, name: str, rgb: Any, step: int) -> None:  # noqa: ANN401 - NDArray[uint8]
         """Log a picture of (height, width, 3)."""
         if self._writer is not None:
-            self._writer.add_image(name, rgb, step, dataformats="HWC")
+            with writing(self._folder):
+                self._writer.add_image(name, rgb, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""
         if self._writer is not None:
-            self._writer.close()
+            with writing(self._folder):
+                self._writer.close()

@@ -6,6 +6,9 @@ import json
 import logging
 import math
 import os
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +34,17 @@ _COMMON_CALIBRATIONS = ("calib.json", "calib.yaml", "calib.yml")
 _LABEL_SUFFIXES = ("_depth.npy", "_depth.png", "_lidar.bin", "_disparity.npy")
 _LARGEST_FLOAT16 = 6e4
 # What numpy lets through on a file that is not its own, or whose header is made up.
-_ARRAY_ERRORS = (OSError, ValueError, EOFError, TypeError, ArithmeticError, RecursionError)
+_ARRAY_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,14 +349,33 @@ def write_labels(
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that no reader, and no kill, ever leaves half of it under its name."""
+    """Write a file so that no reader, and no kill, ever leaves half of it under its name.
+
+    Raises:
+        SourceError: where it cannot be written: a full disk, as a rule.
+    """
+    with atomically(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Yield where to write what becomes a file once it is whole; of a failure nothing is left.
+
+    Raises:
+        SourceError: where it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise SourceError(f"cannot write {path}: {error.strerror or one_line(error)}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _save(path: Path, values: NDArray[Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomically(path) as partial, partial.open("wb") as file:
         np.save(file, values)
-    partial.replace(path)
+        file.flush()
