@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from traceback import format_exc
 from typing import TypeVar
@@ -132,7 +133,7 @@ def quoted(value: object, limit: int = _QUOTED) -> str:
         limit: of characters.
     """
     if not isinstance(value, (str, bytes)):
-        return printable(repr(value), limit)
+        return printable(_BOUNDED.repr(value), limit)
     if len(value) <= limit:
         return repr(value)
     return f"{value[:limit]!r}… ({len(value)} characters)"
@@ -144,6 +145,27 @@ def first_line(error: BaseException) -> str:
     return printable(lines[0] if lines else type(error).__name__, _FOREIGN)
 
 
+def one_line(text: object, limit: int = _FOREIGN) -> str:
+    """Return what a file, a server or a library said in several lines as one, ``printable``."""
+    return printable(" ".join(str(text).split()), limit)
+
+
 def trace() -> str:
     """Return the traceback of the error that is being handled, each line as ``printable``."""
     return "\n".join(printable(line, _FOREIGN) for line in format_exc().splitlines()[-_TRACE:])
+
+
+class _Bounded(reprlib.Repr):
+    """Writes values short: a list of lists of lists can be larger than any memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _QUOTED
+        self.maxlevel, self.maxlist, self.maxtuple = 3, 20, 20
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Write a number, unless it is one of thousands of digits."""
+        return repr(x) if x.bit_length() < 200 else f"a number of {x.bit_length()} bits"
+
+
+_BOUNDED = _Bounded()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.picture_files import decode_file
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class FrameSource:
     """
 
     def __init__(self, source: str, upright: bool = False) -> None:
-        path = Path(source).expanduser()
+        path = user_path(source)
         self.upright = upright
         self.is_video = path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         self.paths = [path] if self.is_video else _pictures(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +17,7 @@ from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
 
 from depth_anything_ros.core.errors import SourceError, printable
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.audience import Audience
@@ -82,8 +82,8 @@ class PlayerNode(Node):
 
     def _find_calibration(self) -> Calibration | None:
         if self.parameters.calibration:
-            return load_calibration(Path(self.parameters.calibration).expanduser())
-        source = Path(self.parameters.source).expanduser()
+            return load_calibration(user_path(self.parameters.calibration))
+        source = user_path(self.parameters.source)
         folder = source if source.is_dir() else source.parent
         for name in CALIBRATION_NAMES:
             if (folder / name).is_file():
@@ -102,7 +102,7 @@ class PlayerNode(Node):
     def _load_lidar(self) -> list[NDArray[np.float32]]:
         if not self.parameters.lidar:
             return []
-        path = Path(self.parameters.lidar).expanduser()
+        path = user_path(self.parameters.lidar)
         files = sorted(path.glob("*.bin")) if path.is_dir() else [path]
         if not files:
             raise SourceError(f"no .bin file in the LiDAR folder {path}")
