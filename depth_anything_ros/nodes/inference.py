@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,9 +61,9 @@ def infer_together(
     return [answer.depth for answer in answers]
 
 
-def _sizes(views: Sequence[View]) -> dict[str, list[Size | None]]:
+def _sizes(views: Sequence[View]) -> dict[str, Any]:
     """Return the argument that asks for other sizes than the pictures', where any view does."""
-    sizes = [view.size for view in views]
+    sizes: list[Size | None] = [view.size for view in views]
     return {"sizes": sizes} if any(sizes) else {}
 
 
