@@ -62,7 +62,7 @@ def infer_together(
 
 def _sizes(views: Sequence[View]) -> dict[str, Any]:
     """Return the argument that asks for other sizes than the pictures', where any view does."""
-    sizes = [view.size for view in views]
+    sizes: list[Size | None] = [view.size for view in views]
     return {"sizes": sizes} if any(sizes) else {}
 
 

@@ -340,10 +340,7 @@ def settings(
 ) -> list[NodeSetting]:
     """Return every combination; transports take turns the fastest."""
     combined = itertools.product(sizes, input_sizes, output_sizes, transports)
-    return [
-        NodeSetting(*size, input_size, output_size, transport)
-        for size, input_size, output_size, transport in combined
-    ]
+    return [NodeSetting(*size, seen, output, way) for size, seen, output, way in combined]
 
 
 def node_lines(rows: Sequence[NodeRow]) -> list[str]:
