@@ -91,8 +91,7 @@ class PictureDecoder:
             if encoding != "mono8":
                 self.doubts[f"colours {encoding}"] = (
                     f"encoding {quoted(message.encoding)} does not name its colours, which are "
-                    "taken for "
-                    f"{encoding}: set the driver's encoding to that, or to what they are"
+                    f"taken for {encoding}: set the driver's encoding to that, or to what they are"
                 )
         if encoding in _PACKED:
             return _from_packed(message)
@@ -137,7 +136,7 @@ class PictureDecoder:
         if brightest >= 1 << p.bits:
             self.doubts["bits beyond"] = (
                 f"a pixel of {what} is {brightest}, more than the {p.bits} bits of image.bits "
-                f"hold: brighter ones are cut; set image.bits to {min(filled, 16)}"
+                f"hold: brighter ones are cut; set image.bits to {filled}"
             )
         elif brightest and filled < p.bits == 16:
             self.doubts[f"bits {filled}"] = (
