@@ -127,7 +127,8 @@ def held_bytes(message: RangesMessage) -> int:
     held = 1000 + len(message.header.frame_id)
     if isinstance(message, PointCloud2):
         held += sum(len(field.name) for field in message.fields)
-        return held + len(message.data) + _POINT_BYTES * message.width * message.height
+        points = min(message.width * message.height, len(message.data))  # of a broken one: none
+        return held + len(message.data) + _POINT_BYTES * points
     if isinstance(message, LaserScan):
         beams = len(message.ranges)
         return held + 4 * (beams + len(message.intensities)) + _POINT_BYTES * beams

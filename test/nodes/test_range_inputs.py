@@ -1,17 +1,20 @@
-"""What is kept of range sensors, between a publisher and RangeInputs in the test's process."""
+"""What is kept of range sensors and of where they are, in the test's process."""
 
 from array import array
 
 import numpy as np
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.executors import SingleThreadedExecutor
 from ros_harness import RELIABLE, wait_until
 from sensor_msgs.msg import LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
+from tf2_ros import TransformBroadcaster
 
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.nodes.messages import lidar_message
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
+from depth_anything_ros.nodes.messages import lidar_message, transform_message
 from depth_anything_ros.nodes.range_inputs import RangeInputs
 from depth_anything_ros.nodes.scale_anchor_parameters import SyncParameters
 
@@ -133,3 +136,28 @@ def test_a_topic_that_jumps_back_forgets_its_own_past_and_tells(sensors):
         sensors.measure(cloud(5), 50 * SECOND)
         (found,) = sensors.near(50 * SECOND)
         assert len(found.points) == 5
+
+
+def moving(stamp_ns):
+    message = transform_message(Time(), "camera", "lidar", np.eye(4))
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    return message
+
+
+def test_a_transform_of_an_odd_stamp_does_not_keep_others_out_for_ever(sensors):
+    extrinsics = TransformExtrinsics(sensors.node, patience_s=0.0)
+    send = TransformBroadcaster(sensors.node).sendTransform
+    stamp = moving(105 * SECOND).header.stamp
+    try:
+        send([moving(100 * SECOND), moving(110 * SECOND)])
+        np.testing.assert_array_equal(extrinsics.find("camera", "lidar", stamp, 0.0), np.eye(4))
+        send(moving((2**31 - 1) * SECOND))
+        for _ in range(2):  # tf2 refuses what is older than this by more than 10 s
+            send([moving(100 * SECOND), moving(110 * SECOND)])
+            try:
+                found = extrinsics.find("camera", "lidar", stamp, 0.0)
+            except DepthAnythingError as error:
+                assert error.reason == "no_transform"
+        np.testing.assert_array_equal(found, np.eye(4))
+    finally:
+        extrinsics.destroy()
