@@ -116,7 +116,7 @@ class _ParameterSetter:
         if not self._node.has_parameter(message.name):
             known = self._node.get_parameters_by_prefix("")
             cut = "…" if name != message.name else ""
-            raise ParameterError(f"there is no parameter {name!r}{cut}{did_you_mean(name, known)}")
+            raise ParameterError(f"undeclared parameter {name!r}{cut}{did_you_mean(name, known)}")
         if message.value.type not in _TYPES:
             raise ParameterError(
                 f"parameter {name} came with the type {message.value.type}, which is none of "
