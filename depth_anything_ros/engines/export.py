@@ -7,9 +7,12 @@ height, width), named ``disparity``, or ``depth`` and, where the network knows i
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import ModelError, first_line
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.onnx_library import onnx_library, onnxruntime_library
 from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.quiet import quiet_exporters
@@ -278,8 +281,31 @@ def export_onnx(
     sha256: str = "",
 ) -> Path:
     """Write an estimator's network as ONNX; see ``onnx_network`` and ``OnnxNetwork.save``."""
-    onnx_network(estimator, size, dynamic, precision, opset, whole, sha256).save(path)
+    network = onnx_network(estimator, size, dynamic, precision, opset, whole, sha256)
+    with _written(path, path.with_name(f"{path.name}.data")):
+        network.save(path)
     return path
+
+
+@contextmanager
+def _written(*paths: Path) -> Iterator[None]:
+    """Have files written, or none of them.
+
+    Raises:
+        ModelError: (``export``) where they cannot be.
+    """
+    try:
+        yield
+    except DepthAnythingError:
+        raise
+    except Exception as error:  # of any library: C++ streams, protobuf and zip have their own
+        for path in paths:
+            path.unlink(missing_ok=True)
+        free = shutil.disk_usage(paths[0].parent).free >> 20
+        raise ModelError(
+            f"{paths[0]} cannot be written: {_short_line(error)}; {free} MB are free there",
+            reason="export",
+        ) from error
 
 
 def _halved(model: Any) -> Any:  # noqa: ANN401 - onnx's
@@ -327,8 +353,11 @@ def export_program(
     network, _ = exportable(estimator, size)
     program = traced(network, estimator.card, size, dynamic)
     facts = facts_of(estimator, size, dynamic, "fp32", sha256)
+    contents = BytesIO()  # torch's writer of files ends the process where the disk is full
     with quiet_exporters():
-        torch.export.save(program, str(path), extra_files={"metadata.json": json.dumps(facts)})
+        torch.export.save(program, contents, extra_files={"metadata.json": json.dumps(facts)})
+    with _written(path):
+        path.write_bytes(contents.getbuffer())
     return path
 
 
@@ -360,7 +389,8 @@ def export_openvino(
     openvino_model.mark_last_layers(model)
     for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
         model.set_rt_info(fact, ["depth_anything_ros", name])
-    openvino_model.write(model, path, halved=precision == "fp16")
+    with _written(path, path.with_suffix(".bin")):
+        openvino_model.write(model, path, halved=precision == "fp16")
     return path
 
 

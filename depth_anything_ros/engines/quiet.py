@@ -11,7 +11,8 @@ from contextlib import contextmanager
 # rename, operators with two versions, storage that they share. A user can do nothing about it, and
 # what was exported is compared with torch. In copyreg and contextlib torch copies its trees and
 # ends its contexts; the engines are named for what has the caller's line.
-_EXPORTERS = r"(torch|onnx|onnxscript|onnx_ir|openvino|nncf|copyreg|contextlib|depth_anything_ros\.engines)\b"
+_PACKAGES = ("torch", "onnx", "onnxscript", "onnx_ir", "openvino", "nncf", "copyreg", "contextlib")
+_EXPORTERS = rf"({'|'.join(_PACKAGES)}|depth_anything_ros\.engines)\b"
 _LOGGERS = ("torch.export", "torch.onnx", "onnxscript", "onnx_ir", "nncf")
 
 
