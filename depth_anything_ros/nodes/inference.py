@@ -12,6 +12,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.nodes.depth_pipeline import View
+from depth_anything_ros.nodes.output_grid import Size
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
