@@ -285,8 +285,8 @@ class RecordedFrame:
         size, said = rgb.shape[1::-1], (self.calibration.width, self.calibration.height)
         if not same_aspect(said, (size[0], size[1])):
             raise SourceError(
-                f"{self.picture} is {size[0]}x{size[1]}, but for any orientation in the file, and "
-                f"its calibration is of {said[0]}x{said[1]}, another shape"
+                f"{self.picture} is {size[0]}x{size[1]} and its calibration is of "
+                f"{said[0]}x{said[1]}, another shape (an orientation in the file is left aside)"
             )
         return rgb
 
