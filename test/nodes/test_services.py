@@ -27,7 +27,7 @@ NODES = {
     "sim_node": {"width": 64, "height": 48, "frames": 2, "rate_hz": 5, "hfov_deg": 60},
 }
 STARTED = {"player_node": "playing", "sim_node": "rendering"}
-MANY = 100_000
+MANY = 20_000
 LONG = "x" * 1_000_000
 
 
@@ -94,7 +94,7 @@ def test_what_is_refused_is_named(node):
     assert not result.successful and result.reason.startswith("use_sim_time, use_sim_time: ")
 
 
-def test_a_million_names_are_refused_at_once(node):
+def test_very_many_names_are_refused_at_once(node):
     process, client, name = node
     names = ["no_such"] * MANY
     asked = {
