@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros import __version__
+from depth_anything_ros.core.programs import EXTRAS
 
 NAME = "depth_anything_ros"
 EXECUTABLES = {"depth_node", "scale_anchor_node", "player_node", "sim_node", "depth_anything"}
@@ -340,6 +341,11 @@ class TestDeclared:
         assert wanted
         missing = {n: str(imports[n]) for n in wanted if KEYS.get(n, n) not in keys}
         assert not missing, f"not in package.xml: {missing}"
+
+    def test_errors_name_what_extras_bring(self, repository):
+        extras = setup_arguments(repository)["extras_require"]
+        bare = {name: {re.match(r"[\w-]+", n)[0] for n in lines} for name, lines in extras.items()}
+        assert {name: set(text.split()) for name, text in EXTRAS.items()}.items() <= bare.items()
 
     def test_tests_are_collected_without_extras(self, repository):
         """colcon test runs where only package.xml's and README's packages are."""

@@ -9,6 +9,17 @@ import sys
 from pathlib import Path
 
 _OWN = "depth_anything"
+# What the extras of setup.py bring, by the names that pip finds them under: this package itself is
+# on no index.
+EXTRAS = {
+    "benchmark": "matplotlib transformers",
+    "datasets": "h5py",
+    "demo": "imgviz rosbags",
+    "hf": "transformers",
+    "onnx": "onnxruntime onnx onnxscript",
+    "openvino": "openvino nncf",
+    "train": "tensorboard",
+}
 
 
 def how_to_run(program: str, arguments: str) -> str:
@@ -29,3 +40,9 @@ def how_to_run(program: str, arguments: str) -> str:
     else:
         called = program
     return f"{called} {arguments}"
+
+
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an extra into the Python that runs, and names the extra."""
+    python = shlex.quote(sys.executable or "python3")
+    return f"{python} -m pip install {EXTRAS[extra]} (the extra [{extra}])"

@@ -39,6 +39,8 @@ _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _PICKLE = b"\x80"  # torch.save before, and any other pickle
 # Wrappers that trainers put around the weights, outermost first wherever they nest.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
+# The first whose weights_only keeps a crafted pickle from running code (CVE-2025-32434).
+PROTECTING_TORCH = (2, 6)
 # What torch's reader lets through on a damaged or crafted file: it has no error of its own.
 _READ_ERRORS = (
     RuntimeError,
@@ -153,6 +155,12 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_torch(path: Path, mapped: bool) -> object:
+    if _version(torch.__version__) < PROTECTING_TORCH:
+        raise CheckpointError(
+            f"{path} is a pickle, from which torch {torch.__version__} does not protect "
+            f"(CVE-2025-32434): upgrade to torch 2.6, or use a .safetensors file",
+            reason="unsafe",
+        )
     try:
         if path.suffix != ".safetensors":
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
@@ -172,6 +180,11 @@ def _read_torch(path: Path, mapped: bool) -> object:
                 reason="unsafe",
             ) from error
         raise _damaged(path, error) from error
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return major and minor, of 2.13.0+cpu or of a nightly build."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def _refused(error: pickle.UnpicklingError) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from depth_anything_ros.core.errors import ModelError, one_line, quoted
 from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before transformers
 from depth_anything_ros.models.card import Kind, ModelCard
 
@@ -112,7 +113,7 @@ def transformers_library() -> Any:  # noqa: ANN401 - a module, of many versions
     except ImportError as error:
         raise ModelError(
             f"models named {PREFIX}... need the library transformers ({error}); run: "
-            f'pip install "depth_anything_ros[hf]"',
+            f"{how_to_install('hf')}",
             reason="no_transformers",
         ) from error
 

@@ -16,6 +16,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from depth_anything_ros.core.errors import CheckpointError, one_line, quoted
 from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_run
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import checkpoint_file
 from depth_anything_ros.models.download import DownloadError, Progress
@@ -298,11 +299,11 @@ def _fetched_if_there(wanted: _HubFile, download: bool, needed: bool) -> Path | 
 
 def _how_to_get(wanted: _HubFile | _Release) -> str:
     if isinstance(wanted, _HubFile) and wanted.name == CONFIG_FILE:
-        return f"where there is a network, run: hf download {wanted.repo}"
+        return f"where there is a network, run: {how_to_run('hf', f'download {wanted.repo}')}"
     command = f"curl -LO {wanted}"
     if isinstance(wanted, _HubFile):
         files = f"{wanted.name} config.json" if wanted.name == _HF_FILE else wanted.name
-        command = f"hf download {wanted.repo} {files}"
+        command = how_to_run("hf", f"download {wanted.repo} {files}")
     return (
         f"where there is a network, run: {command}; or set weights to the path of a copy of that "
         f"file"

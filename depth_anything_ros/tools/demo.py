@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights import RANDOM, resolve_weights
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         from depth_anything_ros.tools import demo_report
     except ImportError as error:
         raise DepthAnythingError(
-            f"the demo needs what the extra [demo] names (pip install imgviz rosbags): {error}"
+            f"the demo needs what is not installed ({error}); run: {how_to_install('demo')}"
         ) from error
     output: Path = options.output
     _check_options(options)

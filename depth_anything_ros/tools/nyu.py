@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.tools.evaluation import Picture
 
 # Of the colour camera, by the toolbox of the data set (camera_params.m). The pictures of the file
@@ -89,7 +90,7 @@ def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
         import h5py
     except ImportError as error:
         raise DepthAnythingError(
-            f"NYU Depth V2 needs what the extra [datasets] names (pip install h5py): {error}"
+            f"NYU Depth V2 needs what is not installed ({error}); run: {how_to_install('datasets')}"
         ) from error
     try:
         return h5py.File(path, "r")

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros.core.errors import TrainingError, one_line
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.checkpoint import said_by_torch, save_tensors
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
 
@@ -273,7 +274,7 @@ class Board:
             if wish == "required":
                 raise TrainingError(
                     "the recipe has tensorboard: required, and its package is not installed; "
-                    "install depth_anything_ros[train], or set tensorboard: auto",
+                    f"{how_to_install('train')}, or set tensorboard: auto",
                     reason="no_tensorboard",
                 ) from error
             self.missing = True

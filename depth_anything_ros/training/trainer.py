@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line
 from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
@@ -205,7 +206,7 @@ class Run:
             f"{f', from step {self.step}' if resumes else ''}"
         )
         if self.board.missing:
-            self.say("no TensorBoard logs: install depth_anything_ros[train] for them")
+            self.say(f"no TensorBoard logs; for them: {how_to_install('train')}")
 
     def close(self) -> None:
         """Close the logs."""

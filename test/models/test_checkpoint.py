@@ -459,3 +459,20 @@ def test_an_encoder_alone_is_not_enough(state, network, tmp_path):
     encoder = {name: v for name, v in state.items() if name.startswith("pretrained.")}
 
     _unchanged(network, "unknown_layout", _saved(encoder, tmp_path / "dinov2.pth"))
+
+
+@pytest.mark.parametrize(
+    ("version", "reads"),
+    [("2.5.1+cu121", False), ("1.13.1", False), ("2.6.0", True), ("2.13.0a0+git12", True)],
+)
+def test_a_pickle_is_not_read_by_a_torch_that_does_not_protect(
+    network, tmp_path, monkeypatch, version, reads
+):
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    monkeypatch.setattr(torch, "__version__", version)
+    if reads:
+        assert read_state_dict(path)
+    else:
+        message = _refusal("unsafe", read_state_dict, path)
+        assert f"torch {version} does not protect" in message and ".safetensors" in message

@@ -460,7 +460,7 @@ def test_transformers_is_an_extra(tmp_path):
 
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("no_transformers models named hf:... need the library")
-    assert 'pip install "depth_anything_ros[hf]"' in result.stdout
+    assert "-m pip install transformers (the extra [hf])" in result.stdout
 
 
 # Weights
