@@ -64,7 +64,7 @@ def cache_folder(engine: str) -> Path:
     try:
         return (Path(named) if named else base / "depth_anything_ros").expanduser() / engine
     except RuntimeError as error:  # of pathlib
-        raise OSError(f"{first_line(error)[:200]}") from error
+        raise OSError(first_line(error)) from error
 
 
 def hash_of(network: nn.Module) -> str:

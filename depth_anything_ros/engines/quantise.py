@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def pictures_of(source: str) -> list[NDArray[np.uint8]]:
     Raises:
         SourceError: where there is none.
     """
-    frames = FrameSource(str(Path(source).expanduser()), upright=True)
+    frames = FrameSource(source, upright=True)
     step = max(len(frames.paths) // _PICTURES, 1)
     taken = islice(frames, 0, _PICTURES * step, step)
     return [np.ascontiguousarray(frame.bgr[..., ::-1]) for frame in taken]

@@ -12,14 +12,12 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depth_anything_ros.core.errors import ParameterError, first_line
+from depth_anything_ros.core.errors import ParameterError, first_line, printable, quoted
 from depth_anything_ros.nodes.parameters import did_you_mean
 
 # A node has less than a hundred parameters: more names are a mistake that would stop it for long.
 MOST_NAMES = 1000
-# Of a name that is shown or looked up.
-_LONGEST_NAME = 100
-# Of a line in the log, which may show a value that came.
+# Characters of a line in the log, which may show a value that came.
 _LONGEST_LINE = 400
 _TYPES = frozenset(kind.value for kind in Parameter.Type)
 
@@ -53,7 +51,7 @@ def _guarded(node: Node, name: str, answer: Callable[[Any, Any], Any]) -> Callab
             _check_number(request)
             return answer(request, response)
         except Exception as error:  # the border to what others ask, and to what rclpy makes of it
-            node.get_logger().warning(f"{name} refused: {first_line(error)[:_LONGEST_LINE]}")
+            node.get_logger().warning(f"{name} refused: {first_line(error)}")
             return type(response)()  # nothing, or success: false
 
     return guarded
@@ -104,28 +102,27 @@ class _ParameterSetter:
             given = [Parameter.from_parameter_msg(message) for message in messages]
             result = self._node.set_parameters_atomically(self._as_declared(given))
             if not result.successful:  # rclpy does not always say which
-                names = ", ".join(message.name for message in messages)[:_LONGEST_NAME]
-                result.reason = f"{names}: {result.reason}"
+                names = printable(", ".join(message.name for message in messages[:10]), 200)
+                result.reason = f"{names}: {printable(result.reason)}"
             return result
         except (ParameterError, ParameterException, TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=first_line(error))
 
     def _check(self, message: ParameterMessage) -> None:
         """Refuse what rclpy would raise of, or take for something else (an empty name)."""
-        name = message.name[:_LONGEST_NAME]
         if not self._node.has_parameter(message.name):
             known = self._node.get_parameters_by_prefix("")
-            cut = "…" if name != message.name else ""
-            raise ParameterError(f"undeclared parameter {name!r}{cut}{did_you_mean(name, known)}")
+            hint = did_you_mean(message.name[:100], known)
+            raise ParameterError(f"undeclared parameter {quoted(message.name)}{hint}")
         if message.value.type not in _TYPES:
             raise ParameterError(
-                f"parameter {name} came with the type {message.value.type}, which is none of "
-                "rcl_interfaces/ParameterType"
+                f"parameter {message.name} came with the type {message.value.type}, which is "
+                "none of rcl_interfaces/ParameterType"
             )
 
     def _log(self, service: str, results: Sequence[SetParametersResult]) -> None:
         reasons = [result.reason for result in results if not result.successful]
         if reasons:
             more = f", and {len(reasons) - 1} more like this" if len(reasons) > 1 else ""
-            said = reasons[0][:_LONGEST_LINE]
+            said = printable(reasons[0], _LONGEST_LINE)
             self._node.get_logger().warning(f"{service} refused: {said}{more}")

@@ -12,7 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, quoted
 from depth_anything_ros.nodes.background import Background
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
@@ -104,7 +104,7 @@ class Transitions:
         return LifecycleState(state_id=state_id, label=label)
 
     def _possible(self, transition_id: int, label: str) -> int:
-        wanted = repr(label[:40]) if label else str(transition_id)
+        wanted = quoted(label) if label else str(transition_id)
         if self.under_way:
             raise TransitionError(
                 f"transition {wanted} is not possible: the node is {self.under_way}; ask again "

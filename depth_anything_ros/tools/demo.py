@@ -111,9 +111,6 @@ def _say(line: str) -> None:
 def _check_options(options: argparse.Namespace) -> None:
     """Complete the options; fail where the model, its weights or the picture cannot be had."""
     card = find_card(options.model, options.download)
-    for name in ("image", "calibration"):
-        path = getattr(options, name)
-        setattr(options, name, path and path.expanduser())
     if options.input_size is None:
         is_large = options.weights == RANDOM and card.input_size > RANDOM_INPUT_SIZE
         options.input_size = RANDOM_INPUT_SIZE if is_large else 0

@@ -68,7 +68,6 @@ def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
         DepthAnythingError: where h5py is not installed.
         SourceError: where a file cannot be used, or the split has a number that the file lacks.
     """
-    path = path.expanduser()
     with _opened(path) as file:
         missing = [name for name in ("images", TRUTH, "sceneTypes") if name not in file]
         if missing:
@@ -76,7 +75,7 @@ def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
                 f"{path} lacks {', '.join(missing)}; expected nyu_depth_v2_labeled.mat"
             )
         count = len(file["images"])
-    numbers = tuple(range(1, count + 1)) if split is None else _numbers(split.expanduser())
+    numbers = tuple(range(1, count + 1)) if split is None else _numbers(split)
     outside = [number for number in numbers if not 1 <= number <= count]
     if outside or not numbers:
         raise SourceError(
