@@ -180,7 +180,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 problem = DepthAnythingError(
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
-                stream.say_fault(problem.reason, f"ranges not used: {problem}")
+                cause = f"{problem.reason} of {ranges.topic}"  # each topic has faults of its own
+                stream.say_fault(cause, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(

@@ -25,6 +25,7 @@ from depth_anything_ros.core.colormap import COLORMAPS
 NODE = "/depth_node"
 DEFAULTS = {
     "rectify": "auto",
+    "diagnostics__input_timeout_s": 2.0,
     "image__bits": 16,
     "depth__encoding": "32FC1",
     "range__min_m": 0.0,
@@ -417,7 +418,9 @@ def test_12_bits_in_mono16_are_said_once_and_scaled_by_a_parameter(camera, depth
     full = np.rint(picture(seed=3)[..., 0] * (4095 / 255)).astype(np.uint16)
     answers = []
     for bits in (16, 12):
-        assert camera.set_parameters(NODE, image__bits=bits) == []
+        # However slow the machine, the picture stays the newest thing to tell of.
+        changes = {"image__bits": bits, "diagnostics__input_timeout_s": 60.0}
+        assert camera.set_parameters(NODE, **changes) == []
         key = camera.ask(picture_message(full, "mono16"), camera_info())
         answers.append(image_array(camera.answer("depth/image_rect", key)))
         if bits == 16:
@@ -464,7 +467,7 @@ def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
     (reason,) = camera.set_parameters(NODE, output__size="half")
     assert "output.size is 'half'; it must be image, network, or the pixels" in reason
     (reason,) = camera.set_parameters(NODE, output__size=0.5)
-    assert "must be a string or a whole number" in reason
+    assert "output.size" in reason and "Type.DOUBLE" in reason
 
 
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):

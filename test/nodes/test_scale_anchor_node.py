@@ -401,7 +401,8 @@ def test_broken_ranges_are_said_once_and_nothing_goes_out(robot, anchor_node):
     robot.look()
     robot.wait_for_status(lambda s: "register it to the camera" in s.message)
     said = [line for line in anchor_node.log.splitlines() if "ranges not used" in line]
-    assert len(said) == 1
+    assert sum("no field z" in line for line in said) == 1
+    assert sum("register it" in line for line in said) == 1 and len(said) == 2
 
 
 BAD_PICTURES = {
