@@ -101,9 +101,11 @@ class Sensor:
             yield Shown(self.full)
             return
         yield Shown(self.full, self._not_applied("of the whole sensor"))
-        binned = self.full.binned(*self.binning)
-        yield Shown(binned, self._not_applied("of the whole sensor, binned"))
-        yield Shown(self._cropped(), self._not_applied("of the ROI and not binned", "binning"))
+        binned, cropped = self.full.binned(*self.binning), self._cropped()
+        is_sure = (binned.width, binned.height) != (cropped.width, cropped.height)
+        what = "ROI" if is_sure else "ROI, or else the binning,"
+        yield Shown(binned, self._not_applied("of the whole sensor, binned", what), is_sure)
+        yield Shown(cropped, self._not_applied("of the ROI and not binned", "binning"))
 
     def _cropped(self) -> Camera:
         return self.full if self.window is None else self.full.cropped(*self.window)

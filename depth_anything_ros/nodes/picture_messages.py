@@ -130,7 +130,8 @@ class PictureDecoder:
     ) -> NDArray[np.uint8]:
         """Scale 16 bits to 8, and look whether all that a camera ever sent fills less of them."""
         known = self._brightest[1] if self._brightest[0] == what else 0
-        brightest = max(known, int(values.max()))
+        colours = values[..., :3] if values.ndim == 3 else values  # alpha fills all of its bits
+        brightest = max(known, int(colours.max()))
         self._brightest = (what, brightest)
         filled = next((bits for bits in (8, 10, 12, 14) if brightest < 1 << bits), 16)
         if brightest >= 1 << p.bits:

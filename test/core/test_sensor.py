@@ -81,6 +81,17 @@ def test_a_roi_that_is_enlarged_is_warned_of(size):
     assert shown.camera.K[0] == pytest.approx(500 * size[0] / 320)
 
 
+def test_a_size_that_two_parts_of_the_sensor_have_is_doubted():
+    """Half of the sensor and binning by 2: the ROI unbinned, or all of the sensor, binned."""
+    sensor = Sensor.from_info(info(roi=ROI, binning=(2, 2)))
+    shown = sensor.camera_of(320, 240)
+    sees(shown.camera, (0, 0), (2, 2))
+    assert "clear the ROI, or else the binning, in the driver" in shown.remark
+    assert not shown.is_sure
+    for size in ((640, 480), (160, 120)):  # the sensor's own size, and what the CameraInfo says
+        assert sensor.camera_of(*size).is_sure
+
+
 def test_a_roi_of_the_whole_sensor_is_none():
     for roi in ((0, 0, 640, 480), NO_ROI, (5, 5, 0, 0)):
         sensor = Sensor.from_info(info(roi=roi))

@@ -247,6 +247,19 @@ def test_fewer_bits_than_16_are_said_and_set(encoding, bits):
     assert bright[2, 2].tolist() == [255] * 3 and not decoder.doubts
 
 
+@pytest.mark.parametrize("encoding", ["rgba16", "bgra16", "16UC4", "png"])
+def test_alpha_is_no_brightness(encoding):
+    values = np.full((4, 6, 4), 4000, np.uint16)
+    values[..., 3] = 65535
+    is_file = encoding == "png"
+    message = compressed("", ".png", values) if is_file else picture_message(values, encoding)
+    decoder = PictureDecoder()
+    decoder.decode(message)
+    assert "set image.bits to 12" in decoder.doubts["bits 12"]
+    assert (decoder.decode(message, ImageParameters(bits=12)) == round(4000 * 255 / 4095)).all()
+    assert not any(cause.startswith("bits") for cause in decoder.doubts)
+
+
 def test_the_brightest_pixel_of_all_pictures_counts():
     decoder = PictureDecoder()
     dark, bright = (picture_message(np.full((2, 2), v, np.uint16), "mono16") for v in (900, 40000))
