@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import cv2
@@ -39,6 +40,8 @@ _PACKED = {
 # A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21, "nv24": None}
 _BAYER = tuple(f"bayer_{tile}" for tile in ("rggb", "bggr", "gbrg", "grbg"))
+# Wherever a format names one: drivers of their own write "jpeg; bayer_rggb8".
+_MOSAIC = re.compile(rf"(?:{'|'.join(_BAYER)})\d*")
 PICTURE_ENCODINGS = (
     *(f"{name}{bits}" for bits in (8, 16) for name in (*_COLOURS, *_BAYER)),
     *_PACKED,
@@ -171,8 +174,9 @@ class PictureDecoder:
                 f"{quoted(text)})",
                 reason="undecodable",
             )
-        if encoding.rstrip("0123456789") in _BAYER:
-            return self._from_bayer_file(picture, encoding, target, name, p)
+        mosaic = _MOSAIC.search(text.lower())
+        if mosaic is not None:
+            return self._from_bayer_file(picture, mosaic[0], target, name, p)
         if name == "TIFF" and encoding.startswith("rgb") and not target:
             # compressed_image_transport writes the channels as they lie.
             picture = _swapped(picture)

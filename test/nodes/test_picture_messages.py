@@ -355,6 +355,23 @@ def test_a_mosaic_in_a_jpeg_is_debayered_and_said(pattern, channels, target):
     assert "JPEG" in said and "compressed.format" in said
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "jpeg; bayer_rggb8",
+        "mono8; jpeg compressed bayer_rggb8",
+        " BAYER_RGGB8;JPEG",
+        "bayer_rggb10p; jpeg compressed ",
+        "bayer_rggb16; jpeg compressed mono8",
+        "bayer_rggb",
+    ],
+)
+def test_a_mosaic_is_known_wherever_the_format_names_it(form):
+    mosaic = mosaic_of(SCENE, "rggb")
+    rgb = decode(compressed(form, ".jpg", mosaic, (cv2.IMWRITE_JPEG_QUALITY, 100)))
+    assert np.abs(inner(rgb) - inner(SCENE)).max() <= 4
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_bayer_that_its_sender_has_debayered_stays(suffix):
     best = (cv2.IMWRITE_JPEG_QUALITY, 100) if suffix == ".jpg" else ()
