@@ -107,7 +107,8 @@ class Camera:
         if model not in DISTORTION_MODELS:
             raise CameraError(
                 f"unknown distortion model {quoted(model)}; known are "
-                f"{', '.join(DISTORTION_MODELS)}",
+                f"{', '.join(DISTORTION_MODELS)}. Pictures that come rectified need none (rectify: "
+                "already)",
                 reason="distortion_model",
             )
         if len(self.D) not in DISTORTION_MODELS[model] and any(self.D):
@@ -145,12 +146,16 @@ class Camera:
         return camera.binned(max(info.binning_x, 1), max(info.binning_y, 1))
 
     @classmethod
-    def of_sensor(cls, info: Any) -> Camera:  # noqa: ANN401 - as above
-        """Make the camera of the full sensor of a CameraInfo, its ROI and binning left out."""
-        frame_id = info.header.frame_id
-        return cls(
-            info.width, info.height, info.k, info.d, info.distortion_model, info.r, info.p, frame_id
-        )
+    def of_sensor(cls, info: Any, has_lens: bool = True) -> Camera:  # noqa: ANN401 - as above
+        """Make the camera of the full sensor of a CameraInfo, its ROI and binning left out.
+
+        Args:
+            info: as of ``from_info``.
+            has_lens: False leaves D and its model out.
+        """
+        lens = (info.d, info.distortion_model) if has_lens else ((), "plumb_bob")
+        size, frame_id = (info.width, info.height), info.header.frame_id
+        return cls(*size, info.k, *lens, info.r, info.p, frame_id)
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float, frame_id: str = "") -> Camera:

@@ -105,6 +105,10 @@ class DepthPipeline:
         treatment = f"rectified to the pinhole of P {why}"
         return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid, treatment)
 
+    def is_rectified(self, rectify: str) -> bool:
+        """Say whether a policy takes the pictures as they come for rectified, whatever D says."""
+        return rectify == "already" or (rectify == "auto" and self._input_is_rectified)
+
     def _policy(self, camera: Camera, rectify: str) -> tuple[str, str]:
         """Return what auto means for a camera, and why."""
         if rectify != "auto":
