@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from cv_bridge import CvBridge
+from orientation import UPRIGHT, corners, write_turned
 from ros_harness import picture, picture_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -305,16 +306,14 @@ def test_16_bits_alpha_and_grey_of_png():
     np.testing.assert_array_equal(grey, np.repeat(SCENE[..., :1], 3, axis=2))
 
 
-def test_the_orientation_of_exif_is_the_cameras_business():
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_orientation_of_exif_is_the_cameras_business(tmp_path, orientation, suffix):
     """CameraInfo is of the pixels as they lie."""
-    data = bytes(compressed("jpeg", ".jpg", SCENE[..., ::-1]).data)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    turned = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
-    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (96, 64, 3)
-    np.testing.assert_array_equal(
-        decode(CompressedImage(format="jpeg", data=turned)),
-        decode(CompressedImage(format="jpeg", data=data)),
-    )
+    path, stored = tmp_path / f"turned{suffix}", corners(96, 64)
+    write_turned(path, stored, orientation)
+    rgb = decode(CompressedImage(format=suffix[1:], data=path.read_bytes()))
+    np.testing.assert_allclose(rgb, stored, atol=3)
 
 
 def test_progressive_jpeg_and_cmyk():
