@@ -18,8 +18,8 @@ from depth_anything_ros.core.errors import ImageError, SourceError, first_line, 
 # Of a file on disk; the largest sensors of phones have 200 million pixels.
 MAX_FILE_MEGAPIXELS = 200.0
 
-# In a JPEG's scan, 0xFF is followed by 0 (a byte of data), a restart, or a fill byte.
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+# In a JPEG's scan, 0xFF is followed by 0 (a byte of data), a restart, or a fill byte: 0xFF again.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _JPEG_END = b"\xff\xd9"
 _JPEG_ALONE = b"\x01\xd8"  # markers without a length
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -67,7 +67,7 @@ def read_header(data: bytes) -> PictureHeader:
             raise ImageError(f"a file of {name}, which is not read here", reason="undecodable")
         try:
             width, height, is_cut = reader(data)
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, OverflowError):  # the last of an offset of 64 bits
             raise ImageError(
                 f"a file of {name} lacks its end, in its header", reason="truncated"
             ) from None

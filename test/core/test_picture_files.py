@@ -148,3 +148,17 @@ def test_files_that_are_cut_too_large_or_gone_are_named(tmp_path, suffix):
     path.unlink()
     with pytest.raises(SourceError, match="cannot read the picture"):
         decode_file(path, cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff" * 2_000_000,  # fill bytes: for hours, were each looked at from anew
+        b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(50),  # the directory at 2^64 - 1
+        b"II+\0\x08\0\0\0" + b"\0" * 7 + b"\x80" + bytes(50),
+    ],
+)
+def test_headers_that_lead_nowhere_are_cut_files(data):
+    with pytest.raises(ImageError, match="lacks its end") as error:
+        read_header(data)
+    assert error.value.reason == "truncated"
