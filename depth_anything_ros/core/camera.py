@@ -153,9 +153,9 @@ class Camera:
             info: as of ``from_info``.
             has_lens: False leaves D and its model out.
         """
-        lens = (info.d, info.distortion_model) if has_lens else ((), "plumb_bob")
-        size, frame_id = (info.width, info.height), info.header.frame_id
-        return cls(*size, info.k, *lens, info.r, info.p, frame_id)
+        D, model = (info.d, info.distortion_model) if has_lens else ((), "plumb_bob")
+        frame_id = info.header.frame_id
+        return cls(info.width, info.height, info.k, D, model, info.r, info.p, frame_id)
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float, frame_id: str = "") -> Camera:
