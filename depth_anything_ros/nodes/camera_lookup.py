@@ -54,7 +54,7 @@ class CameraLookup:
     def update(self, info: CameraInfo) -> None:
         """Take a CameraInfo; one that makes no camera is kept as the reason why."""
         known = _known(info)
-        key = (info.header.frame_id, *known.sizes[0])
+        key = (frame_name(info.header.frame_id), *known.sizes[0])
         with self._lock:
             self._known[key] = known
             self._known.move_to_end(key)
@@ -94,7 +94,7 @@ class CameraLookup:
             known = list(reversed(self._known.items()))
         if not known:
             raise CameraError("no CameraInfo has come yet", reason="no_camera_info")
-        candidates, remark = _of_frame(known, frame_id, any_frame)
+        candidates, remark = _of_frame(known, frame_name(frame_id), any_frame)
         for candidate in candidates:
             match = candidate.match(width, height, is_rectified)
             if match is not None:
@@ -147,6 +147,11 @@ class _Known:
         cause = "roi" if shown.is_sure else "roi_unsure"
         remark = Remark(cause, shown.remark, is_doubt=not shown.is_sure)
         return Match(shown.camera, (*((remark,) if shown.remark else ()), *self.remarks))
+
+
+def frame_name(frame_id: str) -> str:
+    """Return a frame_id without the slash of ROS 1, which tf2 leaves out, too."""
+    return frame_id.removeprefix("/")
 
 
 def _known(info: CameraInfo, has_lens: bool = True) -> _Known:

@@ -76,6 +76,15 @@ def test_a_camera_info_without_frame_id_contradicts_nothing():
     assert "the picture has no frame_id" in remark.text
 
 
+@pytest.mark.parametrize(("of_info", "of_picture"), [("/left", "left"), ("left", "/left")])
+def test_the_slash_of_ros_1_is_no_other_frame(of_info, of_picture):
+    lookup = CameraLookup()
+    lookup.update(info(of_info, 640, 480, 600.0))
+    match = lookup.match(of_picture, 160, 120)
+    assert (match.camera.K[0], match.remarks) == (150.0, ())
+    assert reason(lookup, "/right", 160, 120) == "camera_frame_id"
+
+
 def test_another_frame_id_is_taken_where_that_is_asked_for():
     lookup = CameraLookup()
     lookup.update(info("lens", 640, 480, 400.0))
