@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import ImageError, SourceError, first_line, quoted
 
+_LOG = logging.getLogger(__name__)
 # Of a file on disk; the largest sensors of phones have 200 million pixels.
 MAX_FILE_MEGAPIXELS = 200.0
 
+# What decoders of JPEG fill in where data are missing: blocks of coefficients of 0.
+_FILLING, _BLOCK_ROWS = 128, 8
 # In a JPEG's scan, 0xFF is followed by 0 (a byte of data), a restart, or a fill byte: 0xFF again.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _JPEG_END = b"\xff\xd9"
@@ -144,15 +148,42 @@ def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str,
 def decode_file(path: Path, flags: int) -> NDArray[Any]:
     """Read a picture file as ``cv2.imread`` does, once its header was judged.
 
+    Of a JPEG whose data end too early, though not the file, the log has a warning.
+
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
     try:
-        return decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)[1]
+        name, picture = decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)
+        if doubt := doubt_of_filling(name, picture):
+            _LOG.warning("%s: %s", path, doubt)
+        return picture
     except OSError as error:
         raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
     except ImageError as error:
         raise SourceError(f"{path} is not a picture to read: {error}") from error
+
+
+def doubt_of_filling(name: str, picture: NDArray[Any]) -> str:
+    """Say how much of a JPEG is probably missing; "" where nothing is.
+
+    Cameras and networks lose parts of a file and end it all the same. Decoders then fill what is
+    left with a grey that hardly any picture has over whole rows.
+
+    Args:
+        name: of the file's format.
+        picture: its pixels, (height, width[, channels]).
+    """
+    if name != "JPEG" or (picture[-1] != _FILLING).any():
+        return ""
+    other = (picture != _FILLING).reshape(len(picture), -1).any(axis=1)
+    rows = int(np.argmax(other[::-1]))  # 0 of a picture that is this grey as a whole
+    if rows < _BLOCK_ROWS:
+        return ""
+    return (
+        f"the lower {rows} of {len(picture)} rows of a JPEG are the grey that stands in for "
+        "missing data: does the camera, its cable or the network lose some?"
+    )
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError, first_line, quoted
-from depth_anything_ros.core.picture_files import check_size, decode_picture
+from depth_anything_ros.core.picture_files import check_size, decode_picture, doubt_of_filling
 from depth_anything_ros.nodes.depth_parameters import ImageParameters
 from depth_anything_ros.nodes.messages import byte_array, check_rows
 
@@ -168,6 +168,8 @@ class PictureDecoder:
             name, picture = decode_picture(data, cv2.IMREAD_UNCHANGED, p.max_megapixels)
         except ImageError as error:
             raise ImageError(f"{error} (format {quoted(text)})", error.reason) from error
+        if doubt := doubt_of_filling(name, picture):
+            self.doubts["filled"] = doubt
         if picture.dtype not in (np.uint8, np.uint16):
             raise ImageError(
                 f"a file of {name} with numbers of {picture.dtype} is no picture (format "

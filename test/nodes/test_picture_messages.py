@@ -388,6 +388,16 @@ def test_bayer_that_its_sender_has_debayered_stays(suffix):
     assert "its colours are lost" in " ".join(decoder.doubts.values())
 
 
+def test_a_jpeg_whose_data_end_too_early_is_said():
+    noise = np.random.default_rng(4).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    data = bytes(compressed("jpeg", ".jpg", noise).data)
+    decoder = PictureDecoder()
+    decoder.decode(CompressedImage(format="jpeg", data=data[: len(data) // 2] + b"\xff\xd9"))
+    assert "of 64 rows of a JPEG are the grey" in decoder.doubts["filled"]
+    decoder.decode(CompressedImage(format="jpeg", data=data))
+    assert not decoder.doubts
+
+
 def test_a_tiff_of_the_transport_has_the_channels_as_they_lay():
     message = compressed("rgb8; tiff compressed ", ".tiff", SCENE)
     np.testing.assert_array_equal(decode(message), SCENE)
