@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +157,18 @@ def decode_file(path: Path, flags: int) -> NDArray[Any]:
     try:
         name, picture = decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)
         if doubt := doubt_of_filling(name, picture):
-            _LOG.warning("%s: %s", path, doubt)
+            _warn_once(f"{path}: {doubt}")
         return picture
     except OSError as error:
         raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
     except ImageError as error:
         raise SourceError(f"{path} is not a picture to read: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _warn_once(text: str) -> None:
+    """Say it of each file once, however often training reads it."""
+    _LOG.warning("%s", text)
 
 
 def doubt_of_filling(name: str, picture: NDArray[Any]) -> str:
