@@ -116,7 +116,14 @@ class PictureStream:
             self._said.add(text)
             self._node.get_logger().info(text)
 
-    def camera_of(self, frame_id: str, width: int, height: int, any_frame: bool) -> Camera:
+    def camera_of(
+        self,
+        frame_id: str,
+        width: int,
+        height: int,
+        any_frame: bool,
+        is_rectified: bool = False,
+    ) -> Camera:
         """Return the camera of a picture; what is odd about it is said once.
 
         What depth may be wrong by is the stream's problem as long as it lasts.
@@ -124,7 +131,7 @@ class PictureStream:
         Raises:
             CameraError: as ``CameraLookup.match``.
         """
-        match = self.lookup.match(frame_id, width, height, any_frame)
+        match = self.lookup.match(frame_id, width, height, any_frame, is_rectified)
         for remark in match.remarks:
             self.say_once(remark.cause, f"{self.resolved('camera_info')}: {remark.text}")
         self.problem = "; ".join(remark.text for remark in match.remarks if remark.is_doubt)

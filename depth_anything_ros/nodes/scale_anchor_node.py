@@ -31,6 +31,7 @@ from depth_anything_ros.nodes.answering_node import (
     autostart,
     dropped_for,
 )
+from depth_anything_ros.nodes.camera_lookup import frame_name
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
 from depth_anything_ros.nodes.messages import (
@@ -256,7 +257,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
 
 def _check_frame(sparse: str, picture: str) -> None:
-    if sparse != picture and sparse and picture:  # without a name it contradicts nothing
+    one, other = frame_name(sparse), frame_name(picture)
+    if one != other and one and other:  # without a name it contradicts nothing
         raise DepthAnythingError(
             f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
             f"{quoted(picture)}: register it to the camera, or set camera.check_frame_id to false"

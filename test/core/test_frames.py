@@ -74,9 +74,12 @@ def test_nothing_to_play_says_what_was_looked_for(tmp_path):
         list(FrameSource(str(tmp_path)))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_the_orientation_in_a_file_is_left_aside_where_a_camera_goes_with_it(tmp_path, orientation):
-    stored, path = corners(), tmp_path / "picture.jpg"
+def test_the_orientation_in_a_file_is_left_aside_where_a_camera_goes_with_it(
+    tmp_path, orientation, suffix
+):
+    stored, path = corners(), tmp_path / f"picture{suffix}"
     write_turned(path, stored, orientation)
     np.testing.assert_allclose(read_picture(path), stored, atol=3)
     (frame,) = FrameSource(str(path))
