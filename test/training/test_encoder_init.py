@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from lesson import write_lesson
+from safetensors.torch import load_file
 
 from depth_anything_ros.core.errors import CheckpointError, RecipeError
 from depth_anything_ros.models.efficientnet import timm
@@ -11,7 +13,8 @@ from depth_anything_ros.models.networks import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training import encoder_init
 from depth_anything_ros.training.beginnings import initial_network
-from depth_anything_ros.training.recipe import Losses, Recipe, Source
+from depth_anything_ros.training.recipe import Losses, Optimiser, Recipe, Source
+from depth_anything_ros.training.trainer import train
 
 CARD = find_card("tiny")
 RECIPE = Recipe(model="tiny", encoder_init="imagenet", sources=(Source(),), losses=Losses(log_l1=1))
@@ -94,6 +97,31 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 def test_another_network_has_another_encoder():
     with pytest.raises(RecipeError, match="for the encoder of tiny, and test_metric has another"):
         initial_network(replace(RECIPE, model="test_metric"), find_card("test_metric"))
+
+
+def test_a_run_says_where_its_encoder_begins_once(state, package, tmp_path):
+    package(state)
+    pictures = write_lesson(tmp_path / "pictures", 2)
+    recipe = replace(
+        RECIPE,
+        sources=(Source("folder", path=str(pictures), augment="none"),),
+        output=str(tmp_path / "run"),
+        device="cpu",
+        steps=1,
+        batch_size=1,
+        sizes=((32, 32, 1),),
+        optimiser=Optimiser(depthwise=False),
+        precision="bf16",
+        tensorboard="never",
+    )
+    said = []
+    train(recipe, say=said.append)
+    assert "encoder begins with EfficientNet-Lite2 as trained on ImageNet" in said[1]
+    stem = load_file(tmp_path / "run" / "weights.safetensors")
+    name = "encoder.lite.blocks.0.0.conv_dw.weight"
+    torch.testing.assert_close(stem[name].float(), state["_6"], rtol=1e-3, atol=1e-6)
+    train(replace(recipe, steps=1), say=said.append)
+    assert sum("encoder begins" in line for line in said) == 1
 
 
 @needs_the_package
