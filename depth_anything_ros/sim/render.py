@@ -144,22 +144,24 @@ class Renderer:
 
     def _shade(self, rays: _Rays, distance: Tensor, primitive: Tensor, depth: int) -> Tensor:
         """Return the linear light (bundles, rays, 3) that comes along rays."""
-        count = distance.shape[1]
-        scene = rays.scene[:, None].expand(-1, count)
+        shape = distance.shape
+        scene = rays.scene[:, None].expand(shape)
         light = torch.zeros_like(rays.directions)
-        lost = primitive < 0
-        s = scene[lost]
-        light[lost] = sky_colour(
-            rays.directions[lost], self.zenith[s], self.horizon[s], self.cloud[s], self.sky_seed[s]
-        ).to(light.dtype)
-        met = ~lost
-        surface, along = primitive[met], distance[met]
-        points = (
-            rays.origins.expand_as(rays.directions)[met] + along[:, None] * rays.directions[met]
-        )
+        met = primitive >= 0
+        # Indices of rays in one row: a mask would be counted anew at each use.
+        at, lost = (mask.view(-1).nonzero()[:, 0] for mask in (met, ~met))
+        self._see_sky(rays, lost, light.view(-1, 3))
+        surface, along = primitive.view(-1)[at], distance.view(-1)[at]
+        bundle = at.div(shape[1], rounding_mode="floor")
+        directions = rays.directions.reshape(-1, 3)[at]
+        if rays.origins.shape[1] == 1:
+            origins = rays.origins[bundle, 0]
+        else:
+            origins = rays.origins.reshape(-1, 3)[at]
+        points = torch.addcmul(origins, along[:, None], directions)
         own, own_normal = self.world.local(points, surface)
         normal = self.world.to_world(own_normal, surface)
-        facing = (normal * rays.directions[met]).sum(-1).abs().clamp_min(0.05)
+        facing = (normal * directions).sum(-1).abs().clamp_min(0.05)
         colour = albedo(
             own,
             own_normal,
@@ -169,18 +171,28 @@ class Renderer:
             self.scale_m[surface],
             self.roughness[surface],
             self.world.seed[surface],
-            footprint_m=along * rays.pixel[:, None].expand(-1, count)[met] / facing,
+            footprint_m=along * rays.pixel[bundle] / facing,
         ).to(light.dtype)
-        grid = torch.zeros_like(rays.directions)
-        grid_normal = torch.zeros_like(rays.directions)
-        grid[met], grid_normal[met] = points, normal
+        grid, grid_normal = torch.zeros_like(rays.directions), torch.zeros_like(rays.directions)
+        grid.view(-1, 3)[at], grid_normal.view(-1, 3)[at] = points, normal
         diffuse, shine = self._lit(rays, grid, grid_normal, met, shadows=depth == 0)
-        glow = self.glow[surface][:, None]
-        light[met] = colour * (diffuse[met] + glow) + self.gloss[surface][:, None] * shine[met]
+        diffuse, shine = diffuse.view(-1, 3)[at], shine.view(-1, 3)[at]
+        glow, gloss = self.glow[surface][:, None], self.gloss[surface][:, None]
+        light.view(-1, 3)[at] = colour * (diffuse + glow) + gloss * shine
         if depth == 0:
             self._bounce(rays, grid, grid_normal, primitive, met, light)
+        if not bool(self.haze.any()):
+            return light
         left = torch.exp(-self.haze[scene] * distance.clamp_max(1e4))[..., None]
         return torch.where(met[..., None], light * left + self.horizon[scene] * (1 - left), light)
+
+    def _see_sky(self, rays: _Rays, lost: Tensor, light: Tensor) -> None:
+        """Give the rays (in one row) that meet nothing the light of the sky, in place."""
+        if len(lost):
+            scene = rays.scene[lost.div(rays.directions.shape[1], rounding_mode="floor")]
+            directions = rays.directions.reshape(-1, 3)[lost]
+            sky = (self.zenith, self.horizon, self.cloud, self.sky_seed)
+            light[lost] = sky_colour(directions, *(part[scene] for part in sky)).to(light.dtype)
 
     def _lit(
         self, rays: _Rays, points: Tensor, normals: Tensor, met: Tensor, shadows: bool
@@ -203,7 +215,8 @@ class Renderer:
             strength = of[lit][:, None] * torch.where(sun, torch.ones_like(away), away**-2)
             facing = (n * to).sum(-1, keepdim=True).clamp_min(0)
             if shadows and index < _SHADOWS:
-                seen = self._unshadowed(p, n, to, sun, away, rays.scene[lit], met[lit])
+                asked = met[lit] & (facing[..., 0] > 0)
+                seen = self._unshadowed(p, n, to, sun, away, rays.scene[lit], asked)
                 strength = strength * seen[..., None]
             diffuse[lit] += strength * facing
             half = normalize(to - rays.directions[lit], dim=-1)
@@ -219,27 +232,33 @@ class Renderer:
         sun: Tensor,
         away: Tensor,
         scene: Tensor,
-        met: Tensor,
+        asked: Tensor,
     ) -> Tensor:
-        """Return 1 where the light sees the point, 0 where something is between.
+        """Return 0 where something is between a light and a point that is asked about, else 1.
 
         Rays go from the point to the sun, but from a lamp to the point: then those of a tile
-        share an origin, and their cone is narrow.
+        share an origin, and their cone is narrow. Glass lets light through, and a light inside
+        its own shade is not hidden by it.
         """
-        start = points + normals * _LIFT_M
+        seen = torch.ones_like(points[..., 0])
+        some = asked.any(1).nonzero()[:, 0]
+        if not len(some):
+            return seen
+        asked, to, away, sun = asked[some], to[some], away[some], sun[some]
+        start = points[some] + normals[some] * _LIFT_M
         lamp = start + to * (away - _LIFT_M)
         origins = torch.where(sun, start, lamp)
         directions = torch.where(sun, to, -to)
-        # A ray that met nothing must not widen the bundle: it takes the place of one that did.
-        some = met.int().argmax(1)[:, None, None].expand(-1, 1, 3)
-        origins = torch.where(met[..., None], origins, origins.gather(1, some))
-        directions = torch.where(met[..., None], directions, directions.gather(1, some))
+        # A ray that is not asked about must not widen the bundle: it takes another's place.
+        one = asked.int().argmax(1)[:, None, None].expand(-1, 1, 3)
+        origins = torch.where(asked[..., None], origins, origins.gather(1, one))
+        directions = torch.where(asked[..., None], directions, directions.gather(1, one))
         limit = torch.where(sun, away.new_full((), 200.0), away - 2 * _LIFT_M)[..., 0]
-        hit = self.world.trace(origins, directions, scene, limit.clamp_min(0).contiguous())
-        # Glass lets light through, and a light inside its own shade is not hidden by it.
-        blocking = hit.primitive.clamp_min(0)
-        through = (self.finish[blocking] == Finish.GLASS) | (self.glow[blocking] > 0)
-        return ((hit.primitive < 0) | through).to(points.dtype)
+        limit = (limit.clamp_min(0) * asked).contiguous()
+        clear = (self.finish == Finish.GLASS) | (self.glow > 0)
+        hidden = self.world.hidden(origins, directions, scene[some], limit, clear)
+        seen[some] = (~hidden).to(seen.dtype)
+        return seen
 
     def _bounce(
         self,
