@@ -29,7 +29,7 @@ def test_inputs_have_the_size_and_the_middle_of_the_pictures(tiny):
     wide[:, 60:140] = 255  # all that a 4:3 crop shows
     (image,) = quantise.calibration_inputs(tiny, SIZE, [wide])
     assert image.shape == (1, 3, *SIZE) and image.is_contiguous()
-    assert image.min() == 1  # white, normalised
+    assert image.min() > 0.99  # white, normalised
     assert len(quantise.calibration_inputs(tiny, SIZE, iter([wide] * 30))) == 24
 
 

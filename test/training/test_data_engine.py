@@ -97,7 +97,7 @@ def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path)
     }
     assert load_recipe(RECIPE_FOLDER / "student.yaml").sources[1].augment == "strong"
     rows = trained("student", tmp_path, settings)
-    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["ssi"] < 0.85 * rows[0]["ssi"]
+    assert rows[-1]["loss"] < 0.9 * rows[0]["loss"] and rows[-1]["ssi"] < 0.85 * rows[0]["ssi"]
     weights = str(tmp_path / "weights.safetensors")
     student = DepthEstimator("tiny_relative", weights, "cpu", "fp32", input_size=HEIGHT)
     rgb, depth = picture(77)

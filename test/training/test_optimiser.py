@@ -99,7 +99,7 @@ def test_depthwise_convolutions_may_stay_as_they_are_but_for_their_biases(convol
     frozen = {name for name, p in convolutional.named_parameters() if not p.requires_grad}
     assert "encoder.lite.blocks.0.0.conv_dw.weight" in frozen
     assert all(name.endswith(("conv_dw.weight", "conv_dw.scale")) for name in frozen)
-    assert len(frozen) == 2 * 23  # one in each of the blocks
+    assert len(frozen) == 2 * 21  # one in each of the blocks
     convolutional.requires_grad_(True)
 
 
