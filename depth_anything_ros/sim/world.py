@@ -139,7 +139,7 @@ def _camera(
 ) -> Camera:
     """Draw a camera: a usual one, if it is in the range, or any; some with a lens that bends."""
     any_deg, jitter, k1 = rng.uniform(*hfov_deg), rng.uniform(0.97, 1.03), rng.uniform(-0.08, 0.05)
-    aspect, (lens_deg, lens_aspect) = width / height, usual[rng.integers(len(usual))]
+    aspect, (lens_deg, lens_aspect) = width / height, usual[int(rng.integers(len(usual)))]
     is_usual, is_cut, is_bent = rng.random(3) < (_USUAL, _CUT, _DISTORTED)
     aside = rng.uniform(-0.35, 0.35)
     spare = max(lens_aspect / aspect - 1, 0.0) if is_cut else 0.0
