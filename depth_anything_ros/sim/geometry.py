@@ -94,7 +94,7 @@ class World:
         seeded = [(p, _seed(scenes[i], p)) for i, p in zip(owner, surfaces, strict=True)]
         self.seed = self._whole([seed for _, seed in seeded])
         self._box = self._real([_bounding_box(p) for p in surfaces], 3)
-        self._radius = self._box.norm(dim=1)
+        self._radius: Tensor = self._box.norm(dim=1)
         self._waves = self._real([_waves_of(p, int(s)) for p, s in seeded], 16).view(-1, 4, 4)
 
     def _real(self, values: Sequence[object], columns: int) -> Tensor:

@@ -128,19 +128,21 @@ class Renderer:
     ) -> tuple[_Rays, Tensor, Tensor]:
         """Return tiled rays, the length along Z of each, and where there is one."""
         world = self.world
-        points = np.stack([camera.rays() for camera in cameras])
-        valid = torch.from_numpy(~np.isnan(points[..., 2])).to(world.device)
-        points = np.where(np.isnan(points), (0.0, 0.0, 1.0), points)
-        length = np.linalg.norm(points, axis=-1, keepdims=True)
-        turned = np.einsum("bhwj,bij->bhwi", points / length, T_world_camera[:, :3, :3])
-        packed = torch.from_numpy(np.concatenate((turned, 1 / length), -1))
+        points = torch.from_numpy(np.stack([camera.rays() for camera in cameras]))
+        valid = ~points[..., 2:].isnan()
+        points = torch.where(valid, points, points.new_tensor((0.0, 0.0, 1.0)))
+        length = points.norm(dim=-1, keepdim=True)
+        turn = torch.from_numpy(T_world_camera[:, None, :3, :3]).mT
+        packed = torch.cat(((points / length) @ turn, 1 / length), -1)
+        valid = valid[..., 0].to(world.device)
         tiles = _tiled(packed.to(world.device, world.dtype))
         of_view = len(tiles) // len(cameras)
         scene = torch.arange(len(cameras), device=world.device).repeat_interleave(of_view)
         start = torch.from_numpy(T_world_camera[:, :3, 3]).to(world.device, world.dtype)
         origins = start[scene][:, None]
         pixel = world._real([[1 / c.K[0]] for c in cameras], 1)[:, 0]
-        return _Rays(origins, tiles[..., :3], scene, pixel[scene]), tiles[..., 3], valid
+        directions = tiles[..., :3].contiguous()
+        return _Rays(origins, directions, scene, pixel[scene]), tiles[..., 3], valid
 
     def _shade(self, rays: _Rays, distance: Tensor, primitive: Tensor, depth: int) -> Tensor:
         """Return the linear light (bundles, rays, 3) that comes along rays."""
@@ -175,7 +177,9 @@ class Renderer:
         ).to(light.dtype)
         grid, grid_normal = torch.zeros_like(rays.directions), torch.zeros_like(rays.directions)
         grid.view(-1, 3)[at], grid_normal.view(-1, 3)[at] = points, normal
-        diffuse, shine = self._lit(rays, grid, grid_normal, met, shadows=depth == 0)
+        glossy = met.clone()
+        glossy.view(-1)[at] = self.gloss[surface] > 0
+        diffuse, shine = self._lit(rays, grid, grid_normal, met, glossy, shadows=depth == 0)
         diffuse, shine = diffuse.view(-1, 3)[at], shine.view(-1, 3)[at]
         glow, gloss = self.glow[surface][:, None], self.gloss[surface][:, None]
         light.view(-1, 3)[at] = colour * (diffuse + glow) + gloss * shine
@@ -195,41 +199,94 @@ class Renderer:
             light[lost] = sky_colour(directions, *(part[scene] for part in sky)).to(light.dtype)
 
     def _lit(
-        self, rays: _Rays, points: Tensor, normals: Tensor, met: Tensor, shadows: bool
+        self,
+        rays: _Rays,
+        points: Tensor,
+        normals: Tensor,
+        met: Tensor,
+        glossy: Tensor,
+        shadows: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return what white matte surfaces at points give back, and the highlights."""
+        """Return what white matte surfaces at points give back, and highlights of glossy ones."""
         # More from above than from below: the sky and the ceiling are brighter than the floor.
         above = 0.75 + 0.25 * normals[..., 2:]
         diffuse = self.ambient[rays.scene][:, None] * above
         shine = torch.zeros_like(diffuse)
         for index in range(_LIGHTS):
-            at, of = self.light_at[rays.scene, index], self.light_of[rays.scene, index]
-            lit = (of.sum(-1) > 0).nonzero()[:, 0]
-            if not len(lit):
-                continue
-            p, n = points[lit], normals[lit]
-            sun = self.is_sun[rays.scene[lit], index][:, None, None]
-            to = torch.where(sun, at[lit][:, None].expand_as(p), at[lit][:, None] - p)
-            away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
-            to = to / away
-            strength = of[lit][:, None] * torch.where(sun, torch.ones_like(away), away**-2)
-            facing = (n * to).sum(-1, keepdim=True).clamp_min(0)
-            if shadows and index < _SHADOWS:
-                asked = met[lit] & (facing[..., 0] > 0)
-                seen = self._unshadowed(p, n, to, sun, away, rays.scene[lit], asked)
-                strength = strength * seen[..., None]
-            diffuse[lit] += strength * facing
-            half = normalize(to - rays.directions[lit], dim=-1)
-            bright = (n * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
-            shine[lit] += strength * bright * (facing > 0)
+            is_on = self.light_of[rays.scene, index].sum(-1) > 0
+            for is_sun in (True, False):
+                lit = (is_on & (self.is_sun[rays.scene, index] == is_sun)).nonzero()[:, 0]
+                if len(lit):
+                    of = self.light_of[rays.scene[lit], index][:, None]
+                    at = self.light_at[rays.scene[lit], index][:, None]
+                    shaded = rays.scene[lit] if shadows and index < _SHADOWS else None
+                    to, strength, facing = self._light_on(
+                        points[lit], normals[lit], met[lit], at, of, is_sun, shaded
+                    )
+                    diffuse[lit] += strength * facing
+                    self._highlight(rays, normals, lit, glossy, to, strength * (facing > 0), shine)
         return diffuse, shine
+
+    def _light_on(
+        self,
+        points: Tensor,
+        normals: Tensor,
+        met: Tensor,
+        at: Tensor,
+        of: Tensor,
+        is_sun: bool,
+        scene: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the direction to a light, its strength, and the cosine at which it falls in.
+
+        Args:
+            points: (bundles, rays, 3), and so are normals.
+            normals: of the surfaces.
+            met: bool (bundles, rays).
+            at: (bundles, 1, 3), where the light is, or the direction to a sun.
+            of: (bundles, 1, 3), its colour times intensity.
+            is_sun: whether it is a sun.
+            scene: (bundles,), or None where it casts no shadows.
+        """
+        to = at.expand_as(points) if is_sun else at - points
+        away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
+        to = to / away
+        strength = of.expand_as(to) if is_sun else of * away**-2
+        facing = (normals * to).sum(-1, keepdim=True).clamp_min(0)
+        if scene is not None:
+            asked = met & (facing[..., 0] > 0)
+            seen = self._unshadowed(points, normals, to, is_sun, away, scene, asked)
+            strength = strength * seen[..., None]
+        return to, strength, facing
+
+    def _highlight(
+        self,
+        rays: _Rays,
+        normals: Tensor,
+        lit: Tensor,
+        glossy: Tensor,
+        to: Tensor,
+        strength: Tensor,
+        shine: Tensor,
+    ) -> None:
+        """Add in place what a light that bundles ``lit`` see gives glossy surfaces back."""
+        bundle, ray = glossy[lit].nonzero(as_tuple=True)
+        if not len(bundle):
+            return
+        # Of rows of rays: indices of one axis are faster than of two.
+        count = glossy.shape[1]
+        own, at = bundle * count + ray, lit[bundle] * count + ray
+        half = normalize(to.reshape(-1, 3)[own] - rays.directions.reshape(-1, 3)[at], dim=-1)
+        normal = normals.view(-1, 3)[at]
+        bright = (normal * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
+        shine.view(-1, 3)[at] += strength.reshape(-1, 3)[own] * bright
 
     def _unshadowed(
         self,
         points: Tensor,
         normals: Tensor,
         to: Tensor,
-        sun: Tensor,
+        is_sun: bool,
         away: Tensor,
         scene: Tensor,
         asked: Tensor,
@@ -244,17 +301,17 @@ class Renderer:
         some = asked.any(1).nonzero()[:, 0]
         if not len(some):
             return seen
-        asked, to, away, sun = asked[some], to[some], away[some], sun[some]
-        start = points[some] + normals[some] * _LIFT_M
-        lamp = start + to * (away - _LIFT_M)
-        origins = torch.where(sun, start, lamp)
-        directions = torch.where(sun, to, -to)
+        asked, to, away = asked[some], to[some], away[some]
+        origins = points[some] + normals[some] * _LIFT_M
+        directions, limit = to, away.new_full((), 200.0)
+        if not is_sun:
+            origins, directions = origins + to * (away - _LIFT_M), -to
+            limit = (away[..., 0] - 2 * _LIFT_M).clamp_min(0)
         # A ray that is not asked about must not widen the bundle: it takes another's place.
         one = asked.int().argmax(1)[:, None, None].expand(-1, 1, 3)
         origins = torch.where(asked[..., None], origins, origins.gather(1, one))
         directions = torch.where(asked[..., None], directions, directions.gather(1, one))
-        limit = torch.where(sun, away.new_full((), 200.0), away - 2 * _LIFT_M)[..., 0]
-        limit = (limit.clamp_min(0) * asked).contiguous()
+        limit = (limit * asked).contiguous()
         clear = (self.finish == Finish.GLASS) | (self.glow > 0)
         hidden = self.world.hidden(origins, directions, scene[some], limit, clear)
         seen[some] = (~hidden).to(seen.dtype)

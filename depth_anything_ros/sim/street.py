@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from depth_anything_ros.sim import street_furniture as along
@@ -21,6 +22,8 @@ from depth_anything_ros.sim.vehicles import bus, car, far_car, truck, van
 _BEHIND_M, _AHEAD_M, _WHOLE_M = -22.0, 115.0, 26.0
 _LENGTH_M = 900.0
 _PAVED_M = 0.12  # height of a kerb
+# Makes something of a length along the street.
+_Along = Callable[[Draw, float], Assembly]
 _ON_PAVEMENT: tuple[Maker, ...] = (
     pedestrian,
     pedestrian,
@@ -144,8 +147,8 @@ def _road(plot: Plot, course: _Course) -> None:
     worn = Assembly()
     for _ in range(draw.count(0, 6)):
         size = (0.5 * 40.0 ** draw.between(0, 1), draw.between(0.3, 2.5), 0.001)
-        at = (draw.between(-6, 40), draw.between(-0.9, 0.9) * course.road, 0)
-        worn.box(size, at, draw.asphalt())
+        x, y = draw.between(-6, 40), draw.between(-0.9, 0.9) * course.road
+        worn.box(size, (x, y, 0), draw.asphalt())
     if draw.chance(0.4):
         shade = draw.asphalt()
         for k in range(course.lanes):
@@ -278,16 +281,16 @@ def _houses(plot: Plot, side: float, edge: float) -> None:
     x, garden = _BEHIND_M, draw.between(3, 12)
     while x < 80 and plot.has_room_for(110 if side < 0 else 60):
         width = draw.between(7, 14)
-        make = along.facade if x < 40 else along.block
+        house = along.facade if x < 40 else along.block
         back = garden + draw.between(0, 2)
-        plot.add(make(draw, width, 3), x + width / 2, side * (edge + back), yaw)
+        plot.add(house(draw, width, 3), x + width / 2, side * (edge + back), yaw)
         x += width + draw.between(2, 10)
     _boundary(plot, side, edge, 60.0)
     for _ in range(draw.count(3, 9)):
         at = draw.between(-10, 70)
-        make = draw.pick((tree, bush)) if at < 25 else _far_tree
+        grow: Maker = draw.pick((tree, bush)) if at < 25 else _far_tree
         y = side * (edge + draw.between(0.8, garden + 6))
-        plot.add(make(draw), at, y, draw.between(-3, 3))
+        plot.add(grow(draw), at, y, draw.between(-3, 3))
 
 
 def _far_tree(draw: Draw) -> Assembly:
@@ -299,7 +302,8 @@ def _boundary(plot: Plot, side: float, edge: float, end: float) -> None:
     draw, x = plot.draw, _BEHIND_M
     while x < end:
         length = draw.between(4, 14)
-        make = draw.pick((hedge, along.wall, along.fence), (5, 3, 1 if x < 20 else 0))
+        makers: tuple[_Along, ...] = (hedge, along.wall, along.fence)
+        make = draw.pick(makers, (5, 3, 1 if x < 20 else 0))
         plot.add(make(draw, length), x + length / 2, side * (edge + draw.between(0.3, 0.7)))
         x += length + (draw.between(1, 4) if draw.chance(0.6) else 0.0)
 

@@ -139,7 +139,7 @@ def _camera(
 ) -> Camera:
     """Draw a camera: a usual one, if it is in the range, or any; some with a lens that bends."""
     any_deg, jitter, k1 = rng.uniform(*hfov_deg), rng.uniform(0.97, 1.03), rng.uniform(-0.08, 0.05)
-    aspect, (lens_deg, lens_aspect) = width / height, usual[rng.integers(len(usual))]
+    aspect, (lens_deg, lens_aspect) = width / height, usual[int(rng.integers(len(usual)))]
     is_usual, is_cut, is_bent = rng.random(3) < (_USUAL, _CUT, _DISTORTED)
     aside = rng.uniform(-0.35, 0.35)
     spare = max(lens_aspect / aspect - 1, 0.0) if is_cut else 0.0
@@ -160,7 +160,9 @@ def _pose(rng: np.random.Generator, scene: Scene, camera: Camera) -> NDArray[np.
     """Draw poses until one looks at something, and at nothing that touches the lens."""
     best, best_score = np.eye(4), -math.inf
     probe = camera.scaled(14, 14).rays()
-    probe = np.where(np.isnan(probe), (0.0, 0.0, 1.0), probe).reshape(1, -1, 3)
+    probe = np.where(np.isnan(probe), (0.0, 0.0, 1.0), probe)
+    # Four bundles: the narrower ones are, the less they may touch.
+    probe = probe.reshape(2, 7, 2, 7, 3).swapaxes(1, 2).reshape(4, 49, 3)
     world = World([scene])
     for _ in range(_TRIES):
         low, high = scene.stand[rng.integers(len(scene.stand))]
@@ -182,13 +184,13 @@ def _openness(world: World, probe: NDArray[np.float64], pose: NDArray[np.float64
     length = np.linalg.norm(directions, axis=-1, keepdims=True)
     rays = torch.from_numpy(directions / length).float()
     origins = torch.from_numpy(pose[:3, 3]).float().expand_as(rays).contiguous()
-    hit = world.trace(origins, rays, torch.zeros(1, dtype=torch.int64))
-    depth = hit.distance[0] / torch.from_numpy(length[0, :, 0]).float()
-    found = hit.primitive[0] >= 0
+    hit = world.trace(origins, rays, torch.zeros(len(rays), dtype=torch.int64))
+    depth = hit.distance / torch.from_numpy(length[..., 0]).float()
+    found = hit.primitive >= 0
     if not bool(found.any()):
         return -2.0
     near = depth[found]
-    seen = int(world.instance[hit.primitive[0][found]].unique().numel())
+    seen = int(world.instance[hit.primitive[found]].unique().numel())
     enough = min(1.0, seen / _OBJECTS) * min(1.0, float(found.float().mean()) / 0.3)
     free = min(1.0, float(near.min()) / _NEAREST_M)
     return free * enough * min(1.0, float(near.median()) / 0.5)
