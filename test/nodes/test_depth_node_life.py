@@ -173,8 +173,8 @@ def test_tiny_gives_no_metres_without_a_focal_length_and_says_so_once(start, tmp
     (line,) = [text for text in process.log.splitlines() if "K[0] is 0" in text]
     assert "camera.fallback_hfov_deg" in line and "tiny_relative" in line
 
-    def expected(focal):  # 160x120 is processed at 96x64
-        return (focal * 96 / 160 + focal * 64 / 120) / 2 * np.exp(1.5) / 300
+    def expected(focal):  # 160x120 is processed at 64x64
+        return (focal * 64 / 160 + focal * 64 / 120) / 2 * np.exp(1.5) / 300
 
     assert camera.set_parameters(node, camera__fallback_hfov_deg=90.0) == []
     key = camera.ask(picture(), output="points")

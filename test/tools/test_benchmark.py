@@ -95,7 +95,7 @@ def test_models_beside_the_pipeline(tmp_path, capsys):
     rows = {(row["model"], row["way"]): row for row in content["rows"]}
     assert len(rows) == len(content["rows"]) == 2 * 3 + 1
     sizes = {(row["model"], row["height"], row["width"]) for row in rows.values()}
-    assert sizes == {("tiny", 64, 96), ("depth_anything_v2_small", 70, 98)}
+    assert sizes == {("tiny", 96, 96), ("depth_anything_v2_small", 70, 98)}
     pipeline, ours = (
         rows["depth_anything_v2_small", way] for way in ("transformers pipeline", "torch fp32")
     )
