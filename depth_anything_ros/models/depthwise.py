@@ -20,7 +20,9 @@ def depthwise_convolution(
     """Convolve each of (batch, channels, rows, columns) with (channels, 1, k, k) of its own."""
     is_trained = torch.is_grad_enabled() and not torch.compiler.is_compiling()
     if is_trained and bias is not None and _in_bfloat16(maps):
-        made: Tensor = _Depthwise.apply(maps.bfloat16(), weight, bias, stride, padding)
+        made: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
+            maps.bfloat16(), weight, bias, stride, padding
+        )
         return made
     groups = weight.shape[0]
     return functional.conv2d(maps, weight, bias, stride, padding, groups=groups)

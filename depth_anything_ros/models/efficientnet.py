@@ -22,8 +22,8 @@ import timm  # isort: skip
 class ScaledConv(nn.Conv2d):
     """A convolution whose channels have a scale: one with a batch norm that no longer measures.
 
-    With its weights and scale apart it is trained as it would be with the norm; at a tenth of the
-    norm's cost, since weights are smaller than maps.
+    With its weights and scale apart it is trained as it would be with the norm, and at less cost:
+    weights are smaller than maps.
 
     Args:
         like: the convolution that it takes the place of, with TensorFlow's padding where it has a
@@ -70,9 +70,10 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, timm_id: str) -> None:
         super().__init__()
-        self.lite: Any = timm.create_model(timm_id, pretrained=False, features_only=True)
-        self.channels: tuple[int, ...] = tuple(self.lite.feature_info.channels())
-        self.norms = _without_norms(self.lite)
+        lite: Any = timm.create_model(timm_id, pretrained=False, features_only=True)
+        self.channels: tuple[int, ...] = tuple(lite.feature_info.channels())
+        self.norms = _without_norms(lite)
+        self.lite: nn.Module = lite
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode (batch, 3, height, width), both sides multiples of 32."""
@@ -98,8 +99,7 @@ def _initialise(convolution: nn.Module, is_linear: bool) -> None:
     torch's own are for networks with norms: without them, a deep one passes hardly anything on.
     """
     assert isinstance(convolution, ScaledConv) and convolution.bias is not None
-    gain = "linear" if is_linear else "relu"
-    nn.init.kaiming_normal_(convolution.weight, nonlinearity=gain)
+    nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear" if is_linear else "relu")
     nn.init.zeros_(convolution.bias)
 
 

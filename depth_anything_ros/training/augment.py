@@ -201,7 +201,9 @@ def _recorded(rgb: NDArray[np.uint8], rng: Generator, options: AugmentOptions) -
         rgb = np.asarray(np.clip(rgb + noise, 0, 255), np.uint8)
     if options.jpeg and rng.random() < options.jpeg:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 96))]
-        rgb = cv2.imdecode(cv2.imencode(".jpg", rgb, quality)[1], cv2.IMREAD_COLOR).astype(np.uint8)
+        written = cv2.imencode(".jpg", rgb[..., ::-1], quality)[1]
+        rgb = np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+        rgb = np.ascontiguousarray(rgb)
     return rgb
 
 
