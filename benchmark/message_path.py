@@ -31,7 +31,6 @@ from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     cloud_message,
-    decode_image,
     depth_message,
     image_message,
 )
@@ -79,7 +78,7 @@ class Way:
 
     def _made_up(self, rng: np.random.Generator) -> DepthWithSky:
         """Return what a network might say: a scene of a few steps, with the sky above."""
-        shape = self._prepared(decode_image(self.message)).shape[-2:]
+        shape = self._prepared(self.pipeline.decoder.decode(self.message)).shape[-2:]
         depth = cv2.resize(rng.uniform(1, 20, (12, 16)).astype(np.float32), shape[::-1])
         sky = np.zeros(shape, np.float32)
         sky[: shape[0] // 6] = 1.0
@@ -100,7 +99,7 @@ class Way:
         pipeline, p, header = self.pipeline, self.parameters, self.message.header
         start = time.thread_time()
         with self._timed("decode"):
-            rgb = decode_image(self.message)
+            rgb = self.pipeline.decoder.decode(self.message)
         with self._timed("rectify"):
             view = pipeline.view(rgb, self.camera, p.rectify)
         with self._timed("pre"):

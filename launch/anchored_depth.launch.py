@@ -13,6 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_anything_ros.nodes.launch_arguments import check_argument, check_file
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("depth_anything_ros"))
@@ -31,7 +32,8 @@ ARGUMENTS = {
     "range": ("range", "Topic of a range sensor."),
     "sparse_depth": ("sparse_depth", "Topic of depth images of few pixels."),
 }
-# Typed, because launch would otherwise guess. The last two are declared by depth.launch.py.
+# Typed, because launch would otherwise guess. The last two, tf and tf_static are declared by
+# depth.launch.py.
 PARAMETERS = {"input": str, "use_sim_time": bool, "autostart": bool}
 # The outputs have depth_node's names, so they need a namespace of their own.
 OWN_NAMESPACE = "anchored"
@@ -55,12 +57,17 @@ def anchor(context: LaunchContext) -> list[Node]:
         "camera_info": absolute("depth/camera_info"),
         "lidar/points": absolute(text("points")),
         **{name: absolute(text(name)) for name in ("scan", "range", "sparse_depth")},
+        # One tree for both nodes.
+        **{f"/{name}": absolute(text(name)) for name in ("tf", "tf_static")},
     }
-    sources = {"input": "anchor_input"}
+    check_file("anchor_params_file", text("anchor_params_file"))
+    sources = {name: "anchor_input" if name == "input" else name for name in PARAMETERS}
+    given = {name: kind for name, kind in PARAMETERS.items() if text(sources[name])}
+    for name, kind in given.items():
+        check_argument(sources[name], text(sources[name]), kind)
     parameters = {
-        name: ParameterValue(LaunchConfiguration(sources.get(name, name)), value_type=kind)
-        for name, kind in PARAMETERS.items()
-        if text(sources.get(name, name))
+        name: ParameterValue(LaunchConfiguration(sources[name]), value_type=kind)
+        for name, kind in given.items()
     }
     return [
         Node(

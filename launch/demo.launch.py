@@ -6,14 +6,25 @@ ros2 launch depth_anything_ros demo.launch.py source:=/path/to/pictures
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
-from launch.conditions import IfCondition
+import yaml
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.launch_arguments import check_argument
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("depth_anything_ros"))
@@ -36,8 +47,10 @@ PLAYER_PARAMETERS = {"source": str, "calibration": str, "rate_hz": float}
 SIM_PARAMETERS = {"place": str, "rate_hz": float}
 
 
-def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:
+def given(parameters: dict[str, type], context: LaunchContext) -> dict[str, ParameterValue]:
     """Return the arguments of these names as parameters."""
+    for name, kind in parameters.items():
+        check_argument(name, LaunchConfiguration(name).perform(context), kind)
     return {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
         for name, kind in parameters.items()
@@ -45,24 +58,42 @@ def given(parameters: dict[str, type]) -> dict[str, ParameterValue]:
 
 
 def camera(context: LaunchContext) -> list[Node]:
-    """Make the node that plays the source, or else the simulated robot."""
+    """Make the node that plays the source, or else the simulated robot; its end ends all."""
     if not LaunchConfiguration("source").perform(context):
         robot = Node(
             package="depth_anything_ros",
             executable="sim_node",
             name="sim_node",
-            parameters=[given(SIM_PARAMETERS)],
+            parameters=[given(SIM_PARAMETERS, context)],
             output="screen",
+            on_exit=Shutdown(reason="the simulated robot has ended"),
         )
         return [robot]
     player = Node(
         package="depth_anything_ros",
         executable="player_node",
         name="player_node",
-        parameters=[{**given(PLAYER_PARAMETERS), "frame_id": "camera_optical_frame"}],
+        parameters=[{**given(PLAYER_PARAMETERS, context), "frame_id": "camera_optical_frame"}],
         output="screen",
+        on_exit=Shutdown(reason="the player has ended"),
     )
     return [player]
+
+
+def rviz(context: LaunchContext) -> list[Node]:
+    """Make RViz, where it is wanted."""
+    wanted = str(LaunchConfiguration("rviz").perform(context))
+    check_argument("rviz", wanted, bool)
+    if not yaml.safe_load(wanted):
+        return []
+    try:
+        get_package_prefix("rviz2")
+    except PackageNotFoundError as error:
+        raise DepthAnythingError(
+            "rviz2 is not installed: apt install ros-$ROS_DISTRO-rviz2, or give rviz:=false"
+        ) from error
+    arguments = ["-d", str(SHARE / "config" / "depth.rviz")]
+    return [Node(package="rviz2", executable="rviz2", arguments=arguments)]
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -77,11 +108,6 @@ def generate_launch_description() -> LaunchDescription:
             (name, LaunchConfiguration(name)) for name in ("model", "weights", "device")
         ],
     )
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        arguments=["-d", str(SHARE / "config" / "depth.rviz")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
     # RViz first: where it is not installed, launch stops here and leaves no node running.
-    return LaunchDescription([*declared, rviz, OpaqueFunction(function=camera), depth])
+    started = [OpaqueFunction(function=function) for function in (rviz, camera)]
+    return LaunchDescription([*declared, *started, depth])

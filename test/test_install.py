@@ -7,6 +7,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,19 +21,23 @@ import numpy as np
 import pytest
 
 from depth_anything_ros import __version__
+from depth_anything_ros.core.programs import EXTRAS
 
 NAME = "depth_anything_ros"
 EXECUTABLES = {"depth_node", "scale_anchor_node", "player_node", "sim_node", "depth_anything"}
-COLCON_REQUIREMENTS = ("colcon-common-extensions", "setuptools<80")
+# As README has it for a robot.
+SETUPTOOLS = "setuptools>=77.0.3,<80"
+COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)
 # Where the module and its rosdep key differ.
 KEYS = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
     "tf2_ros": "tf2_ros_py",
+    "torch": "python3-torch",
     "yaml": "python3-yaml",
 }
-# Started by a launch file, or the command that reads launch files: no import shows it.
-NOT_IMPORTED = {"rviz2", "ros2launch"}
+# The command that reads launch files: no import shows it.
+NOT_IMPORTED = {"ros2launch"}
 
 
 def run(command, **options):
@@ -173,6 +178,14 @@ class TestInstalled:
         assert len(files) > 20
         assert not elsewhere
 
+    def test_symlinks_can_be_installed(self, colcon, workspace):
+        bases = ("--build-base", "linked_build", "--install-base", "linked")
+        run([colcon, "build", "--symlink-install", *bases], cwd=workspace, env=colcon_environment())
+        prefix = workspace / "linked" / NAME
+        assert {path.name for path in (prefix / "lib" / NAME).iterdir()} == EXECUTABLES
+        launched = prefix / "share" / NAME / "launch" / "depth.launch.py"
+        assert launched.is_symlink() and launched.is_file()
+
     def test_command_starts(self, installed, environment, tmp_path):
         command = [*script(installed, "depth_anything"), "--help"]
         assert "demo" in run(command, env=environment, cwd=tmp_path)
@@ -252,6 +265,24 @@ def manifest_keys(repository, *tags):
     return {element.text for tag in tags for element in manifest.findall(tag)}
 
 
+def unguarded_imports(path):
+    """Yield the packages that a module imports at its top, but after an importorskip of them."""
+    guarded = set()
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.Import():
+                names = [alias.name for alias in node.names]
+            case ast.ImportFrom(level=0):
+                names = [node.module]
+            case ast.Expr(value=call) | ast.Assign(value=call):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "pytest.importorskip":
+                    guarded.add(call.args[0].value.split(".")[0])
+                continue
+            case _:
+                continue
+        yield from {name.split(".")[0] for name in names} - guarded
+
+
 def imported_packages(folder):
     """Map each top-level module that a folder imports, at any depth, to one file that does."""
     found = {}
@@ -310,6 +341,42 @@ class TestDeclared:
         assert wanted
         missing = {n: str(imports[n]) for n in wanted if KEYS.get(n, n) not in keys}
         assert not missing, f"not in package.xml: {missing}"
+
+    def test_errors_name_what_extras_bring(self, repository):
+        extras = setup_arguments(repository)["extras_require"]
+        bare = {name: {re.match(r"[\w-]+", n)[0] for n in lines} for name, lines in extras.items()}
+        assert {name: set(text.split()) for name, text in EXTRAS.items()}.items() <= bare.items()
+
+    def test_tests_are_collected_without_extras(self, repository):
+        """colcon test runs where only package.xml's and README's packages are."""
+        setup = setup_arguments(repository)
+        extras = {
+            re.match(r"[\w-]+", line)[0].replace("-", "_")
+            for lines in setup["extras_require"].values()
+            for line in lines
+        } - {"pytest", "hypothesis"}  # python3-pytest and python3-hypothesis of package.xml
+        extras |= {"depth_anything_3"}
+        assert {"imgviz", "onnx", "transformers"} <= extras
+        imported = {
+            f"{path.relative_to(repository)}: {name}"
+            for path in (repository / "test").rglob("*.py")
+            for name in unguarded_imports(path)
+            if name in extras
+        }
+        assert not imported, "use pytest.importorskip"
+
+    def test_readme_installs_what_a_robot_lacks(self, repository):
+        text = (repository / "README.md").read_text()
+        (line,) = re.findall(r"^ +venv/bin/pip install (.*)$", text, re.M)
+        given = set(shlex.split(line))
+        (workflow,) = (repository / ".github/workflows").glob("*.yml")
+        assert f"venv/bin/pip install {line}\n" in workflow.read_text()
+        needed = set(setup_arguments(repository)["install_requires"]) - {"setuptools"}
+        bare = {re.match(r"[\w-]+", name)[0]: name for name in given}
+        assert {"numpy<2", SETUPTOOLS} <= given
+        assert {re.match(r"[\w-]+", name)[0] for name in needed} <= set(bare)
+        bounds = {name for name in needed if re.match(r"torch|timm", name)}
+        assert bounds <= given
 
     def test_executables_are_those_of_setup(self, repository):
         text = (repository / "setup.py").read_text()

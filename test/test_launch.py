@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 
+from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
 from depth_anything_ros.nodes.depth_node import COMMON_OUTPUTS, OUTPUTS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.launch_arguments import Names, check_argument, check_file
 from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.range_inputs import TOPICS as RANGE_TOPICS
@@ -93,12 +95,13 @@ class TestWithoutLaunch:
         manifest = ET.parse(repository / "package.xml").getroot()
         keys = {element.text for element in manifest.findall("exec_depend")}
         nodes = calls(parse(repository, name), "Node")
+        said = (repository / "launch" / name).read_text()
         assert nodes
         for node in nodes:
             if node["package"] == NAME:
                 assert f'f"{node["executable"]} = {{NAME}}' in setup
-            else:
-                assert node["package"] in keys
+            elif node["package"] not in keys:  # what a robot does not need: said how to get it
+                assert f"apt install ros-$ROS_DISTRO-{node['package']}" in said
 
     @pytest.mark.parametrize("name", LAUNCH_FILES)
     def test_files_exist(self, repository, name):
@@ -116,6 +119,52 @@ class TestWithoutLaunch:
         sim = {spec.name for spec in specs(SimParameters)}
         assert set(constant(parse(repository, "demo.launch.py"), "PLAYER_PARAMETERS")) <= player
         assert set(constant(parse(repository, "demo.launch.py"), "SIM_PARAMETERS")) <= sim
+
+    def test_the_end_of_a_camera_ends_the_demo(self, repository):
+        tree = parse(repository, "demo.launch.py")
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ends_all(n)]
+        ended = {k.value.value for n in nodes for k in n.keywords if k.arg == "executable"}
+        assert ended == {"sim_node", "player_node"}
+
+
+def ends_all(call):
+    return any(k.arg == "on_exit" and k.value.func.id == "Shutdown" for k in call.keywords)
+
+
+class TestArguments:
+    """What the launch files check, without launch."""
+
+    @pytest.mark.parametrize(
+        ("text", "kind"),
+        [
+            *(("True", bool), ("false", bool), ("5", float), ("0.5", float), ("1e1", str)),
+            *(("[front, left]", Names), ("[]", Names), ("12", str), ("", str)),
+        ],
+    )
+    def test_good_ones(self, text, kind):
+        check_argument("name", text, kind)
+
+    @pytest.mark.parametrize(
+        ("text", "kind", "expected"),
+        [
+            *((text, bool, "true or false") for text in ("maybe", "1", "[true]", "{", "tru")),
+            *((text, float, "a number") for text in ("fast", "true", "0", "-1", ".inf", ".nan")),
+            *((text, Names, "a list of names") for text in ("front", "[1]", "[a, [b]]", "[a", "5")),
+        ],
+    )
+    def test_bad_ones_are_named(self, text, kind, expected):
+        with pytest.raises(ParameterError) as raised:
+            check_argument("cameras", text, kind)
+        assert f"the launch argument cameras is {text!r}; expected {expected}" in str(raised.value)
+
+    @pytest.mark.parametrize("name", ["", "missing.yaml", "."])
+    def test_a_parameter_file_that_is_none_is_an_error(self, tmp_path, name):
+        path = str(tmp_path / name) if name else ""
+        with pytest.raises(ParameterError, match=r"the launch argument params_file is .* no file"):
+            check_file("params_file", path)
+
+    def test_one_that_is_there(self, repository):
+        check_file("params_file", str(repository / "config" / "depth.yaml"))
 
 
 @pytest.fixture
@@ -159,19 +208,19 @@ class TestWithLaunch:
         ("source", "executable"), [("", "sim_node"), ("/some/pictures", "player_node")]
     )
     def test_demo_nodes(self, launch_file, source, executable):
-        from launch.actions import DeclareLaunchArgument, OpaqueFunction
-        from launch_ros.actions import Node
+        from launch.actions import DeclareLaunchArgument
 
         from launch import LaunchContext
 
         entities = launch_file("demo.launch.py").generate_launch_description().entities
-        started = [e for e in entities if not isinstance(e, DeclareLaunchArgument)]
-        # rviz2 first, so that nothing runs yet where it is missing.
-        rviz, camera, _depth = started
-        assert isinstance(rviz, Node) and rviz.node_package == "rviz2"
-        assert isinstance(camera, OpaqueFunction)
+        rviz, camera, _depth = [e for e in entities if not isinstance(e, DeclareLaunchArgument)]
         context = LaunchContext()
-        context.launch_configurations["source"] = source
+        context.launch_configurations.update({"source": source, "rviz": "true"})
+        for argument in entities[:-3]:
+            argument.visit(context)
+        # rviz2 first, so that nothing runs yet where it is missing.
+        with pytest.raises(DepthAnythingError, match="rviz2 is not installed: apt install"):
+            rviz.execute(context)
         (node,) = camera.execute(context)
         assert (node.node_package, node.node_executable) == (NAME, executable)
 
@@ -202,6 +251,37 @@ class TestWithLaunch:
         assert {name: value.evaluate(context) for name, value in overrides.items()} == expected
 
     @pytest.mark.parametrize(
+        ("name", "file", "text"),
+        [
+            ("autostart", "depth.launch.py", "maybe"),
+            ("cameras", "depth.launch.py", "front"),
+            ("params_file", "depth.launch.py", "/no/such.yaml"),
+            ("autostart", "anchored_depth.launch.py", "1"),
+            ("anchor_params_file", "anchored_depth.launch.py", "/no/such.yaml"),
+            ("rate_hz", "demo.launch.py", "fast"),
+            ("rviz", "demo.launch.py", "maybe"),
+        ],
+    )
+    def test_a_wrong_argument_is_named(self, launch_file, name, file, text):
+        from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+        from launch import LaunchContext
+
+        context = LaunchContext()
+        shared = launch_file("depth.launch.py").generate_launch_description().entities
+        own = launch_file(file).generate_launch_description().entities
+        context.launch_configurations[name] = text
+        for entity in (*shared, *own):
+            if isinstance(entity, DeclareLaunchArgument):
+                entity.visit(context)
+        if file == "demo.launch.py" and name != "rviz":
+            context.launch_configurations["rviz"] = "false"
+        with pytest.raises(ParameterError, match=f"the launch argument {name} is '{text}'"):
+            for entity in own:
+                if isinstance(entity, OpaqueFunction):
+                    entity.execute(context)
+
+    @pytest.mark.parametrize(
         ("cameras", "expected"),
         [
             ("", {"image": "image_raw", "camera_info": "camera_info"}),
@@ -227,7 +307,8 @@ class TestWithLaunch:
         monkeypatch.setattr(module, "Node", lambda **arguments: made.append(arguments))
         context = LaunchContext()
         *declared, _ = module.generate_launch_description().entities
-        context.launch_configurations.update({"cameras": cameras, "image": "image_raw"})
+        given = {"cameras": cameras, "image": "image_raw", "tf": "tf"}
+        context.launch_configurations.update(given)
         for argument in declared:
             argument.visit(context)
         module.start(context)
@@ -235,7 +316,8 @@ class TestWithLaunch:
             name: perform_substitutions(context, normalize_to_list_of_substitutions(topic))
             for name, topic in made[0]["remappings"]
         }
-        assert resolved == expected
+        tf = {"/tf": "tf", "/tf_static": "/tf_static"}
+        assert resolved == expected | tf
 
     def test_the_anchor_node_hears_depth_node_from_a_namespace_of_its_own(
         self, launch_file, monkeypatch
@@ -253,14 +335,18 @@ class TestWithLaunch:
             "autostart": "false",
         }
         defaults = {name: default for name, (default, _) in module.ARGUMENTS.items()}
-        rest = {"use_sim_time": "", "log_level": "info"}  # declared by depth.launch.py
+        # Declared by depth.launch.py.
+        rest = {"use_sim_time": "", "log_level": "info", "tf": "tf", "tf_static": "/tf_static"}
         for name, value in {**defaults, **rest, **given}.items():
             context.launch_configurations[name] = value
         module.anchor(context)
         (node,) = made
         assert node["namespace"] == "/front/anchored"
         remapped = dict(node["remappings"])
-        assert set(remapped) == {*INPUTS.values(), *RANGE_TOPICS, "camera_info"}
+        transforms = {"/tf": "/front/tf", "/tf_static": "/tf_static"}
+        topics = {*INPUTS.values(), *RANGE_TOPICS, "camera_info"}
+        assert set(remapped) == topics | set(transforms)
+        assert transforms.items() <= remapped.items()
         assert remapped["disparity/image_rect"] == "/front/disparity/image_rect"
         assert remapped["camera_info"] == "/front/depth/camera_info"
         assert remapped["lidar/points"] == "/velodyne_points"

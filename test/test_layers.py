@@ -26,6 +26,7 @@ ALLOWED = {
         # The extras openvino and onnx, imported where they are used.
         "openvino",
         "nncf",
+        "rich",  # draws the bars of nncf
         "onnx",
         "onnxruntime",
         "onnxscript",

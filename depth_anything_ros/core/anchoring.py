@@ -169,7 +169,8 @@ def _inverse(
         inverse = prediction * np.float32(fit.scale)
         inverse += np.float32(fit.shift)
         return np.asarray(inverse, np.float32)
-    return np.where(np.isposinf(depth), np.float32(-1), np.asarray(1 / depth, np.float32))
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.where(np.isposinf(depth), np.float32(-1), np.asarray(1 / depth, np.float32))
 
 
 def _log_depth(inverse: NDArray[np.float32], far: float) -> NDArray[np.float32]:
@@ -218,12 +219,12 @@ def _metres(
 ) -> NDArray[np.float32]:
     """Return depth within a factor of the fitted one; +Inf stays where too few anchors deny it."""
     corrected = np.maximum(inverse, 0)
-    with np.errstate(divide="ignore"):
-        np.reciprocal(corrected, out=corrected)
     bound = np.minimum(depth, np.float32(far))
     bound *= np.float32(1 / factor)
-    np.maximum(corrected, bound, out=corrected)
-    np.multiply(depth, np.float32(factor), out=bound)
+    with np.errstate(divide="ignore", over="ignore"):
+        np.reciprocal(corrected, out=corrected)
+        np.maximum(corrected, bound, out=corrected)
+        np.multiply(depth, np.float32(factor), out=bound)
     np.minimum(corrected, bound, out=corrected)
     beyond = depth == np.inf
     if beyond.any():

@@ -158,7 +158,8 @@ def select_anchors(
     dropped = dict.fromkeys(REASONS, 0)
     near = _in_range(points_optical[:, 2], options, dropped)
     xyz = points_optical[near]
-    found = np.vstack((camera.project(xyz[:, :3]).T, xyz[:, 2])).astype(np.float32)
+    with np.errstate(over="ignore"):  # pixels far outside become infinite
+        found = np.vstack((camera.project(xyz[:, :3]).T, xyz[:, 2])).astype(np.float32)
     return _thinned(found, len(points_optical), dropped, shape, prediction, options)
 
 

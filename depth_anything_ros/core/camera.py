@@ -8,6 +8,7 @@ intrinsics and pixels never disagree.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.distortion import distort, undistort
-from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.errors import CameraError, quoted
 
 DISTORTION_MODELS = {
     "plumb_bob": (0, 4, 5, 8, 12, 14),
@@ -26,6 +27,10 @@ DISTORTION_MODELS = {
 # Far beyond any lens; larger ones overflow.
 _MAX_COEFFICIENT = 1e6
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+# Of what a camera is made of; D has any length.
+_SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "D": (), "R": (3, 3), "P": (3, 4)}
+# Fields of view that cameras have; others come of units that are not pixels, or of another size.
+PLAUSIBLE_VIEW_DEG = (5.0, 170.0)
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,15 @@ class Camera:
     Attributes:
         width: of the picture, in pixels.
         height: of the picture, in pixels.
-        K: 9 numbers, row-major: intrinsics of the distorted picture, in pixels.
+        K: 9 numbers, row-major: intrinsics of the distorted picture, in pixels. This and the
+            three below are taken as any sequence or array of numbers, K and R also as (3, 3), P
+            as (3, 4).
         D: distortion coefficients; none, or all zero, means an ideal pinhole.
         distortion_model: ``plumb_bob``, ``rational_polynomial`` or ``equidistant``; any other
             name becomes ``plumb_bob`` where no coefficient says anything.
-        R: 9 numbers: rotation from the camera to its rectified frame. All zero means identity.
-        P: 12 numbers: projection of the rectified picture, in pixels. All zero means K.
+        R: 9 numbers: rotation from the camera to its rectified frame. None, or all zero, means
+            identity.
+        P: 12 numbers: projection of the rectified picture, in pixels. None, or all zero, means K.
         frame_id: of the optical frame (REP 103: x right, y down, z forward).
 
     Raises:
@@ -58,8 +66,10 @@ class Camera:
     frame_id: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("K", "D", "R", "P"):
-            object.__setattr__(self, name, tuple(float(v) for v in getattr(self, name)))
+        for name, shape in _SHAPES.items():
+            object.__setattr__(self, name, _numbers(name, getattr(self, name), shape))
+        for name in ("width", "height"):
+            object.__setattr__(self, name, _pixels(name, getattr(self, name)))
         if self.width < 1 or self.height < 1:
             raise CameraError(
                 f"camera size is {self.width}x{self.height}; width and height must be positive",
@@ -70,13 +80,13 @@ class Camera:
         if not any(self.R):
             object.__setattr__(self, "R", _IDENTITY)
         self._check_rotation()
-        if len(self.P) < 12 or self.P[0] <= 0 or self.P[5] <= 0:
+        if not self.P or self.P[0] <= 0 or self.P[5] <= 0:
             object.__setattr__(self, "P", _projection(self.K))
         if not all(map(math.isfinite, self.P)):
             raise CameraError(f"camera P has values that are not numbers: {self.P}")
 
     def _check_intrinsics(self) -> None:
-        if len(self.K) != 9 or not all(map(math.isfinite, self.K)):
+        if not self.K or not all(map(math.isfinite, self.K)):
             raise CameraError(f"camera K must be 9 finite numbers, got {self.K}")
         if self.K[0] == 0:
             raise CameraError(
@@ -94,7 +104,8 @@ class Camera:
             return
         if model not in DISTORTION_MODELS:
             raise CameraError(
-                f"unknown distortion model {model!r}; known are {', '.join(DISTORTION_MODELS)}",
+                f"unknown distortion model {quoted(model)}; known are "
+                f"{', '.join(DISTORTION_MODELS)}",
                 reason="distortion_model",
             )
         if len(self.D) not in DISTORTION_MODELS[model] and any(self.D):
@@ -109,35 +120,35 @@ class Camera:
             )
 
     def _check_rotation(self) -> None:
-        rotation = np.array(self.R).reshape(3, 3) if len(self.R) == 9 else np.zeros((3, 3))
+        rotation = np.array(self.R).reshape(3, 3)
         is_orthogonal = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2)
         if not is_orthogonal or np.linalg.det(rotation) < 0:
             raise CameraError(f"camera R must be a rotation of 9 numbers, got {self.R}")
 
     @classmethod
     def from_info(cls, info: Any) -> Camera:  # noqa: ANN401 - any object with CameraInfo's fields
-        """Make the camera of the picture that a CameraInfo belongs to.
+        """Make the camera of the picture that a CameraInfo belongs to by its own word.
 
         ROI and binning are folded in, in CameraInfo's order: K and P are those of the full
-        sensor; the ROI is cut from it, then binned.
+        sensor; the ROI is cut from it, then binned. Of pictures that are otherwise made see
+        ``core.sensor``.
 
         Args:
             info: a sensor_msgs/CameraInfo, or any object with its fields.
         """
-        camera = cls(
-            info.width,
-            info.height,
-            tuple(info.k),
-            tuple(info.d),
-            info.distortion_model,
-            tuple(info.r),
-            tuple(info.p),
-            info.header.frame_id,
-        )
+        camera = cls.of_sensor(info)
         roi = info.roi
         if roi.width and roi.height:
             camera = camera.cropped(roi.x_offset, roi.y_offset, roi.width, roi.height)
         return camera.binned(max(info.binning_x, 1), max(info.binning_y, 1))
+
+    @classmethod
+    def of_sensor(cls, info: Any) -> Camera:  # noqa: ANN401 - as above
+        """Make the camera of the full sensor of a CameraInfo, its ROI and binning left out."""
+        frame_id = info.header.frame_id
+        return cls(
+            info.width, info.height, info.k, info.d, info.distortion_model, info.r, info.p, frame_id
+        )
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float, frame_id: str = "") -> Camera:
@@ -161,6 +172,35 @@ class Camera:
         """Horizontal field of view of the pinhole K, in degrees, the lens left out."""
         left, right = (self.K[2] + 0.5) / self.K[0], (self.width - 0.5 - self.K[2]) / self.K[0]
         return math.degrees(math.atan(left) + math.atan(right))
+
+    def doubts(self) -> str:
+        """Say what of K is no camera's as a rule; "" where nothing is.
+
+        That is a field of view outside of 5 to 170 degrees, or a principal point outside the
+        picture. It is meant for the full sensor: a crop of one may be like this.
+        """
+        fx, _, cx, _, fy, cy, *_ = self.K
+        said = []
+        low, high = PLAUSIBLE_VIEW_DEG
+        # A line camera sees little across its line: a view is narrow by its longer side.
+        half = max(self.width, self.height) / 2
+        narrow = min(_view_deg(half, half, f) for f in (fx, fy))
+        wide = max(
+            _view_deg(cx + 0.5, self.width - 0.5 - cx, fx),
+            _view_deg(cy + 0.5, self.height - 0.5 - cy, fy),
+        )
+        if narrow < low or wide > high:
+            said.append(
+                f"focal lengths of {fx:.4g} and {fy:.4g} px see "
+                f"{narrow if narrow < low else wide:.4g} deg of {self.width}x{self.height} pixels, "
+                f"and cameras see {low:g} to {high:g}"
+            )
+        if not (-0.5 <= cx <= self.width - 0.5 and -0.5 <= cy <= self.height - 0.5):
+            said.append(
+                f"the principal point ({cx:.4g}, {cy:.4g}) is outside the picture of "
+                f"{self.width}x{self.height}"
+            )
+        return "; ".join(said)
 
     def fits(self, width: int, height: int) -> bool:
         """Say whether a picture of this size is this camera's picture, resized as a whole."""
@@ -218,6 +258,17 @@ class Camera:
             matrix[row + 2] -= y
         return replace(self, width=width, height=height, K=tuple(K), P=tuple(P))
 
+    def as_taken(self) -> Camera:
+        """Return the camera of the picture as the lens made it, whose P says what K says.
+
+        K and D stay; R becomes the identity and P that of K, with the same baseline in its fourth
+        column. So whoever reads K and whoever reads P see the same rays.
+        """
+        K, P = self.K, self.P
+        zoom_x, zoom_y = K[0] / P[0], K[4] / P[5]
+        row_x, row_y = (*K[:3], zoom_x * P[3]), (*K[3:6], zoom_y * P[7])
+        return replace(self, R=_IDENTITY, P=(*row_x, *row_y, *K[6:], 0.0))
+
     def rectified(self) -> Camera:
         """Return the ideal pinhole of the rectified picture: K and P from P, no D, no R."""
         p = self.P
@@ -254,9 +305,9 @@ class Camera:
         with np.errstate(all="ignore"):
             ideal = np.where(z > 0, points[..., :2] / z, np.nan)
             bent = distort(ideal, self.distortion_model, self.D)
-        fx, skew, cx, _, fy, cy, *_ = self.K
-        x, y = bent[..., 0], bent[..., 1]
-        return np.stack((fx * x + skew * y + cx, fy * y + cy), axis=-1)
+            fx, skew, cx, _, fy, cy, *_ = self.K
+            x, y = bent[..., 0], bent[..., 1]
+            return np.stack((fx * x + skew * y + cx, fy * y + cy), axis=-1)
 
     def rectification_maps(
         self,
@@ -282,6 +333,50 @@ def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
     by_height = abs(other[0] - one[0] * other[1] / one[1])
     by_width = abs(other[1] - one[1] * other[0] / one[0])
     return min(by_height, by_width) <= 1.0
+
+
+def _view_deg(left: float, right: float, focal: float) -> float:
+    """Return the angle that a pinhole sees of so many pixels on both sides of its axis."""
+    return math.degrees(math.atan(left / focal) + math.atan(right / focal))
+
+
+def _numbers(name: str, values: Any, shape: tuple[int, ...]) -> tuple[float, ...]:  # noqa: ANN401
+    """Return the numbers of an array, row by row; () where there are none.
+
+    Raises:
+        CameraError: where they are no numbers, or not as many or otherwise laid out than a shape.
+    """
+    wanted = f"{math.prod(shape)} numbers, flat or {shape}" if shape else "numbers in a row"
+    try:
+        found = np.asarray(() if values is None else values)
+        if np.iscomplexobj(found):
+            raise TypeError("complex numbers")
+        numbers = [float(value) for value in found.ravel()]
+    except (TypeError, ValueError) as error:
+        raise CameraError(f"camera {name} must be {wanted}, got {values!r:.200}") from error
+    is_flat = sum(side > 1 for side in found.shape) <= 1
+    is_matrix = found.shape == shape or (is_flat and len(numbers) == math.prod(shape))
+    if numbers and not (is_matrix if shape else is_flat):
+        raise CameraError(f"camera {name} must be {wanted}, got an array of shape {found.shape}")
+    return tuple(numbers)
+
+
+def _pixels(name: str, value: Any) -> int:  # noqa: ANN401 - any kind of whole number
+    """Return a length as int; CameraError where it is no whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        pass
+    try:
+        is_whole = int(value) == value
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        raise CameraError(
+            f"camera {name} must be a whole number of pixels, got {value!r:.200}",
+            reason="camera_size",
+        )
+    return int(value)
 
 
 def _projection(K: Sequence[float]) -> tuple[float, ...]:

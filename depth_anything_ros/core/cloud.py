@@ -75,9 +75,8 @@ class BackProjector:
             raise ImageError(f"cloud stride must be 1 or more, got {stride}")
         self.camera = camera
         self.stride = stride
-        rays = camera.rays()[::stride, ::stride].astype(np.float32)
-        self._ray_x, self._ray_y = _collapsed(rays[..., 0]), _collapsed(rays[..., 1])
-        unseen = ~np.isfinite(rays[..., 0])
+        self._ray_x, self._ray_y = _rays(camera, stride)
+        unseen = ~np.isfinite(self._ray_x)
         self._unseen = unseen if unseen.any() else None
 
     def project(
@@ -144,17 +143,27 @@ class BackProjector:
             x, y, kept, *colour = parts = [plane[: rows.stop - top] for plane in planes]
             np.copyto(kept, z[rows])
             np.copyto(kept, np.float32(np.nan), where=lost[rows])
-            np.multiply(_rows(self._ray_x, rows), kept, out=x)
-            np.multiply(_rows(self._ray_y, rows), kept, out=y)
+            with np.errstate(over="ignore"):  # what is farther than float32 holds is infinite
+                np.multiply(_rows(self._ray_x, rows), kept, out=x)
+                np.multiply(_rows(self._ray_y, rows), kept, out=y)
             if rgb is not None:
                 _pack_rgb(rgb[rows], colour[0])
             cv2.merge(parts, points[rows])
 
 
-def _collapsed(ray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (1, width) or (height, 1) of a (height, width) that repeats it: a pinhole's does."""
-    lines = [line for line in (ray[:1], ray[:, :1]) if bool((ray == line).all())]
-    return np.array(lines[0] if lines else ray)
+def _rays(camera: Camera, stride: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return x and y of the rays at Z = 1 of every stride-th pixel, (height, width) each.
+
+    Those of a pinhole repeat: they are (1, width) and (height, 1).
+    """
+    columns = np.arange(0, camera.width, stride, dtype=np.float64)
+    rows = np.arange(0, camera.height, stride, dtype=np.float64)
+    if camera.is_distorted or camera.K[1]:
+        rays = camera.unproject(np.stack(np.meshgrid(columns, rows), axis=-1)).astype(np.float32)
+        return np.ascontiguousarray(rays[..., 0]), np.ascontiguousarray(rays[..., 1])
+    along_x = camera.unproject(np.stack((columns, np.zeros_like(columns)), axis=-1))
+    along_y = camera.unproject(np.stack((np.zeros_like(rows), rows), axis=-1))
+    return along_x[None, :, 0].astype(np.float32), along_y[:, None, 1].astype(np.float32)
 
 
 def _rows(ray: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:

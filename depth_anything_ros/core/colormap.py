@@ -28,7 +28,7 @@ def nearness(result: Estimate) -> NDArray[np.float32]:
         return result.disparity
     if isinstance(result, AffineDepthMap):
         return -result.depth
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(1.0 / result.depth_m, np.float32)
 
 
@@ -55,7 +55,7 @@ def colorize(
         limits = (float(low), float(high))
     low, high = limits
     scale = 255.0 / (high - low) if high > low else 0.0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         level = np.clip((values - low) * scale, 0, 255)
     gray = np.where(finite, level, 0).astype(np.uint8)
     code = COLORMAPS[colormap]

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.picture_files import decode_file
 
 _LOG = logging.getLogger(__name__)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -39,13 +41,15 @@ class FrameSource:
     Args:
         source: a picture, a folder of pictures (in name order), a numbered sequence such as
             ``frame_%06d.png``, or a video file.
+        upright: as of ``read_picture``; of a video, by the rotation in its container.
 
     Raises:
         SourceError: where there is no such file, or no picture in it.
     """
 
-    def __init__(self, source: str) -> None:
-        path = Path(source).expanduser()
+    def __init__(self, source: str, upright: bool = False) -> None:
+        path = user_path(source)
+        self.upright = upright
         self.is_video = path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         self.paths = [path] if self.is_video else _pictures(path)
 
@@ -63,12 +67,13 @@ class FrameSource:
     def _pictures(self) -> Iterator[Frame]:
         for path in self.paths:
             try:
-                yield Frame(read_picture(path), str(path))
+                yield Frame(read_picture(path, self.upright), str(path))
             except SourceError as error:
                 _LOG.error("%s; left out", error)
 
     def _video(self) -> Iterator[Frame]:
         capture = cv2.VideoCapture(str(self.paths[0]))
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self.upright))
         try:
             index = 0
             while True:
@@ -81,12 +86,21 @@ class FrameSource:
             capture.release()
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as uint8 (height, width, 3), BGR; SourceError where that fails."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        raise SourceError(f"{path} is not a picture that OpenCV can read")
-    return np.asarray(bgr, np.uint8)
+def read_picture(path: Path, upright: bool = False) -> NDArray[np.uint8]:
+    """Read a picture as uint8 (height, width, 3), BGR.
+
+    A calibration, and depth or points beside a picture, are of the pixels as the sensor wrote
+    them. So the file's orientation (EXIF) is left aside, unless nothing goes with the picture.
+
+    Args:
+        path: of a file.
+        upright: turn and mirror it as its orientation says, for pictures that have no camera.
+
+    Raises:
+        SourceError: where that fails.
+    """
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return np.asarray(decode_file(path, flags), np.uint8)
 
 
 def _pictures(path: Path) -> list[Path]:

@@ -15,13 +15,15 @@ def transformed(
 
     Args:
         points: (N, 3 or more), x, y, z in metres in the source's frame; more columns are dropped.
+            NaN and Inf are beams without an echo.
         T_target_source: float64 (4, 4).
 
     Returns:
-        float64 (N, 3).
+        float64 (N, 3); NaN or Inf where there was no echo.
     """
     xyz = points[:, :3].astype(np.float64)
-    return np.asarray(xyz @ T_target_source[:3, :3].T + T_target_source[:3, 3], np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite times 0
+        return np.asarray(xyz @ T_target_source[:3, :3].T + T_target_source[:3, 3], np.float64)
 
 
 def project_lidar(
@@ -45,5 +47,6 @@ def project_lidar(
     xyz, (columns, rows) = xyz[inside], np.rint(pixels[inside]).astype(np.intp).T
     far_first = np.argsort(-xyz[:, 2], kind="stable")
     depth = np.full((camera.height, camera.width), np.nan, np.float32)
-    depth[rows[far_first], columns[far_first]] = xyz[far_first, 2]
+    with np.errstate(over="ignore"):  # beyond what float32 holds is infinite
+        depth[rows[far_first], columns[far_first]] = xyz[far_first, 2]
     return depth

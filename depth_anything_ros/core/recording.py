@@ -8,26 +8,29 @@ several cameras ``depth_NAME.png``), or else ``lidar.bin``, which all cameras sh
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError, SourceError
+from depth_anything_ros.core.errors import CameraError, SourceError, quoted
+from depth_anything_ros.core.files import read_document
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
+from depth_anything_ros.core.picture_files import decode_file
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.rectification import Rectifier
 
 _CALIBRATIONS = ("calib*.json", "calib*.yaml", "calib*.yml")
 _PICTURE_NAMES = ("color", "image")
 _LIDAR_NAME = "lidar.bin"
+_LARGEST_SIDE = 100_000  # pixels
+_MOST_NUMBERS = 64  # of a matrix: more than any has, so that it is refused by its count
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,11 @@ class Calibration:
 
 
 def load_calibration(path: Path, frame_id: str = "") -> Calibration:
-    """Read a ROS calibration YAML (camera_info_manager) or a JSON with width, height, K, D.
+    """Read a calibration: YAML of ROS or of OpenCV, or a JSON with width, height, K, D.
+
+    ROS's is what camera_calibration and camera_info_manager write; OpenCV's is what
+    ``cv::FileStorage`` makes of its calibration sample (``%YAML:1.0`` or JSON), old names and
+    ``fisheye_model`` included.
 
     Args:
         path: ending in .yaml, .yml or .json.
@@ -60,64 +67,133 @@ def load_calibration(path: Path, frame_id: str = "") -> Calibration:
 
     Raises:
         SourceError: where the file is missing, malformed or lacks a field.
-        CameraError: where its numbers make no camera.
+        CameraError: where its numbers make no camera; both name the file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
-        raise SourceError(f"cannot read the calibration {path}: {error}") from error
+    data = read_document(path, "the calibration")
     if not isinstance(data, dict):
         raise SourceError(f"the calibration {path} holds {type(data).__name__}, not a mapping")
+    lower = {str(name).lower(): value for name, value in data.items()}
     try:
-        if "camera_matrix" in data:
-            return _from_ros_yaml(data, frame_id)
+        if "camera_matrix" in lower:
+            return _from_ros_yaml(lower, frame_id)
         return _from_json(data, frame_id)
     except KeyError as error:
         raise SourceError(f"the calibration {path} lacks the field {error}") from error
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise SourceError(f"the calibration {path} has a wrong value: {error}") from error
+    except CameraError as error:
+        raise CameraError(f"the calibration {path}: {error}", error.reason) from error
 
 
 def _from_ros_yaml(data: dict[str, Any], frame_id: str) -> Calibration:
-    def matrix(name: str) -> tuple[float, ...]:
-        return tuple(data[name]["data"]) if name in data else ()
-
-    width, height = int(data["image_width"]), int(data["image_height"])
+    """Read the names that ROS and OpenCV have in common, in lower case."""
+    width, height = _size(data, "image_width"), _size(data, "image_height")
+    D = _numbers(data, "distortion_coefficients")
     camera = _camera_or_none(
         width,
         height,
-        matrix("camera_matrix"),
-        matrix("distortion_coefficients"),
-        str(data.get("distortion_model", "plumb_bob")),
-        matrix("rectification_matrix"),
-        matrix("projection_matrix"),
-        frame_id or str(data.get("camera_name", "")),
+        _numbers(data, "camera_matrix"),
+        D,
+        _text(data, "distortion_model") or _opencv_model(data, D),
+        _numbers(data, "rectification_matrix"),
+        _numbers(data, "projection_matrix"),
+        frame_id or _text(data, "camera_name"),
     )
     return Calibration(width, height, camera)
 
 
+def _opencv_model(data: dict[str, Any], D: tuple[float, ...]) -> str:
+    """Name the lens of a file that does not: OpenCV's own is told by the number of its D."""
+    if data.get("fisheye_model"):
+        return "equidistant"
+    return "rational_polynomial" if len(D) > 5 else "plumb_bob"
+
+
 def _from_json(data: dict[str, Any], frame_id: str) -> Calibration:
-    width, height = int(data["width"]), int(data["height"])
+    width, height = _size(data, "width"), _size(data, "height")
+    if "K" not in data:
+        raise KeyError("K")
     camera = _camera_or_none(
         width,
         height,
-        tuple(data["K"] or ()),
-        tuple(data.get("D") or ()),
-        str(data.get("distortion_model", "plumb_bob")),
-        tuple(data.get("R") or ()),
-        tuple(data.get("P") or ()),
-        frame_id or str(data.get("frame_id", "")),
+        _numbers(data, "K"),
+        _numbers(data, "D"),
+        _text(data, "distortion_model") or "plumb_bob",
+        _numbers(data, "R"),
+        _numbers(data, "P"),
+        frame_id or _text(data, "frame_id"),
     )
-    transform = data.get("T_camera_lidar")
     return Calibration(
         width,
         height,
         camera,
-        None if transform is None else np.array(transform, np.float64).reshape(4, 4),
-        data.get("depth_scale_m"),
-        data.get("depth_file"),
+        _transform(data, "T_camera_lidar"),
+        _depth_scale(data),
+        _text(data, "depth_file") or None,
     )
+
+
+def _size(data: dict[str, Any], name: str) -> int:
+    size = _number(data[name], name)
+    if not 1 <= size <= _LARGEST_SIDE or size != int(size):
+        raise ValueError(f"{name} is {quoted(data[name])}, expected 1 to {_LARGEST_SIDE} pixels")
+    return int(size)
+
+
+def _number(value: object, name: str) -> float:
+    """Return a number; YAML reads 1e-05, which other writers make, as text."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        return float(value)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{name} is {quoted(value)}, expected a number") from None
+
+
+def _numbers(data: dict[str, Any], name: str) -> tuple[float, ...]:
+    """Return the numbers of a matrix: a list, rows of it, or a mapping with ``data``.
+
+    Empty where there is no such field, or null in it.
+    """
+    values = data.get(name)
+    if isinstance(values, dict):
+        if "data" not in values:
+            raise KeyError(f"{name}.data")
+        values = values["data"]
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        raise ValueError(f"{name} is {quoted(values)}, expected numbers")
+    rows = [row if isinstance(row, list) else [row] for row in values[:_MOST_NUMBERS]]
+    return tuple(_number(value, name) for row in rows for value in row[:_MOST_NUMBERS])
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{name} is {quoted(value)}, expected text")
+    return str(value)
+
+
+def _transform(data: dict[str, Any], name: str) -> NDArray[np.float64] | None:
+    values = np.array(_numbers(data, name), np.float64)
+    if not values.size:
+        return None
+    if values.size != 16 or not np.isfinite(values).all():
+        raise ValueError(f"{name} is {quoted(data[name])}, expected 16 finite numbers")
+    return values.reshape(4, 4)
+
+
+def _depth_scale(data: dict[str, Any]) -> float | None:
+    name = "depth_scale_m"
+    if data.get(name) is None:
+        return None
+    scale_m = _number(data[name], name)
+    if not 0 < scale_m < math.inf:
+        raise ValueError(f"{name} is {quoted(data[name])}, expected metres above 0")
+    return scale_m
 
 
 def _camera_or_none(
@@ -163,10 +239,12 @@ def load_depth(path: Path, scale_m: float, camera: Camera | None = None) -> Dept
         scale_m: metres in one step.
         camera: of the picture, where it has the same size.
     """
-    raw = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
-        found = "nothing readable" if raw is None else f"{raw.dtype} of shape {raw.shape}"
-        raise SourceError(f"{path} must be a 16-bit depth picture of one channel, found {found}")
+    raw = decode_file(path, cv2.IMREAD_UNCHANGED)
+    if raw.ndim != 2 or raw.dtype != np.uint16:
+        raise SourceError(
+            f"{path} must be a 16-bit depth picture of one channel, found {raw.dtype} of shape "
+            f"{raw.shape}"
+        )
     depth = raw.astype(np.float32) * np.float32(scale_m)
     depth[raw == 0] = np.nan
     return DepthMap(depth, camera)
@@ -208,7 +286,7 @@ class RecordedFrame:
         if not same_aspect(said, (size[0], size[1])):
             raise SourceError(
                 f"{self.picture} is {size[0]}x{size[1]} and its calibration is of "
-                f"{said[0]}x{said[1]}, another shape"
+                f"{said[0]}x{said[1]}, another shape (an orientation in the file is left aside)"
             )
         return rgb
 

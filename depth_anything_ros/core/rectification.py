@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.errors import CameraError, quoted
 
 
 class Rectifier:
@@ -34,7 +34,8 @@ class Rectifier:
         self._unseen = np.flatnonzero(~self.valid)
         if not self.valid.any():
             raise CameraError(
-                f"rectification sees nothing of the picture: R and P of {source.frame_id!r} point "
+                f"rectification sees nothing of the picture: R and P of "
+                f"{quoted(source.frame_id)} point "
                 "elsewhere; calibrate again, or set rectify to never",
                 reason="rectification",
             )

@@ -69,7 +69,8 @@ class Line:
 def line_at(x: NDArray[np.floating], scale: float, shift: float) -> NDArray[np.floating]:
     """Return scale · x + shift in the type of x, of any shape."""
     kind = x.dtype.type
-    return np.asarray(x * kind(scale) + kind(shift))
+    with np.errstate(over="ignore", invalid="ignore"):  # of a line through points that are no line
+        return np.asarray(x * kind(scale) + kind(shift))
 
 
 def least_squares(x: Floats, y: Floats, inliers: Bools | None = None) -> Line:

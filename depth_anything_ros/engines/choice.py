@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.engines.engine import ENGINES, Engine, EngineOptions, missing_extra
 from depth_anything_ros.engines.gate import Difference, compare
 from depth_anything_ros.engines.outputs import flat
@@ -94,7 +94,7 @@ def check_engine(name: str) -> None:
     """
     if name != "auto" and name not in ENGINES:
         raise ModelError(
-            f"there is no engine {name!r}; use auto, {', '.join(ENGINES)}", reason="engine"
+            f"there is no engine {quoted(name)}; use auto, {', '.join(ENGINES)}", reason="engine"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.estimator import Output
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
@@ -67,7 +68,7 @@ def missing_extra(engine: str, package: str, extra: str) -> ModelError:
     """Return the error to raise where an engine's package is not installed."""
     return ModelError(
         f"engine {engine} needs {package}, which is not installed here: "
-        f'pip install "depth_anything_ros[{extra}]", or use engine auto or torch',
+        f"{how_to_install(extra)}, or use engine auto or torch",
         reason="engine",
     )
 

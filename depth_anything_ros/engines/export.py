@@ -6,14 +6,14 @@ height, width), named ``disparity``, or ``depth`` and, where the network knows i
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import ModelError, first_line
-from depth_anything_ros.engines.engine import missing_extra
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
+from depth_anything_ros.engines.onnx_library import onnx_library, onnxruntime_library
 from depth_anything_ros.engines.outputs import flat, form_of
+from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import exporting, traceable
 from depth_anything_ros.models.card import ModelCard
@@ -149,7 +150,7 @@ def traced(
             free[axis] = card.multiple * patches if card.multiple > 1 else patches
     batch = torch.zeros(2, 3, *size)
     try:
-        with _quiet(), traceable() if dynamic else exporting, torch.no_grad():
+        with quiet_exporters(), traceable() if dynamic else exporting, torch.no_grad():
             return torch.export.export(
                 network, (batch,), dynamic_shapes={INPUT: free}, strict=False
             )
@@ -186,21 +187,59 @@ def facts_of(
     }
 
 
-def export_onnx(
+@dataclass(frozen=True)
+class OnnxNetwork:
+    """A network as ONNX, in memory.
+
+    Attributes:
+        program: of torch, in float32.
+        precision: that it is wanted in, ``fp32`` or ``fp16``.
+        bytes_held: by its weights, in float32.
+    """
+
+    program: torch.onnx.ONNXProgram
+    precision: str
+    bytes_held: int
+
+    def save(self, path: Path) -> None:
+        """Write it; weights of more than 1.7 GB lie beside the file, in path + ``.data``."""
+        self.program.save(path, external_data=self.bytes_held > _MOST_BYTES)
+        if self.precision == "fp16":
+            onnx = onnx_library()
+            beside = self.bytes_held > 2 * _MOST_BYTES
+            halved = _halved(onnx.load(str(path)))
+            onnx.save(halved, str(path), save_as_external_data=beside, location=f"{path.name}.data")
+
+    def serialized(self) -> bytes:
+        """Return what ``save`` would write.
+
+        Raises:
+            ModelError: (``engine``) where that is more than protobuf can hold.
+        """
+        if self.bytes_held > _MOST_BYTES:
+            raise ModelError(
+                f"{self.bytes_held >> 20} MB of weights can be given to ONNX Runtime in files "
+                f"only, and these cannot be written; make room for them, or use engine torch",
+                reason="engine",
+            )
+        model = self.program.model_proto
+        made: bytes = (_halved(model) if self.precision == "fp16" else model).SerializeToString()
+        return made
+
+
+def onnx_network(
     estimator: DepthEstimator,
-    path: Path,
     size: tuple[int, int],
     dynamic: bool = True,
     precision: str = "fp32",
     opset: int = OPSET,
     whole: bool = False,
     sha256: str = "",
-) -> Path:
-    """Write an estimator's network as ONNX.
+) -> OnnxNetwork:
+    """Turn an estimator's network to ONNX.
 
     Args:
         estimator: whose network it is.
-        path: of the file; weights of more than 1.7 GB lie beside it, in path + ``.data``.
         size: height and width of the input.
         dynamic: whether other sizes may come.
         precision: ``fp32``; ``fp16``, but for the input, the outputs, and what comes after the
@@ -212,10 +251,10 @@ def export_onnx(
     Raises:
         ModelError: ``engine`` where onnx or onnxscript is not installed; as ``traced``.
     """
-    onnx = onnx_library()
+    onnx_library()
     network, names = exportable(estimator, size, whole)
     program = traced(network, estimator.card, size, dynamic)
-    with _quiet(), exporting, torch.no_grad():
+    with quiet_exporters(), exporting, torch.no_grad():
         exported = torch.onnx.export(
             program,
             (torch.zeros(2, 3, *size),),
@@ -227,38 +266,54 @@ def export_onnx(
         )
     assert exported is not None  # with dynamo
     exported.model.metadata_props.update(facts_of(estimator, size, dynamic, precision, sha256))
-    bytes_held = sum(tensor.nbytes for tensor in network.state_dict().values())
-    exported.save(path, external_data=bytes_held > _MOST_BYTES)
-    if precision == "fp16":
-        _halve(onnx, path, bytes_held > 2 * _MOST_BYTES)
+    held = sum(tensor.nbytes for tensor in network.state_dict().values())
+    return OnnxNetwork(exported, precision, held)
+
+
+def export_onnx(
+    estimator: DepthEstimator,
+    path: Path,
+    size: tuple[int, int],
+    dynamic: bool = True,
+    precision: str = "fp32",
+    opset: int = OPSET,
+    whole: bool = False,
+    sha256: str = "",
+) -> Path:
+    """Write an estimator's network as ONNX; see ``onnx_network`` and ``OnnxNetwork.save``."""
+    network = onnx_network(estimator, size, dynamic, precision, opset, whole, sha256)
+    with _written(path, path.with_name(f"{path.name}.data")):
+        network.save(path)
     return path
 
 
-def onnx_library() -> ModuleType:
-    """Import onnx, and see that onnxscript is there.
+@contextmanager
+def _written(*paths: Path) -> Iterator[None]:
+    """Have files written, or none of them.
 
     Raises:
-        ModelError: (``engine``) where one is not installed.
+        ModelError: (``export``) where they cannot be.
     """
-    _imported("onnxscript")
-    return _imported("onnx")
-
-
-def _imported(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise missing_extra("onnxruntime", name.split(".")[0], "onnx") from None
+        yield
+    except DepthAnythingError:
+        raise
+    except Exception as error:  # of any library: C++ streams, protobuf and zip have their own
+        for path in paths:
+            path.unlink(missing_ok=True)
+        free = shutil.disk_usage(paths[0].parent).free >> 20
+        raise ModelError(
+            f"{paths[0]} cannot be written: {_short_line(error)}; {free} MB are free there",
+            reason="export",
+        ) from error
 
 
-def _halve(onnx: Any, path: Path, beside: bool) -> None:  # noqa: ANN401 - a module
+def _halved(model: Any) -> Any:  # noqa: ANN401 - onnx's
     """Turn a graph to float16, but for its ends."""
-    convert = _imported("onnxruntime.transformers.float16").convert_float_to_float16
-    model = onnx.load(str(path))
+    convert = onnxruntime_library(part="transformers.float16").convert_float_to_float16
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights that are too small become 0
-        model = convert(model, keep_io_types=True, node_block_list=_last_nodes(model.graph))
-    onnx.save(model, str(path), save_as_external_data=beside, location=f"{path.name}.data")
+        return convert(model, keep_io_types=True, node_block_list=_last_nodes(model.graph))
 
 
 def _last_nodes(graph: Any) -> list[str]:  # noqa: ANN401 - onnx's
@@ -298,8 +353,11 @@ def export_program(
     network, _ = exportable(estimator, size)
     program = traced(network, estimator.card, size, dynamic)
     facts = facts_of(estimator, size, dynamic, "fp32", sha256)
-    with _quiet():
-        torch.export.save(program, str(path), extra_files={"metadata.json": json.dumps(facts)})
+    contents = BytesIO()  # torch's writer of files ends the process where the disk is full
+    with quiet_exporters():
+        torch.export.save(program, contents, extra_files={"metadata.json": json.dumps(facts)})
+    with _written(path):
+        path.write_bytes(contents.getbuffer())
     return path
 
 
@@ -322,24 +380,26 @@ def export_openvino(
         sha256: of the file of weights, where it is known.
 
     Raises:
-        ModelError: as ``openvino_engine.convert``; ``input_size`` as ``check_size``.
+        ModelError: as ``openvino_model.convert``; ``input_size`` as ``check_size``.
     """
-    from depth_anything_ros.engines import openvino_engine
+    from depth_anything_ros.engines import openvino_model
 
     check_size(estimator.card, size, dynamic, estimator.network)
-    model = openvino_engine.convert(estimator, size, dynamic)
+    model = openvino_model.convert(estimator, size, dynamic)
+    openvino_model.mark_last_layers(model)
     for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
         model.set_rt_info(fact, ["depth_anything_ros", name])
-    openvino_engine.write(model, path, halved=precision == "fp16")
+    with _written(path, path.with_suffix(".bin")):
+        openvino_model.write(model, path, halved=precision == "fp16")
     return path
 
 
 def openvino_run(path: Path) -> Run:
     """Return what runs a model of OpenVINO on the CPU, in float32."""
-    from depth_anything_ros.engines import openvino_engine
+    from depth_anything_ros.engines.openvino_library import core
 
     hint = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino_engine.core().compile_model(str(path), "CPU", hint)
+    compiled = core().compile_model(str(path), "CPU", hint)
 
     def run(batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         found = compiled(batch)
@@ -350,7 +410,7 @@ def openvino_run(path: Path) -> Run:
 
 def onnx_run(path: Path) -> Run:
     """Return what runs an ONNX file on the CPU."""
-    onnxruntime = _imported("onnxruntime")
+    onnxruntime = onnxruntime_library()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -422,19 +482,3 @@ def _wrong(card: ModelCard, size: tuple[int, int], what: str) -> ModelError:
 
 def _short_line(error: Exception) -> str:
     return first_line(error)[:300].rstrip(".:; ")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what torch says about its own exporters from the user."""
-    logs = [logging.getLogger(name) for name in ("torch.export", "torch.onnx", "onnxscript")]
-    levels = [log.level for log in logs]
-    for log in logs:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)

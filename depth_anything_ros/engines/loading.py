@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from depth_anything_ros.core.errors import ModelError, first_line
+from depth_anything_ros.core.errors import ModelError, first_line, quoted
 from depth_anything_ros.engines.choice import (
     Contest,
     candidates,
@@ -118,7 +118,7 @@ def _within_memory(
 def _check_precision(name: str) -> None:
     if name != "auto" and name not in ENGINE_PRECISIONS:
         raise ModelError(
-            f"there is no precision {name!r}; use auto, {', '.join(ENGINE_PRECISIONS)}",
+            f"there is no precision {quoted(name)}; use auto, {', '.join(ENGINE_PRECISIONS)}",
             reason="precision",
         )
 

@@ -6,16 +6,9 @@ time. What is not on the CPU here was written by ONNX Runtime's documentation, a
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
-import logging
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,16 +16,15 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.engines.by_size import BySize
-from depth_anything_ros.engines.cache import cache_folder, hash_of
-from depth_anything_ros.engines.engine import missing_extra, unsupported
-from depth_anything_ros.engines.export import INPUT, OPSET, export_onnx
+from depth_anything_ros.engines.cache import Cache, hash_of, key_of
+from depth_anything_ros.engines.engine import unsupported
+from depth_anything_ros.engines.export import INPUT, OPSET, OnnxNetwork, onnx_network
+from depth_anything_ros.engines.onnx_library import onnxruntime_library
 from depth_anything_ros.engines.outputs import Form, form_of
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator, Output
-
-_log = logging.getLogger(__name__)
 
 _GRAPH_FILE = "graph.onnx"
 _PRECISIONS = {
@@ -49,22 +41,6 @@ _PROVIDERS = {
 _MOST_PICTURES = 8
 # What an exported graph depends on, besides the network.
 _EXPORTERS = ("torch", "onnx", "onnxscript")
-
-
-def library(name: str) -> ModuleType:
-    """Import ONNX Runtime.
-
-    Args:
-        name: of the engine that needs it.
-
-    Raises:
-        ModelError: (``engine``) where it is not installed.
-    """
-    try:
-        return importlib.import_module("onnxruntime")
-    except ImportError:
-        extra = "tensorrt" if name == "tensorrt" else "onnx"
-        raise missing_extra(name, "onnxruntime", extra) from None
 
 
 class OnnxEngine:
@@ -95,12 +71,12 @@ class OnnxEngine:
     ) -> None:
         self.name = name
         self.device = str(device)
-        self._runtime = library(name)
+        self._runtime = onnxruntime_library(name)
         self.precision = _check_precision(name, precision, device)
         self._provider = _check_provider(self._runtime, name, device)
         self._estimator = estimator
         self._on = device
-        self._cache = cache or cache_folder("onnx")
+        self._cache = Cache("onnx", cache)
         self._weights = ""
         self._form: Form | None = None
         self._sessions: BySize[Any] = BySize(self._opened, f"{estimator.card.name} in {name}")
@@ -161,69 +137,50 @@ class OnnxEngine:
         return form_of(self._estimator.run_network(batch), self._estimator.card)
 
     def _opened(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
-        """Open the session of a size; a damaged file in the cache is written anew, once."""
+        """Open the session of a size."""
         if self._form is None:
             self._form = self._asked_form(size)
-        folder = self._cache / self._key(size)
-        path = folder / _GRAPH_FILE
-        if path.is_file():
-            try:
-                return self._open(path, size)
-            except Exception as error:  # of ONNX Runtime, which has no base class
-                _log.warning("%s cannot be used (%s), and is written anew", path, error)
-                shutil.rmtree(folder, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix="depth_anything_") as place:
-            written = self._written(folder, Path(place), size)
-            try:
-                return self._open(written, size)
-            except Exception as error:
-                raise ModelError(
-                    f"ONNX Runtime cannot run {self._estimator.card.name} in {self.precision} on "
-                    f"{self.device}: {str(error).strip()[:300]}; use engine auto or torch",
-                    reason="engine",
-                ) from error
-
-    def _written(self, folder: Path, place: Path, size: tuple[int, int]) -> Path:
-        """Export a network into the cache; where that cannot be written, into a place."""
-        try:
-            self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = Path(tempfile.mkdtemp(prefix=".part_", dir=self._cache))
-        except OSError as error:
-            _log.warning("%s cannot be written (%s): nothing is kept", self._cache, error)
-            return self._export(place, size)
-        try:
-            self._export(part, size)
-            part.rename(folder)
-        except OSError as error:
-            if not (folder / _GRAPH_FILE).is_file():  # else another process was faster
-                _log.warning("%s cannot be written (%s): nothing is kept", folder, error)
-                return self._export(place, size)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        return folder / _GRAPH_FILE
-
-    def _export(self, folder: Path, size: tuple[int, int]) -> Path:
-        path = folder / _GRAPH_FILE
-        return export_onnx(
-            self._estimator, path, size, False, self._graph_precision, OPSET, whole=True
+        return self._cache.opened(
+            self._key(size),
+            lambda: onnx_network(self._estimator, size, False, self._graph_precision, whole=True),
+            lambda network, folder: network.save(folder / _GRAPH_FILE),
+            lambda folder: self._session(str(folder / _GRAPH_FILE), size, folder),
+            lambda network: self._session_of(network, size),
         )
+
+    def _session_of(self, network: OnnxNetwork, size: tuple[int, int]) -> Any:  # noqa: ANN401
+        graph = network.serialized()
+        try:
+            return self._session(graph, size, None)
+        except Exception as error:  # of ONNX Runtime, which has no base class
+            raise ModelError(
+                f"ONNX Runtime cannot run {self._estimator.card.name} in {self.precision} on "
+                f"{self.device}: {first_line(error)[:300]}; use engine auto or torch",
+                reason="engine",
+            ) from error
 
     @property
     def _graph_precision(self) -> str:
         """Return the precision of the file: TensorRT chooses by itself what is in 16 bits."""
         return "fp32" if self.name == "tensorrt" else self.precision
 
-    def _open(self, path: Path, size: tuple[int, int]) -> Any:  # noqa: ANN401
+    def _session(
+        self,
+        graph: str | bytes,
+        size: tuple[int, int],
+        folder: Path | None,
+    ) -> Any:  # noqa: ANN401
+        """Open a session of a file, or of its contents; what it keeps goes to the folder."""
         options = self._runtime.SessionOptions()
         options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.intra_op_num_threads = torch.get_num_threads()  # physical cores, or what was set
         # Threads that wait for the next picture would take the cores from the rest of the node.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
-        providers = self._providers(path.parent, size)
-        return self._runtime.InferenceSession(str(path), options, providers=providers)
+        providers = self._providers(folder, size)
+        return self._runtime.InferenceSession(graph, options, providers=providers)
 
-    def _providers(self, folder: Path, size: tuple[int, int]) -> list[Any]:
+    def _providers(self, folder: Path | None, size: tuple[int, int]) -> list[Any]:
         index = str(self._on.index or 0)
         cuda = (
             "CUDAExecutionProvider",
@@ -242,23 +199,23 @@ class OnnxEngine:
             "device_id": index,
             "trt_fp16_enable": str(self.precision == "fp16"),
             "trt_layer_norm_fp32_fallback": "True",
-            "trt_engine_cache_enable": "True",
-            "trt_engine_cache_path": str(folder / f"tensorrt_{self.precision}"),
-            "trt_timing_cache_enable": "True",
-            "trt_timing_cache_path": str(folder),
             **{f"trt_profile_{name}_shapes": shape for name, shape in shapes.items()},
         }
+        if folder is not None:
+            options |= {
+                "trt_engine_cache_enable": "True",
+                "trt_engine_cache_path": str(folder / f"tensorrt_{self.precision}"),
+                "trt_timing_cache_enable": "True",
+                "trt_timing_cache_path": str(folder),
+            }
         return [(self._provider, options), cuda]
 
     def _key(self, size: tuple[int, int]) -> str:
         """Return a name for everything that an exported network depends on."""
         self._weights = self._weights or hash_of(self._estimator.network)
         facts: list[str] = [__version__, str(OPSET), *map(_version_of, _EXPORTERS)]
-        facts += [str(self._runtime.__version__), repr(self._estimator.card), self._weights]
-        facts += [str(size), self._graph_precision]
-        digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-        name = "".join(c if c.isalnum() else "_" for c in self._estimator.card.name)[-40:]
-        return f"{name}-{size[1]}x{size[0]}-{self._graph_precision}-{digest[:16]}"
+        facts += [str(self._runtime.__version__), self._weights, self._graph_precision]
+        return key_of(self._estimator.card, size, facts)
 
 
 def _version_of(package: str) -> str:

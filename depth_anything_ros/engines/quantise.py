@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.frames import FrameSource
 from depth_anything_ros.engines import gate
 from depth_anything_ros.engines.engine import missing_extra
+from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.preprocess import resized
@@ -40,7 +40,7 @@ def pictures_of(source: str) -> list[NDArray[np.uint8]]:
     Raises:
         SourceError: where there is none.
     """
-    frames = FrameSource(str(Path(source).expanduser()))
+    frames = FrameSource(source, upright=True)
     step = max(len(frames.paths) // _PICTURES, 1)
     taken = islice(frames, 0, _PICTURES * step, step)
     return [np.ascontiguousarray(frame.bgr[..., ::-1]) for frame in taken]
@@ -117,12 +117,25 @@ def quantised(model: Any, inputs: Sequence[Tensor], kept: Sequence[str] = ()) ->
         raise missing_extra("openvino in int8", "nncf", "openvino") from None
     if not inputs:
         raise ModelError("int8 needs pictures to calibrate with; got none", reason="calibration")
-    logging.getLogger("nncf").setLevel(logging.ERROR)
-    return nncf.quantize(
-        model,
-        nncf.Dataset([image.numpy() for image in inputs]),
-        preset=nncf.QuantizationPreset.MIXED,
-        model_type=nncf.ModelType.TRANSFORMER,
-        subset_size=len(inputs),
-        ignored_scope=nncf.IgnoredScope(names=list(kept)),
-    )
+    with quiet_exporters(), _no_bars():
+        return nncf.quantize(
+            model,
+            nncf.Dataset([image.numpy() for image in inputs]),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(inputs),
+            ignored_scope=nncf.IgnoredScope(names=list(kept)),
+        )
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep NNCF's bars of progress, which rich draws, out of a node's log."""
+    import rich
+
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.core.errors import first_line
 from depth_anything_ros.engines.block_attention import faster_attention
+from depth_anything_ros.engines.by_size import ByKey, Places
 from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
@@ -21,8 +21,7 @@ from depth_anything_ros.models.threads import torch_threads
 
 _log = logging.getLogger(__name__)
 
-# Shapes whose CUDA graphs are kept: each holds the memory of all layers.
-_GRAPHS = 4
+Shape = tuple[int, ...]  # batch, channels, height, width
 # Runs before a capture: cuDNN chooses its algorithms in the first ones.
 _RUNS_BEFORE_CAPTURE = 3
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -54,19 +53,23 @@ class TorchEngine:
         self._network = estimator.network
         self._compiles = compiles
         self._threads = estimator.threads
-        self._compiled: dict[tuple[int, ...], Callable[[Tensor], Output]] = {}
-        self._asked: set[tuple[int, ...]] = set()
-        self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
+        self._compiled: ByKey[Shape, Callable[[Tensor], Output]] = ByKey(
+            self._compile, f"{estimator.card.name} by torch.compile", _in_words
+        )
+        self._graphs: Places[Shape, _Graph] = Places()  # each holds the memory of all layers
         self._is_rounded = self._dtype == torch.float32
 
     def run(self, batch: Tensor) -> Output:
         """Answer what the network does; see ``engine.Engine``."""
+        return self._run(batch, records=False)
+
+    def _run(self, batch: Tensor, records: bool) -> Output:
         batch = batch.contiguous(memory_format=torch.channels_last)
         with self._modes():
             self._round_once(batch)
             network = self._network_for(batch)
             if self._device.type == "cuda":
-                return self._replay(network, batch)
+                return self._replay(network, batch, records)
             # What looks at each call would break up a compiled graph.
             is_plain = network is self._network
             with faster_attention(batch, self._dtype) if is_plain else nullcontext():
@@ -77,10 +80,9 @@ class TorchEngine:
         for index, size in enumerate(sizes):
             batch = torch.zeros(1, 3, *size, device=self._device)
             if self._compiles and index < _COMPILED_AT_ONCE:
-                self._asked.add(tuple(batch.shape))
                 self.run(batch)  # rounds the weights before they are compiled in
-                self._compile(tuple(batch.shape))
-            self.run(batch)
+                self._compile_now(tuple(batch.shape))
+            self._run(batch, records=True)
 
     @contextmanager
     def _modes(self) -> Iterator[None]:
@@ -95,40 +97,40 @@ class TorchEngine:
             self._is_rounded = True
 
     def _network_for(self, batch: Tensor) -> Callable[[Tensor], Output]:
-        """Return the compiled network where it is ready; else ask for it, and the plain one."""
-        shape = tuple(batch.shape)
-        if self._compiles and shape not in self._asked:
-            self._asked.add(shape)
-            threading.Thread(  # no daemon, as in BySize
-                target=self._compile, args=(shape,), name="torch_compile", daemon=False
-            ).start()
-        return self._compiled.get(shape, self._network)
+        """Return the compiled network where there is one, else the plain one."""
+        compiled = self._compiled.get(tuple(batch.shape)) if self._compiles else None
+        return self._network if compiled is None else compiled
 
-    def _compile(self, shape: tuple[int, ...]) -> None:
+    def _compile_now(self, shape: Shape) -> None:
+        try:
+            self._compiled.ensure(shape)
+        except Exception as error:  # a compiler that is missing, or a layer it cannot compile
+            _log.warning(
+                "torch.compile failed, so %s runs without: %s", self._card.name, first_line(error)
+            )
+
+    def _compile(self, shape: Shape) -> Callable[[Tensor], Output]:
         compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
         batch = torch.zeros(shape, device=self._device)
-        try:
-            with self._modes():
-                compiled(batch.contiguous(memory_format=torch.channels_last))
-        except Exception as error:  # a compiler that is missing, or a layer it cannot compile
-            line = str(error).strip().splitlines()[:1]
-            _log.warning(
-                "torch.compile failed, so %s runs without: %s", self._card.name, *line or [""]
-            )
-            return
-        self._compiled[shape] = compiled
-        self._graphs.pop(shape, None)  # of the plain network
-        _log.info("compiled %s for %s", self._card.name, "x".join(map(str, shape)))
+        with self._modes():
+            compiled(batch.contiguous(memory_format=torch.channels_last))
+        self._graphs.drop(shape)  # of the plain network
+        _log.info("compiled %s for %s", self._card.name, _in_words(shape))
+        return compiled
 
-    def _replay(self, network: Callable[[Tensor], Output], batch: Tensor) -> Output:
+    def _replay(self, network: Callable[[Tensor], Output], batch: Tensor, records: bool) -> Output:
         shape = tuple(batch.shape)
         graph = self._graphs.get(shape)
         if graph is None:
-            graph = self._graphs[shape] = _Graph(network, batch)
-            while len(self._graphs) > _GRAPHS:
-                self._graphs.popitem(last=False)
-        self._graphs.move_to_end(shape)
+            if not (records or self._graphs.is_due(shape)):
+                return network(batch)
+            graph = _Graph(network, batch)
+            self._graphs.put(shape, graph)
         return form_of(graph.answer, self._card).like(graph.replay(batch))
+
+
+def _in_words(shape: Shape) -> str:
+    return "x".join(map(str, shape))
 
 
 class _Graph:

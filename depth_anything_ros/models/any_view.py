@@ -8,7 +8,7 @@ ByteDance-Seed/Depth-Anything-3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
@@ -64,9 +64,10 @@ class View:
     """What is known of one picture among several.
 
     Attributes:
-        depth: at the size of the picture; NaN where the network did not see it, and +Inf in the
-            sky where the model knows it. An AffineDepthMap of these models has no shift: all views
-            of one answer, and the translations of their poses, are metres times the same factor.
+        depth: at the size of the picture, or the one asked for; NaN where the network did not see
+            it, and +Inf in the sky where the model knows it. An AffineDepthMap of these models has
+            no shift: all views of one answer, and the translations of their poses, are metres
+            times the same factor.
             Its camera is the given one, or else the estimated pinhole.
         confidence: float32 (height, width), 1 or more; larger is surer. It has no unit.
         T_world_camera: float64 (4, 4), takes points of the optical frame to the world: of the
@@ -83,7 +84,7 @@ class Window:
     """The middle of a resized picture, which is what the network sees of it.
 
     Attributes:
-        picture: width and height of the picture, in pixels.
+        picture: width and height of the picture, in pixels, or of what it is answered as.
         resized: width and height that it was resized to.
         left: columns cut off at the left.
         top: rows cut off at the top.
@@ -128,6 +129,7 @@ def infer_views(
     cameras: Sequence[Camera] | None,
     poses: Sequence[ArrayLike] | None,
     pose_from: PoseFrom,
+    sizes: Sequence[tuple[int, int] | None] | None = None,
 ) -> list[View]:
     """See ``DepthEstimator.infer_views``."""
     _check(estimator, pictures, cameras, poses, pose_from)
@@ -135,6 +137,9 @@ def infer_views(
     if given is not None:
         _poses_scale(given, estimator.card.kind == "metric")  # rather now than after the network
     images, windows = _prepared(estimator, pictures)
+    if sizes is not None:
+        pairs = zip(windows, sizes, strict=True)
+        windows = [replace(window, picture=size or window.picture) for window, size in pairs]
     known = None if cameras is None else _intrinsics(windows, cameras)
     output, metric = _predict(estimator, images, known, given)
     return views_of(output, metric, windows, cameras, given, pose_from)
@@ -179,6 +184,7 @@ def views_of(
     views = []
     for index, (window, camera) in enumerate(zip(windows, cameras, strict=True)):
         depth, confidence = _at_picture(window, *maps[index])
+        camera = camera.scaled(*window.picture)
         views.append(View(kind(depth, camera), confidence, T_world_camera[index]))
     return views
 

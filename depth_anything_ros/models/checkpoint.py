@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import re
+import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import CheckpointError, first_line
+from depth_anything_ros.core.errors import CheckpointError, one_line
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.identify import described, fitting_cards
+from depth_anything_ros.models.identify import (
+    described,
+    few,
+    fitting_cards,
+    kinds_said,
+    other_kinds,
+)
 from depth_anything_ros.models.layouts import StateDict
 from depth_anything_ros.models.provenance import MODEL_KEY, check_claims
 from depth_anything_ros.models.transformers_cards import FAMILY as _TRANSFORMERS
@@ -31,6 +39,8 @@ _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _PICKLE = b"\x80"  # torch.save before, and any other pickle
 # Wrappers that trainers put around the weights, outermost first wherever they nest.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
+# The first whose weights_only keeps a crafted pickle from running code (CVE-2025-32434).
+PROTECTING_TORCH = (2, 6)
 # What torch's reader lets through on a damaged or crafted file: it has no error of its own.
 _READ_ERRORS = (
     RuntimeError,
@@ -41,6 +51,8 @@ _READ_ERRORS = (
     ValueError,
     AttributeError,
     AssertionError,
+    ArithmeticError,
+    MemoryError,
     struct.error,
 )
 
@@ -93,6 +105,8 @@ def read_state_dict(path: Path, integers: bool = False) -> StateDict:
             ``damaged``.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise CheckpointError(f"cannot read {path}: it is no file", reason="not_found")
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
@@ -128,7 +142,7 @@ def _describe(path: Path, head: bytes) -> str:
 def _damaged(path: Path, error: BaseException) -> CheckpointError:
     return CheckpointError(
         f"{path} ({path.stat().st_size} bytes) is damaged or cut short; fetch it again "
-        f"({first_line(error)[:200]})",
+        f"({said_by_torch(error)})",
         reason="damaged",
     )
 
@@ -136,13 +150,22 @@ def _damaged(path: Path, error: BaseException) -> CheckpointError:
 def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, *_READ_ERRORS) as error:
         raise _damaged(path, error) from error
 
 
 def _read_torch(path: Path, mapped: bool) -> object:
+    if _version(torch.__version__) < PROTECTING_TORCH:
+        raise CheckpointError(
+            f"{path} is a pickle, from which torch {torch.__version__} does not protect "
+            f"(CVE-2025-32434): upgrade to torch 2.6, or use a .safetensors file",
+            reason="unsafe",
+        )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        if path.suffix != ".safetensors":
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with path.open("rb") as file:  # by this name torch would take it for what it is not
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors ({_refused(error)}), so it was refused and nothing in "
@@ -150,16 +173,34 @@ def _read_torch(path: Path, mapped: bool) -> object:
             reason="unsafe",
         ) from error
     except _READ_ERRORS as error:
+        if "TorchScript" in str(error):
+            raise CheckpointError(
+                f"{path} is a TorchScript archive, which holds code, so it was refused and nothing "
+                f"in it was executed; use a file that holds tensors only, best a .safetensors",
+                reason="unsafe",
+            ) from error
         raise _damaged(path, error) from error
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return major and minor, of 2.13.0+cpu or of a nightly build."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def _refused(error: pickle.UnpicklingError) -> str:
     """Find in torch's page of advice what it would not load."""
     code = re.search(r"GLOBAL (\S+)", str(error))
     if code:
-        return f"it would run {code[1]}"
+        return f"it would run {one_line(code[1], 100)}"
+    return said_by_torch(error)
+
+
+def said_by_torch(error: BaseException) -> str:
+    """Return what is wrong with a file by torch, without its advice to read it unsafely."""
     detail = re.search(r"WeightsUnpickler error: (.+)", str(error))
-    return detail[1] if detail else first_line(error)[:200]
+    said = detail[1] if detail else str(error).strip().partition("\n")[0]
+    safe = re.split(r"[^.;:]*weights_only|This file can still be loaded", said)[0]
+    return one_line(safe.rstrip(" .;:")) or type(error).__name__
 
 
 def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:
@@ -177,7 +218,7 @@ def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:
     other = [name for name, values in state.items() if not _is_weight(values, integers)]
     if other:
         raise CheckpointError(
-            f"{path} holds {len(other)} entries that are not floating-point tensors: {_few(other)}",
+            f"{path} holds {len(other)} entries that are not floating-point tensors: {few(other)}",
             reason="no_tensors",
         )
     return state
@@ -196,11 +237,13 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
     Raises:
         CheckpointError: as checkpoint_file, read_state_dict and check_claims, and
             ``unknown_layout``, ``other_model``, ``other_size``, ``missing_keys``,
-            ``unexpected_keys`` or ``wrong_shapes``.
+            ``unexpected_keys``, ``wrong_shapes`` or ``wrong_kinds``.
     """
     file = checkpoint_file(path, card)
     if card.family == _TRANSFORMERS:
-        fill(network, read_state_dict(file, integers=True), file, card)
+        state = read_state_dict(file, integers=True)
+        _check_kinds(state, network.get_submodule("model").state_dict(), card, file)
+        fill(network, state, file, card)
         return
     network.load_state_dict(matching_state(file, card, network.state_dict()))
     _log.info("loaded %d tensors of %s from %s", len(network.state_dict()), card.name, file)
@@ -227,6 +270,7 @@ def matching_state(file: Path, card: ModelCard, expected: Mapping[str, Tensor]) 
     except CheckpointError as error:
         _refuse_other_model(found, card, file, error)
         raise
+    _check_kinds(state, expected, card, file)
     return state
 
 
@@ -236,11 +280,28 @@ def write_weights(state: StateDict, card: ModelCard, path: Path) -> None:
     Raises:
         OSError: where it cannot be written; the path is then as it was.
     """
-    part = path.with_name(f"{path.name}.part")
     # Copies: tensors that share memory are refused.
     tensors = {name: values.contiguous().clone() for name, values in state.items()}
-    save_file(tensors, part, {"format": "pt", MODEL_KEY: card.name})
-    part.replace(path)
+    save_tensors(tensors, path, {"format": "pt", MODEL_KEY: card.name})
+
+
+def save_tensors(tensors: StateDict, path: Path, metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file as a whole or not at all, with the mode that the umask gives.
+
+    Raises:
+        OSError: where it cannot be written; the path is then as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        part.touch()
+        mode = part.stat().st_mode
+        save_file(tensors, part, dict(metadata))
+        part.chmod(stat.S_IMODE(mode))  # safetensors' own is 0600, from 0.6 on
+        part.replace(path)
+    except SafetensorError as error:  # a full disk, in words of its own
+        raise OSError(one_line(error)) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _under_our_names(
@@ -253,7 +314,7 @@ def _under_our_names(
     if state is None:
         raise CheckpointError(
             f"{file} is not a checkpoint of {family.title}: its {len(found)} names begin with "
-            f"{_few(list(found))}; expected {family.names}",
+            f"{few(found)}; expected {family.names}",
             reason="unknown_layout",
         )
     return state
@@ -299,7 +360,7 @@ def _check_names(
         if names:
             raise CheckpointError(
                 f"{file} does not fit {card.name}: of {len(expected)} tensors it has "
-                f"{len(expected.keys() & state.keys())}, and {words} {len(names)}: {_few(names)}; "
+                f"{len(expected.keys() & state.keys())}, and {words} {len(names)}: {few(names)}; "
                 f"it is incomplete, or of another model",
                 reason=reason,
             )
@@ -316,10 +377,17 @@ def _check_shapes(
     if wrong:
         raise CheckpointError(
             f"{file} does not fit {card.name}: {len(wrong)} of {len(state)} tensors have another "
-            f"shape: {_few(wrong)}",
+            f"shape: {few(wrong)}",
             reason="wrong_shapes",
         )
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def _check_kinds(
+    state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
+) -> None:
+    """Refuse numbers that a network would take and change: whole, complex, or of 8 bits."""
+    wrong = other_kinds(state, expected)
+    if wrong:
+        raise CheckpointError(
+            f"{file} does not fit {card.name}: {kinds_said(wrong, state)}", reason="wrong_kinds"
+        )

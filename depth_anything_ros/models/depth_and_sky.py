@@ -151,7 +151,11 @@ class DepthAndSky(nn.Module):
 
 
 def beyond_sky(
-    prediction: DepthWithSky | Prediction, focal_ratio: float, height: int, width: int
+    prediction: DepthWithSky | Prediction,
+    focal_ratio: float,
+    height: int,
+    width: int,
+    align_corners: bool = True,
 ) -> Tensor:
     """Scale depth, at the size of the picture; the sky becomes +Inf.
 
@@ -164,16 +168,19 @@ def beyond_sky(
             1 for depth that is not scaled by it.
         height: of the answer.
         width: of the answer.
+        align_corners: as of ``dpt.resize``.
 
     Returns:
         float32 (batch, height, width): depth along Z, +Inf where sky is 0.3 or more.
     """
     not_sky, depth = prediction.sky < NOT_SKY_BELOW, focal_ratio * prediction.depth
     if bool(not_sky.all()):
-        return resize(depth[:, None], height, width)[:, 0]
+        return resize(depth[:, None], height, width, align_corners)[:, 0]
     # Apart, for of several channels together torch takes twice the time.
     parts = (depth * not_sky, not_sky.float(), prediction.sky)
-    depth, weight, sky = (resize(part[:, None], height, width)[:, 0] for part in parts)
+    depth, weight, sky = (
+        resize(part[:, None], height, width, align_corners)[:, 0] for part in parts
+    )
     # 1 below 0.3 and 0 from there on, in a quarter of the time that a comparison takes. 1 / 0 makes
     # the +Inf.
     seen = (NOT_SKY_BELOW - sky).mul_(_STEEP).clamp_(0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, quoted
 
 PRECISIONS: dict[str, torch.dtype] = {
     "fp32": torch.float32,
@@ -27,7 +27,8 @@ def choose_device(name: str) -> torch.device:
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
         raise ModelError(
-            f"there is no device {name!r}; use auto, cpu, cuda, cuda:N or mps", reason="device"
+            f"there is no device {quoted(name)}; use auto, cpu, cuda, cuda:N or mps",
+            reason="device",
         )
     if kind == "cuda":
         _check_cuda(name, int(index or 0))
@@ -67,7 +68,7 @@ def choose_precision(name: str, device: torch.device) -> str:
         return _fast_precision(device)
     if name not in PRECISIONS:
         raise ModelError(
-            f"there is no precision {name!r}; use auto, {', '.join(PRECISIONS)}",
+            f"there is no precision {quoted(name)}; use auto, {', '.join(PRECISIONS)}",
             reason="precision",
         )
     if name == "fp16" and device.type == "cpu":

@@ -17,11 +17,17 @@ from depth_anything_ros.models.card import Four, Output
 HEAD_CHANNELS = 32  # of the map that the last convolution reads
 
 
-def resize(maps: Tensor, height: int, width: int) -> Tensor:
-    """Resize (batch, channels, h, w) bilinearly with aligned corners; as is where it fits."""
+def resize(maps: Tensor, height: int, width: int, align_corners: bool = True) -> Tensor:
+    """Resize (batch, channels, h, w) bilinearly; as is where it fits.
+
+    With aligned corners, as the official code does, the middles of the outermost pixels fall on
+    each other; without, the borders do.
+    """
     if maps.shape[-2:] == (height, width):
         return maps
-    return functional.interpolate(maps, (height, width), mode="bilinear", align_corners=True)
+    return functional.interpolate(
+        maps, (height, width), mode="bilinear", align_corners=align_corners
+    )
 
 
 class Reassemble(nn.Module):

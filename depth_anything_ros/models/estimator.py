@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 Output = Tensor | Prediction | DepthWithSky | ModelAnswer
 Runner = Callable[[Tensor], Output]
 
+Size = tuple[int, int]
+
 MIN_INPUT_SIZE = 28  # two patches a side: the decoder halves the grid once
 # A sigmoid this close to 1 says "as far as I can tell, or farther", as the sky does.
 SATURATION = 0.98
@@ -114,6 +116,7 @@ class DepthEstimator:
         self.runner: Runner | None = None  # a method of its own would keep it from being freed
         self.engine = Running("torch", self.precision, str(self.device))
         self._source = source
+        self._network_sizes: dict[tuple[int, int, int], Size] = {}
 
     @property
     def description(self) -> str:
@@ -160,16 +163,21 @@ class DepthEstimator:
             return self._answer(answer, camera, rgb.shape[:2], "metric")
 
     def infer_batch(
-        self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[Camera | None],
+        sizes: Sequence[Size | None] | None = None,
     ) -> list[Estimate]:
         """Estimate the depth of several pictures, of equal size to the network in one go.
 
         Args:
             pictures: each as of ``infer``.
             cameras: of the pictures, one each.
+            sizes: (width, height) that each is to be answered at, on the grid of the picture as
+                resized to it, border on border; None is the picture's own.
 
         Returns:
-            What ``infer`` answers, in the order of the pictures.
+            What ``infer`` answers, in the order of the pictures, with cameras of these sizes.
 
         Raises:
             As ``infer``; of the first picture that is wrong.
@@ -177,10 +185,13 @@ class DepthEstimator:
         for rgb, camera in zip(pictures, cameras, strict=True):
             self._check_camera(rgb, camera)
         with torch_threads(few_threads(self.threads)):
-            return self._infer_batch(pictures, cameras)
+            return self._infer_batch(pictures, cameras, sizes or [None] * len(pictures))
 
     def _infer_batch(
-        self, pictures: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera | None]
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[Camera | None],
+        sizes: Sequence[Size | None],
     ) -> list[Estimate]:
         images = [self.prepared(rgb) for rgb in pictures]
         batches: dict[torch.Size, list[int]] = {}
@@ -190,8 +201,14 @@ class DepthEstimator:
         for indices in batches.values():
             answer = self._predict(torch.cat([images[index] for index in indices]))
             for row, index in enumerate(indices):
-                size = pictures[index].shape[:2]
-                found[index] = self._answer(_row(answer, row), cameras[index], size)
+                camera, own = cameras[index], pictures[index].shape[1::-1]
+                size = sizes[index] or own
+                if camera is not None:
+                    camera = camera.scaled(*size)
+                # The official code aligns corners when it enlarges; another grid is a resize.
+                found[index] = self._answer(
+                    _row(answer, row), camera, size[::-1], align_corners=size == own
+                )
         return [found[index] for index in range(len(images))]
 
     def infer_views(
@@ -200,6 +217,7 @@ class DepthEstimator:
         cameras: Sequence[Camera] | None = None,
         poses: Sequence[ArrayLike] | None = None,
         pose_from: PoseFrom = "camera",
+        sizes: Sequence[Size | None] | None = None,
     ) -> list[View]:
         """Estimate depth and poses of pictures of one scene together, so that they agree.
 
@@ -208,6 +226,7 @@ class DepthEstimator:
             cameras: of the pictures; None estimates pinholes.
             poses: T_world_camera of each, (4, 4) in metres; needs cameras.
             pose_from: the part of the network that poses are taken from.
+            sizes: as of ``infer_batch``.
 
         Returns:
             One view a picture: in metres where there are poses, whose baselines scale it, and
@@ -217,7 +236,7 @@ class DepthEstimator:
             As ``infer``; ModelError (``single_view``) on a model of single pictures; CameraError
             (``baseline``) on poses within 1 cm of each other, but from a nested model.
         """
-        return infer_views(self, images, cameras, poses, pose_from)
+        return infer_views(self, images, cameras, poses, pose_from, sizes)
 
     def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         if camera is None and self.card.focal_scaled:
@@ -251,6 +270,19 @@ class DepthEstimator:
             answer: Output = self.network(images, *prompt)
         return answer
 
+    def network_size(self, width: int, height: int) -> Size:
+        """Return (width, height) of the network's input for pictures of a size.
+
+        Raises:
+            ImageError: on a size that it takes none of.
+        """
+        key = (width, height, self.input_size)
+        if key not in self._network_sizes:
+            # Every family has rules of its own; one blank picture a size says what comes of them.
+            image = self.prepared(np.zeros((height, width, 3), np.uint8))
+            self._network_sizes[key] = (image.shape[-1], image.shape[-2])
+        return self._network_sizes[key]
+
     def prepared(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return the network's input for a picture, float32 (1, 3, h, w) on the device."""
         return family_of(self.card).preparation(rgb, self.card, self.input_size, self.device)
@@ -272,8 +304,9 @@ class DepthEstimator:
         camera: Camera | None,
         size: tuple[int, ...],
         kind: Kind | None = None,
+        align_corners: bool = True,
     ) -> Estimate:
-        """Turn what the network said of one picture, (1, h, w) each, into a map of its size."""
+        """Turn what the network said of one picture, (1, h, w) each, into a map of a size."""
         kind, height, width = kind or self.card.kind, size[0], size[1]
         if isinstance(answer, Prediction):
             answer = answer.disparity if kind == "relative" else answer.with_sky
@@ -281,12 +314,13 @@ class DepthEstimator:
             ratio = 1.0
             if self.card.focal_scaled and camera is not None:
                 ratio = _focal_ratio(camera, answer.depth, self.card)
-            values = beyond_sky(answer, ratio, height, width)[0]
+            values = beyond_sky(answer, ratio, height, width, align_corners)[0]
         elif isinstance(answer, ModelAnswer):
             values = to_picture(answer, self.card, kind, camera, height, width)
             values = _beyond_range(values, self.card)
         else:
-            values = _beyond_range(resize(answer[:, None], height, width)[0, 0], self.card)
+            values = resize(answer[:, None], height, width, align_corners)[0, 0]
+            values = _beyond_range(values, self.card)
         found = to_host(values).numpy()
         if kind == "metric":
             return DepthMap(found, camera)

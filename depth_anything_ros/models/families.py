@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.layouts import StateDict
 from depth_anything_ros.models.preprocess import preprocess
@@ -138,7 +138,7 @@ def family_of(card: ModelCard) -> Family:
     family = FAMILIES.get(card.family)
     if family is None:
         raise ModelError(
-            f"{card.name} is of the family {card.family!r}; known: {', '.join(FAMILIES)}",
+            f"{card.name} is of the family {quoted(card.family)}; known: {', '.join(FAMILIES)}",
             reason="unknown_family",
         )
     return family

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.core.errors import CheckpointError, one_line
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import FAMILIES, family_of
 from depth_anything_ros.models.layouts import StateDict
 from depth_anything_ros.models.provenance import Claim, check_claims, claims_of
 from depth_anything_ros.models.zoo import CARDS
+
+# What a network is filled from without loss of meaning: the 8-bit kinds need a scale beside them.
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def identify(path: Path) -> Identity:
     found, claims = read_state_dict(path, integers=True), claims_of(path)
     claimed = {claim.family for claim in claims if claim.family}
     fitting = fitting_cards(found, claimed)
-    cards, refusal = _allowed(fitting, path)
     layouts = layouts_of(found)
+    cards, refusal = _allowed(fitting, path, found, layouts)
     names = found.keys()
     own = any(names == network_on_meta(card).state_dict().keys() for card in cards)
     sizes, kinds = {card.encoder for card in cards}, {card.kind for card in cards}
@@ -128,10 +131,17 @@ def identify(path: Path) -> Identity:
     )
 
 
-def _allowed(fitting: list[ModelCard], path: Path) -> tuple[list[ModelCard], str]:
+def _allowed(
+    fitting: list[ModelCard], path: Path, found: StateDict, layouts: dict[str, StateDict]
+) -> tuple[list[ModelCard], str]:
     """Leave out the cards that what the file says about itself excludes; say why, of the last."""
     allowed, refusal = [], ""
     for card in fitting:
+        state = layouts.get(card.family, found)
+        wrong = other_kinds(state, network_on_meta(card).state_dict())
+        if wrong:
+            refusal = f"{path} has the names of {card.name}: {kinds_said(wrong, state)}"
+            continue
         try:
             check_claims(path, card)
             allowed.append(card)
@@ -146,10 +156,9 @@ def _why_none(
 ) -> str:
     said = f"; it is {claims[0]}" if claims else ""
     if not layouts:
-        some = ", ".join(list(found)[:3])
         return (
-            f"{path} is of no model in the zoo: its {len(found)} names begin with {some}{said}"
-            f"{_library(path)}"
+            f"{path} is of no model in the zoo: its {len(found)} names begin with {few(found)}"
+            f"{said}{_library(path)}"
         )
     titles = " or ".join(FAMILIES[name].title for name in layouts)
     card, state = _nearest(layouts)
@@ -190,3 +199,38 @@ def described(cards: list[ModelCard]) -> str:
     names = [card.name for card in cards]
     more = ", ..." if len(names) > 3 else ""
     return f"{' or '.join(titles)} ({', '.join(names[:3])}{more})"
+
+
+def other_kinds(state: StateDict, expected: Mapping[str, Tensor]) -> list[str]:
+    """Name the tensors whose numbers a network would take and change: whole, complex, 8 bits.
+
+    Args:
+        state: name to tensor, under the names of the network.
+        expected: its own state dict, of which kinds are read only.
+    """
+    return [
+        f"{one_line(name, 60)} is {str(values.dtype).removeprefix('torch.')}"
+        for name, values in state.items()
+        if name in expected and not _can_fill(expected[name], values)
+    ]
+
+
+def _can_fill(expected: Tensor, values: Tensor) -> bool:
+    if expected.is_floating_point():
+        return values.dtype in _FLOATS
+    return values.dtype == expected.dtype
+
+
+def kinds_said(wrong: list[str], state: StateDict) -> str:
+    """Say which tensors hold another kind of number than a network takes."""
+    return (
+        f"{len(wrong)} of {len(state)} tensors hold another kind of number: {few(wrong)}; expected "
+        f"float16, bfloat16, float32 or float64"
+    )
+
+
+def few(names: Iterable[str]) -> str:
+    """Return the first names out of a file, each on one line and not too long."""
+    listed = list(names)
+    more = ", ..." if len(listed) > 3 else ""
+    return ", ".join(one_line(name, 100) for name in listed[:3]) + more

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import FAMILIES, Family, family_of
 
@@ -49,7 +49,7 @@ def own_rows(known: Collection[str]) -> list[ModelCard]:
         for card in cards:
             why = _wrong(card, {*known, *found})
             if why:
-                _warn(entry, f"gives the model {card.name!r}, {why}; it is left out")
+                _warn(entry, f"gives the model {quoted(card.name)}, {why}; it is left out")
             else:
                 found[card.name] = card
     return list(found.values())
@@ -73,7 +73,9 @@ def _check_types(found: Iterable[object], expected: type) -> None:
 
 def _register(family: Family, entry: EntryPoint) -> None:
     if FAMILIES.setdefault(family.name, family) != family:
-        _warn(entry, f"gives the family {family.name!r}, which there is already; it is left out")
+        _warn(
+            entry, f"gives the family {quoted(family.name)}, which there is already; it is left out"
+        )
 
 
 def _wrong(card: ModelCard, taken: Collection[str]) -> str:

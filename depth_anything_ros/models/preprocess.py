@@ -114,7 +114,8 @@ def _area(picture: Tensor, height: int, width: int) -> Tensor:
     """Shrink (1, channels, h, w) to the means over what each new pixel covers, as matrices."""
     channels, rows, columns = picture.shape[1:]
     flat = picture[0].permute(1, 2, 0).reshape(rows, columns * channels)
-    found = torch.cat([w @ flat[of] for of, w in _bands(rows, height, picture.device)])
+    # Bytes become floats band by band: all of a large picture would not stay in the cache.
+    found = torch.cat([w @ flat[of].float() for of, w in _bands(rows, height, picture.device)])
     flat = found.view(height, columns, channels).permute(1, 0, 2).reshape(columns, -1)
     found = torch.cat([w @ flat[of] for of, w in _bands(columns, width, picture.device)])
     return found.view(width, height, channels).permute(2, 1, 0)[None]
@@ -146,7 +147,7 @@ def resized(
         return picture
     shrinks = height <= rows and width <= columns
     if shrinks and interpolation == "area":
-        return _area(picture.float(), height, width)
+        return _area(picture, height, width)
     if not (shrinks and antialias and picture.device.type == "cpu"):
         picture = picture.float()
     return functional.interpolate(

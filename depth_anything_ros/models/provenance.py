@@ -16,7 +16,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.core.errors import CheckpointError, one_line
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import FAMILIES
 from depth_anything_ros.models.hashes import sha256_of
@@ -183,7 +183,7 @@ def _claim_of_config(path: Path) -> Claim | None:
     config_path = path.parent / "config.json"
     try:
         config = json.loads(config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None  # not there, or not ours: it may be anything that lies beside the weights
     if not isinstance(config, dict):
         return None
@@ -199,9 +199,10 @@ def _claim_of_config(path: Path) -> Claim | None:
         max_depth_m = float(config.get("max_depth") or 1) if kind == "metric" else None
         indices = (config.get("backbone_config") or {}).get("out_indices")
         tapped = tuple(int(i) - 1 for i in indices) if indices else None  # 0: patch embedding
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(
-            f"{config_path} says that it describes depth_anything, and it is malformed: {error}; "
+            f"{config_path} says that it describes depth_anything, and it is malformed: "
+            f"{one_line(error)}; "
             f"mend it, or remove it",
             reason="damaged",
         ) from error
@@ -234,7 +235,7 @@ def _claim_of_archive(path: Path) -> Claim | None:
             label = archive.namelist()[0].split("/")[0]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, IndexError):
         return None  # damaged: said where the tensors are read
-    return _claim_of_label(label, f"the name {label}, under which it was saved")
+    return _claim_of_label(label, f"the name {one_line(label, 60)}, under which it was saved")
 
 
 def _check(claim: Claim, path: Path, card: ModelCard) -> None:

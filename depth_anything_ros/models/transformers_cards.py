@@ -14,7 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, one_line, quoted
+from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before transformers
 from depth_anything_ros.models.card import Kind, ModelCard
 
@@ -111,7 +113,7 @@ def transformers_library() -> Any:  # noqa: ANN401 - a module, of many versions
     except ImportError as error:
         raise ModelError(
             f"models named {PREFIX}... need the library transformers ({error}); run: "
-            f'pip install "depth_anything_ros[hf]"',
+            f"{how_to_install('hf')}",
             reason="no_transformers",
         ) from error
 
@@ -141,7 +143,7 @@ def transformers_card(name: str, download: bool = False) -> ModelCard:
     model_type, kind, max_depth_m = read_facts(folder)
     processor = load_processor(folder, model_type)
     sides = processor_sides(processor)
-    is_local = Path(place).expanduser().is_dir()
+    is_local = user_path(place, ModelError).is_dir()
     file = next((file for file in _WEIGHTS_FILES if (folder / file).is_file()), _WEIGHTS_FILES[0])
     return ModelCard(
         name=name,
@@ -166,7 +168,7 @@ def transformers_card(name: str, download: bool = False) -> ModelCard:
 
 
 def _find_folder(place: str, download: bool) -> Path:
-    path = Path(place).expanduser()
+    path = user_path(place, ModelError)
     if path.is_dir():
         return path.resolve()
     if _REPO.fullmatch(place) is None:
@@ -193,13 +195,13 @@ def read_facts(folder: Path) -> tuple[str, Kind, float | None]:
             f"that save_pretrained of transformers wrote, or a repo on the hub",
             reason="unknown_model",
         ) from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise malformed(path, error) from error
     others = [name for name in architectures if name.endswith(("Segmentation", "Classification"))]
     if model_type not in TYPES or others:
+        what = one_line(" and ".join(others)) or quoted(model_type)
         raise ModelError(
-            f"{path} is of {' and '.join(others) or repr(model_type)}, which is no depth model; "
-            f"known: {', '.join(TYPES)}",
+            f"{path} is of {what}, which is no depth model; known: {', '.join(TYPES)}",
             reason="not_a_depth_model",
         )
     if written.get("backbone") and not written.get("backbone_config"):
@@ -213,7 +215,7 @@ def read_facts(folder: Path) -> tuple[str, Kind, float | None]:
 
 def malformed(path: Path, error: BaseException) -> ModelError:
     """Say in one line that transformers cannot use a file, and why (``config``)."""
-    what = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    what = f"{type(error).__name__}: {one_line(error, 300)}"
     version = getattr(transformers_library(), "__version__", "?")
     return ModelError(
         f"transformers {version} cannot make a model of {path} ({what}); mend that file, or "
@@ -255,7 +257,9 @@ def _licence(folder: Path) -> str:
     except OSError:
         text = ""
     head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    found = re.search(r"^license:[ \t]*['\"]?([\w.+-]+)", head[1], re.MULTILINE) if head else None
+    found = (
+        re.search(r"^license:[ \t]*['\"]?([\w.+-]{1,64})", head[1], re.MULTILINE) if head else None
+    )
     if found is None:
         return "LicenseRef-unknown"
     licence = found[1].lower()

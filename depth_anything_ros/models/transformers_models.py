@@ -24,6 +24,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth_prompt import dense_prompt
 from depth_anything_ros.core.errors import CheckpointError, ImageError, ModelError
 from depth_anything_ros.models.card import Kind, ModelCard
+from depth_anything_ros.models.identify import few
 from depth_anything_ros.models.preprocess import MAX_ASPECT
 from depth_anything_ros.models.transformers_cards import (
     CONFIG_FILE,
@@ -276,13 +277,12 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], file: Path, card: Mode
         if names:
             raise CheckpointError(
                 f"{file} does not fit {card.name} ({kind.__name__}): it has {what} {len(names)} "
-                f"of {len(model.state_dict())} tensors: {', '.join(names[:3])}"
-                f"{', ...' if len(names) > 3 else ''}",
+                f"of {len(model.state_dict())} tensors: {few(names)}",
                 reason=reason,
             )
     if found["unexpected_keys"]:
         names = sorted(found["unexpected_keys"])
-        _log.info("%s holds %d tensors that are not used, as %s", file, len(names), names[0])
+        _log.info("%s holds %d tensors that are not used, as %s", file, len(names), few(names[:1]))
     network.model = model.float()
     _log.info("loaded %d tensors of %s from %s", len(state), card.name, file)
 

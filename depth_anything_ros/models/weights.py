@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-)
+from huggingface_hub.errors import LocalEntryNotFoundError
 
-from depth_anything_ros.core.errors import CheckpointError
+from depth_anything_ros.core.errors import CheckpointError, one_line, quoted
+from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_run
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import checkpoint_file
+from depth_anything_ros.models.download import DownloadError, Progress
+from depth_anything_ros.models.download import download as download_file
 from depth_anything_ros.models.hashes import sha256_of as sha256_of
 from depth_anything_ros.models.releases import (
-    Progress,
     fetch_release,
     release_path,
     release_sha256,
@@ -42,9 +40,6 @@ BUNDLED = Path(__file__).resolve().parents[1] / "weights"
 _HUB_ID = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(?::(?P<file>[\w.-][\w./-]*))?")
 _FILE_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 _HF_FILE = "model.safetensors"
-# The bases of the hub's HTTP error are OSError and the root of all errors of the HTTP library in
-# use, which is another one from version to version.
-_NETWORK_ERRORS: tuple[type[BaseException], ...] = (EntryNotFoundError, *HfHubHTTPError.__bases__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Names that files of any model have.
 _ANY_MODEL = (_HF_FILE, "pytorch_model.bin")
@@ -90,7 +85,7 @@ def resolve_weights(
         card: of the model that they are for.
         download: whether the hub may be asked where its cache on this machine lacks the file.
             HF_HUB_OFFLINE=1 forbids it whatever is given here.
-        progress: told of a download that is not from the hub, which has a bar of its own.
+        progress: told of a download; None: the log is.
 
     Returns:
         The path of the file; None for random weights.
@@ -108,7 +103,7 @@ def resolve_weights(
         return _bundled_file(named)
     wanted = _card_file(named) if named is not None else _hub_file(weights)
     if wanted is None:
-        path = checkpoint_file(Path(weights).expanduser(), card)
+        path = checkpoint_file(user_path(weights, CheckpointError), card)
         _log_licence(path.name, _is_official_name(path.name), card)
         return path
     path = _cached(wanted) or _fetched(wanted, download, progress)
@@ -157,10 +152,15 @@ def _bundled_file(card: ModelCard) -> Path:
 def _hub_file(weights: str) -> _HubFile | _Release | None:
     """Return the file on the hub that weights names; None where it names a path."""
     hub_id = _HUB_ID.fullmatch(weights)
-    is_path = Path(weights).expanduser().exists() or weights.endswith(_FILE_SUFFIXES)
+    is_path = user_path(weights, CheckpointError).exists() or weights.endswith(_FILE_SUFFIXES)
     if hub_id is None or (is_path and hub_id["file"] is None):
         return None
     repo, file = hub_id["repo"], hub_id["file"]
+    if file is not None and not {"", ".", ".."}.isdisjoint(file.split("/")):
+        raise CheckpointError(
+            f"{quoted(file)} of {repo} is no name of a file on the hub; give org/name:file",
+            reason="not_found",
+        )
     for known in CARDS.values():
         if known.hub_repo == repo and file in (None, known.hub_file):
             return _card_file(known)
@@ -192,9 +192,11 @@ def _cached(wanted: _HubFile | _Release) -> Path | None:
         path = Path(hf_hub_download(wanted.repo, wanted.name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    except HFValidationError as error:
+    except (ValueError, OSError) as error:  # no hub id; or a cache that somebody wrote into
         raise CheckpointError(
-            f"{wanted.repo!r} is no path here and no hub id: {error}", reason="not_found"
+            f"{quoted(wanted.repo)} is no path here and no hub id, or the hub's cache "
+            f"{constants.HF_HUB_CACHE} is damaged there: {one_line(error)}",
+            reason="not_found",
         ) from error
     return path
 
@@ -210,16 +212,48 @@ def _fetched(wanted: _HubFile | _Release, download: bool, progress: Progress | N
         _log.info("fetching %s", wanted)
         return fetch_release(wanted.url, wanted.sha256, progress)
     _log.info("fetching %s from %s", wanted, constants.ENDPOINT)
+    if wanted.name == _HF_FILE:  # config.json says which model these weights are of
+        _fetch_config(wanted.repo)
+    return _from_hub(wanted, progress)
+
+
+def _from_hub(wanted: _HubFile, progress: Progress | None) -> Path:
+    """Fetch a file into the hub's cache, and see to it that it lies there.
+
+    Raises:
+        CheckpointError: ``download``, or ``unsafe`` where the answer would lead out of the cache.
+    """
+    cache, endpoint = Path(constants.HF_HUB_CACHE), constants.ENDPOINT
+    folder = cache / f"models--{wanted.repo.replace('/', '--')}"
+    before = _bytes_in(folder)
+    task = {"repo": wanted.repo, "name": wanted.name, "cache": str(cache), "endpoint": endpoint}
     try:
-        if wanted.name == _HF_FILE:  # config.json says which model these weights are of
-            _fetch_config(wanted.repo)
-        return Path(hf_hub_download(wanted.repo, wanted.name))
-    except _NETWORK_ERRORS as error:
+        path = download_file(task, lambda: max(_bytes_in(folder) - before, 0), progress)
+    except (DownloadError, OSError) as error:
+        is_refused = isinstance(error, DownloadError) and error.kind == "refused"
         raise CheckpointError(
-            f"cannot fetch {wanted} from {constants.ENDPOINT}: "
-            f"{' '.join(str(error).split())[:300].rstrip('.')}; {_how_to_get(wanted)}",
-            reason="download",
+            f"cannot fetch {wanted} from {endpoint}: {one_line(error, 300).rstrip('.')}; "
+            f"{_how_to_get(wanted)}",
+            reason="unsafe" if is_refused else "download",
         ) from error
+    if not path.resolve().is_relative_to(cache.resolve()):
+        raise CheckpointError(
+            f"what came for {wanted} from {endpoint} lies in {path.resolve()}, outside of the "
+            f"cache {cache}: the answer is not one of the hub; look at that file, and remove it",
+            reason="unsafe",
+        )
+    return path
+
+
+def _bytes_in(folder: Path) -> int:
+    """Count what a repo has in the cache; files come and go while it is filled."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size
+        except OSError:
+            continue
+    return total
 
 
 def _cache(wanted: _HubFile | _Release) -> str:
@@ -229,11 +263,7 @@ def _cache(wanted: _HubFile | _Release) -> str:
 
 
 def _fetch_config(repo: str) -> None:
-    try:
-        hf_hub_download(repo, "config.json")
-    except LocalEntryNotFoundError:
-        raise  # the hub was not reached: no use to ask it for more
-    except EntryNotFoundError:
+    if _fetched_if_there(_HubFile(repo, CONFIG_FILE), True, needed=False) is None:
         _log.info("%s has no config.json: nothing says which model its weights are of", repo)
 
 
@@ -262,19 +292,18 @@ def _fetched_if_there(wanted: _HubFile, download: bool, needed: bool) -> Path | 
         return _fetched(wanted, download)
     except CheckpointError as error:
         cause = error.__cause__
-        is_absent = isinstance(cause, EntryNotFoundError)
-        if needed or not is_absent or isinstance(cause, LocalEntryNotFoundError):
+        if needed or not isinstance(cause, DownloadError) or cause.kind != "absent":
             raise
     return None
 
 
 def _how_to_get(wanted: _HubFile | _Release) -> str:
     if isinstance(wanted, _HubFile) and wanted.name == CONFIG_FILE:
-        return f"where there is a network, run: hf download {wanted.repo}"
+        return f"where there is a network, run: {how_to_run('hf', f'download {wanted.repo}')}"
     command = f"curl -LO {wanted}"
     if isinstance(wanted, _HubFile):
         files = f"{wanted.name} config.json" if wanted.name == _HF_FILE else wanted.name
-        command = f"hf download {wanted.repo} {files}"
+        command = how_to_run("hf", f"download {wanted.repo} {files}")
     return (
         f"where there is a network, run: {command}; or set weights to the path of a copy of that "
         f"file"

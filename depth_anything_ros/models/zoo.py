@@ -6,7 +6,8 @@ import difflib
 import threading
 from collections.abc import Iterator, Mapping
 
-from depth_anything_ros.core.errors import ModelError
+from depth_anything_ros.core.errors import ModelError, quoted
+from depth_anything_ros.core.programs import how_to_run
 from depth_anything_ros.models import (
     rows_depth_anything,
     rows_depth_anything_3,
@@ -78,6 +79,7 @@ def find_card(name: str, download: bool = False) -> ModelCard:
     card = CARDS.get(name)
     if card is None:
         near = difflib.get_close_matches(name, card_names(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else "depth_anything models lists them"
-        raise ModelError(f"there is no model {name!r}; {hint}", reason="unknown_model")
+        listed = f"{how_to_run('depth_anything', 'models')} lists them"
+        hint = f"did you mean {' or '.join(near)}?" if near else listed
+        raise ModelError(f"there is no model {quoted(name)}; {hint}", reason="unknown_model")
     return card

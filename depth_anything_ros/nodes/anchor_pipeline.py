@@ -105,7 +105,9 @@ class AnchorPipeline:
             self._restart(epoch)
         anchors = select_anchors(points_optical, camera, prediction, self._options(parameters))
         fit = self._fit_to(prediction, anchors, stamp_ns, parameters) if len(anchors) else None
-        options = FilterOptions(max_age_s=parameters.fit.max_age_s)
+        options = FilterOptions(
+            max_age_s=parameters.fit.max_age_s, late_s=parameters.sync.max_late_s
+        )
         self._state = state = step(self._state, fit, stamp_ns, options)
         if fit is not None and fit.ok:
             self._fit = fit

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 import functools
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from lifecycle_msgs.msg import State, Transition
+from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable, trace
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.hand_over import HandOver
 from depth_anything_ros.nodes.health import (
     ERROR,
     OK,
     STALE,
+    WARN,
     Health,
     diagnostic_array,
     diagnostic_status,
     health_values,
 )
 from depth_anything_ros.nodes.mailbox import Mailbox
+from depth_anything_ros.nodes.outlet import Outlet
 from depth_anything_ros.nodes.parameters import DeclaredParameters
-from depth_anything_ros.nodes.picture_stream import Frame, PictureStream
+from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
+from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
+from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # Drops that are the design at work, not a fault.
-EXPECTED_DROPS = frozenset({"newer_frame", "no_subscriber", "deactivated"})
+EXPECTED_DROPS = frozenset({"newer_frame", "late", "no_subscriber", "deactivated"})
 # How often a node looks who publishes pictures, and who wants its answers.
 LOOK_AROUND_S = 0.5
 
 Parameters = TypeVar("Parameters")
 # Takes the pictures that wait, each of another camera, the longest waiting first.
 Answer = Callable[[Sequence[Frame]], None]
-Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
+Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
 
 
-def logged(transition: Transition) -> Transition:
+def logged(transition: Callback) -> Callback:
     """Log what a transition raises: rclpy turns it into ERROR without a word."""
 
     @functools.wraps(transition)
@@ -50,7 +57,7 @@ def logged(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception as error:
-            node.get_logger().error(f"{transition.__name__} failed: {error}")
+            node.get_logger().error(f"{transition.__name__} failed: {printable(error)}")
             raise
 
     return run
@@ -79,24 +86,25 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         super().__init__(name, **kwargs)
         forward_logs(self)
         self._task = task
-        self._active = False
+        self._active = self._was_active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
+        guard_services(self, self._declared.as_declared)
+        self._transitions = Transitions(self, self._before)
         self._streams = [PictureStream(self, name) for name in self._cameras()]
         self._served: set[str] = set()
-        self._mailbox: Mailbox[Sequence[Frame]] = Mailbox()
+        self._mailbox: Mailbox[Sequence[Frame]] = Mailbox(_newest_ns)
         self._worker: threading.Thread | None = None
         self._hand_over: HandOver | None = None
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 1)
-        self._timer = self.create_timer(1.0, self._publish_diagnostics)
+        self._diagnostics = Outlet(self, self.create_publisher(DiagnosticArray, "/diagnostics", 1))
+        self._clock_watch = ClockWatch(self)
         # Not of the node's clock: simulated time may stand still.
-        self._look_timer = self.create_timer(
-            LOOK_AROUND_S, self._look_around, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self._timer = steady_timer(self, 1.0, self._publish_diagnostics)
+        self._look_timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
         )
         self._jump_handle = self.get_clock().create_jump_callback(
-            backwards, post_callback=lambda _: self._restart_time("the clock")
+            backwards, post_callback=self._on_clock_jump
         )
 
     @property
@@ -104,7 +112,16 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """The parameters as they are now."""
         return self._declared.values
 
+    @property
+    def transitions(self) -> Transitions:
+        """What makes its transitions while the executor is free."""
+        return self._transitions
+
     # For a child to fill in -----------------------------------------------------------------
+
+    def _slow_part(self) -> Work | None:
+        """Return what of ``_load`` takes long and leaves ROS alone, to be done before it."""
+        return None
 
     def _load(self) -> TransitionCallbackReturn:
         """Make what answering takes, the publishers included."""
@@ -134,6 +151,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """Say whether a picture is to be answered."""
         return bool(stream.wanted())
 
+    def _max_late_s(self) -> float:
+        """Return how far back stamps and the clock may go without a jump of time."""
+        raise NotImplementedError
+
     def _slot(self, stream: PictureStream) -> str:
         """Return the slot of the mailbox where a camera's pictures wait."""
         return stream.name
@@ -148,8 +169,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _unsubscribe(self) -> None:
         """Undo what ``_subscribe`` did, were it half."""
 
-    def _forget(self) -> None:
-        """Drop what was kept of a time that has jumped away."""
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        """Drop what was kept of a time that has jumped away: of these streams, or of all."""
 
     def _hardware(self) -> str:
         """Return what the status names as the hardware."""
@@ -165,6 +186,15 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     # Lifecycle ------------------------------------------------------------------------------
 
+    def _before(self, state_id: int) -> Work | None:
+        """Return what is to be done in a thread before the callback of a transition."""
+        activating = state_id == State.TRANSITION_STATE_ACTIVATING
+        loads = state_id == State.TRANSITION_STATE_CONFIGURING
+        if not loads and not (activating and not self._is_current()):
+            return None
+        self._unload()  # two models at once may be more than there is memory for
+        return self._slow_part()
+
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load what answering takes and make the publishers."""
@@ -177,7 +207,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             return FAILURE
         super().on_activate(state)
         self._served = set()
-        self._mailbox = Mailbox()
+        self._mailbox = Mailbox(_newest_ns)
         self._hand_over = HandOver(f"{self._task}_publisher") if self._overlaps() else None
         self._worker = threading.Thread(
             target=self._work,
@@ -190,26 +220,33 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         for stream in self._streams:
             stream.subscribe(*self._image_source(stream), self._on_image)
         self._active = True
+        if not self._was_active:
+            self._was_active = True
+            warn_of_idle_overrides(self)
         topics = ", ".join(stream.image_topic for stream in self._streams)
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and join the worker once its pictures are out, and unsubscribe."""
         self._stop()
         return super().on_deactivate(state)
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back what was loaded, and the publishers."""
         self._unload()
         return SUCCESS
 
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
         self._stop()
         self._unload()
         return SUCCESS
 
+    @logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to unconfigured, so that the node can be configured again."""
         self._stop()
@@ -217,7 +254,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return SUCCESS
 
     def destroy_node(self) -> None:
-        """Stop the worker before the node goes."""
+        """Stop loading, and the worker, before the node goes."""
+        self._transitions.stop()
         self._stop()
         super().destroy_node()
 
@@ -252,15 +290,28 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     # Input ----------------------------------------------------------------------------------
 
     def _on_image(self, stream: PictureStream, message: Any) -> None:  # noqa: ANN401 - any picture
-        if stream.is_back(message):
+        late_s = stream.late_s(stamp_of(message))
+        if late_s > self._max_late_s():
             self._restart_time(f"the stamps on {stream.image_topic}", [stream])
+        elif late_s > 0:
+            stream.say_once(
+                "late",
+                f"{stream.image_topic}: pictures come out of order, by {late_s:.3f} s; such a "
+                "late one is answered unless a newer one waits. See to the driver's stamps; "
+                "beyond sync.max_late_s it would be a jump of time",
+            )
         frame = stream.receive(message)
         if not self._is_wanted(stream):
             stream.health.dropped("no_subscriber")
             return
         frames = self._gather(frame)
         if frames:
-            drop(self._mailbox.put(self._slot(stream), frames), "newer_frame")
+            left = self._mailbox.put(self._slot(stream), frames)
+            drop(left, "late" if left is frames else "newer_frame")
+
+    def _on_clock_jump(self, jump: TimeJump) -> None:
+        if -jump.delta.nanoseconds > self._max_late_s() * 1e9:
+            self._restart_time("the clock")
 
     def _restart_time(self, what: str, streams: Sequence[PictureStream] | None = None) -> None:
         """Start anew after a backward jump (a bag that loops, a simulation that is reset).
@@ -273,7 +324,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             stream.restart_time()
             drop(self._mailbox.discard(self._slot(stream)), "clock_jump")
             stream.say_once("clock_jump", f"{what} jumped backwards; going on from there")
-        self._forget()
+        self._forget(streams)
 
     # Worker ---------------------------------------------------------------------------------
 
@@ -306,13 +357,13 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         try:
             yield
         except DepthAnythingError as error:
-            stream.health.dropped(error.reason)
-            stream.say_once(error.reason, f"{stream.image_topic}: picture dropped: {error}")
-        except Exception:  # out of memory, a lost device, or a bug: go on
-            if self.context.ok():  # otherwise shut down while publishing
-                stream.health.dropped("inference")
-                trace = traceback.format_exc()
-                stream.say_once("inference", f"{stream.image_topic}: picture dropped: {trace}")
+            stream.picture_dropped(error.reason, str(error))
+        except Exception as error:  # out of memory, a lost device, or a bug: go on
+            if is_short_of_memory(error):
+                stream.picture_dropped("out_of_memory", SHORT_OF_MEMORY)
+            elif self.context.ok():  # otherwise shut down while publishing
+                why = f"{type(error).__name__}: {first_line(error)}"
+                stream.picture_dropped("inference", why, trace())
 
     # Diagnostics ----------------------------------------------------------------------------
 
@@ -338,6 +389,11 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _status(self, stream: PictureStream) -> DiagnosticStatus:
         health = stream.health.look()
         level, message = self._judge(stream, health)
+        if (held_up := stream.held_up() or self._diagnostics.problem()) and level != ERROR:
+            level, message = WARN, held_up  # and no wonder if no picture came in
+        if self._clock_watch.problem:
+            level = WARN if level == OK else level
+            message = f"{message}; {self._clock_watch.problem}"
         values = {
             **self._facts(),
             "clock jumps": str(stream.clock_jumps),
@@ -359,7 +415,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             ask: what to ask oneself where no picture has come at all.
         """
         if not self._active:
-            return OK, "inactive" if stream.outputs else "not configured"
+            resting = "inactive" if stream.outputs else "not configured"
+            return OK, self._transitions.under_way or resting
         if self._worker is None or not self._worker.is_alive():
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
         topic = stream.image_topic
@@ -370,20 +427,38 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         return OK, ""
 
 
+def _newest_ns(frames: Sequence[Frame]) -> int:
+    return max(stamp_of(frame.message) for frame in frames)
+
+
 def drop(frames: Sequence[Frame] | None, reason: str) -> None:
     """Count pictures, if any, that get no answer."""
     for frame in frames or ():
         frame.stream.health.dropped(reason)
 
 
+def dropped_for(stream: PictureStream, drops: Mapping[str, int]) -> str:
+    """Return how many pictures were dropped for which reason, and why the last of each was."""
+    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(drops.items()))
+    why = [stream.faults[reason] for reason in sorted(drops) if reason in stream.faults]
+    return "; ".join([f"pictures dropped: {listed}", *why])
+
+
 def autostart(node: AnsweringNode[Any]) -> None:
-    """Configure and activate a node, unless its parameter autostart is off."""
-    if not node.parameters.autostart:
-        return
-    if node.trigger_configure() == SUCCESS:
-        node.trigger_activate()
-    else:
-        node.get_logger().error(
-            "not started: mend what the line above says and configure the node again "
-            "(ros2 lifecycle set), or stop it with Ctrl-C"
-        )
+    """Configure and activate a node once it spins, unless its parameter autostart is off."""
+    if node.parameters.autostart:
+        node.executor.create_task(_start_up, node)
+
+
+async def _start_up(node: AnsweringNode[Any]) -> None:
+    change = node.transitions.change
+    try:
+        if await change(Transition.TRANSITION_CONFIGURE) == SUCCESS:
+            await change(Transition.TRANSITION_ACTIVATE)
+        else:
+            node.get_logger().error(
+                "not started: mend what the line above says and configure the node again "
+                "(ros2 lifecycle set), or stop it with Ctrl-C"
+            )
+    except TransitionError as error:  # somebody else was faster
+        node.get_logger().warning(f"autostart: {error}")

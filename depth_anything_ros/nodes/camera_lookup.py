@@ -4,14 +4,43 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sensor_msgs.msg import CameraInfo
 
 from depth_anything_ros.core.camera import Camera, same_aspect
-from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.errors import CameraError, quoted
+from depth_anything_ros.core.sensor import Sensor
 
 # Different cameras or sizes on one topic are a mistake or a switch: a few are plenty.
 _KEPT = 8
+_Size = tuple[int, int]
+# A picture's frame and size, or of which frame a CameraInfo is and for which size.
+_Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What is odd about a camera that is used all the same.
+
+    Attributes:
+        cause: a short stable word.
+        text: a sentence, with what to do.
+        is_doubt: depth may be wrong by it, so that diagnostics warn as long as it lasts.
+    """
+
+    cause: str
+    text: str
+    is_doubt: bool = False
+
+
+@dataclass(frozen=True)
+class Match:
+    """The camera of a picture, at its size, and what is odd about it."""
+
+    camera: Camera
+    remarks: tuple[Remark, ...] = ()
 
 
 class CameraLookup:
@@ -19,19 +48,15 @@ class CameraLookup:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: OrderedDict[tuple[str, int, int], Camera | CameraError] = OrderedDict()
+        self._known: OrderedDict[_Key, _Known] = OrderedDict()
         self._any_came = threading.Event()
 
     def update(self, info: CameraInfo) -> None:
         """Take a CameraInfo; one that makes no camera is kept as the reason why."""
-        found: Camera | CameraError
-        try:
-            found = Camera.from_info(info)
-            key = (found.frame_id, found.width, found.height)
-        except CameraError as error:
-            found, key = error, (info.header.frame_id, *_picture_size(info))
+        known = _known(info)
+        key = (info.header.frame_id, *known.sizes[0])
         with self._lock:
-            self._known[key] = found
+            self._known[key] = known
             self._known.move_to_end(key)
             while len(self._known) > _KEPT:
                 self._known.popitem(last=False)
@@ -41,8 +66,17 @@ class CameraLookup:
         """Wait until any CameraInfo has come, or the time is over."""
         self._any_came.wait(timeout_s)
 
-    def find(self, frame_id: str, width: int, height: int) -> Camera:
-        """Return the camera of a picture, scaled to its size.
+    def match(self, frame_id: str, width: int, height: int, any_frame: bool = False) -> Match:
+        """Find the camera of a picture.
+
+        A CameraInfo of the picture's frame_id comes first. One without contradicts nothing, nor
+        does any where the picture has none.
+
+        Args:
+            frame_id: of the picture.
+            width: of the picture, in pixels.
+            height: of the picture, in pixels.
+            any_frame: take a CameraInfo of another frame_id where none is of the picture's.
 
         Raises:
             CameraError: where there is none; the reason is ``no_camera_info``,
@@ -52,21 +86,12 @@ class CameraLookup:
             known = list(reversed(self._known.items()))
         if not known:
             raise CameraError("no CameraInfo has come yet", reason="no_camera_info")
-        same_frame = [(key, camera) for key, camera in known if key[0] == frame_id]
-        if not same_frame:
-            frames = ", ".join(sorted({repr(key[0]) for key, _ in known}))
-            raise CameraError(
-                f"the picture's frame_id is {frame_id!r} and CameraInfo's is {frames}",
-                reason="camera_frame_id",
-            )
-        for (_, info_width, info_height), camera in same_frame:
-            sized = info_width > 0 and info_height > 0
-            if sized and not same_aspect((info_width, info_height), (width, height)):
-                continue
-            if isinstance(camera, CameraError):
-                raise camera
-            return camera.scaled(width, height)
-        sizes = ", ".join(f"{key[1]}x{key[2]}" for key, _ in same_frame)
+        candidates, remark = _of_frame(known, frame_id, any_frame)
+        for candidate in candidates:
+            match = candidate.match(width, height)
+            if match is not None:
+                return Match(match.camera, (*((remark,) if remark else ()), *match.remarks))
+        sizes = ", ".join("{}x{}".format(*candidate.sizes[0]) for candidate in candidates)
         raise CameraError(
             f"the picture is {width}x{height} and CameraInfo is for {sizes}, of another aspect",
             reason="camera_size",
@@ -79,7 +104,94 @@ class CameraLookup:
         self._any_came.clear()
 
 
-def _picture_size(info: CameraInfo) -> tuple[int, int]:
+@dataclass(frozen=True)
+class _Known:
+    """A CameraInfo.
+
+    Attributes:
+        sizes: of the picture that it means, and of its sensor.
+        sensor: what it says, or why that is no camera.
+        remarks: what is odd whatever the picture.
+    """
+
+    sizes: tuple[_Size, ...]
+    sensor: Sensor | CameraError
+    remarks: tuple[Remark, ...] = ()
+
+    def match(self, width: int, height: int) -> Match | None:
+        """Return the camera of a picture of this size; None where it cannot be.
+
+        Raises:
+            CameraError: where it could, if it were a camera.
+        """
+        if isinstance(self.sensor, CameraError):
+            sized = [size for size in self.sizes if all(size)]
+            if sized and not any(same_aspect(size, (width, height)) for size in sized):
+                return None
+            raise self.sensor.anew()
+        shown = self.sensor.camera_of(width, height)
+        if shown is None:
+            return None
+        cause = "roi" if shown.is_sure else "roi_unsure"
+        remark = Remark(cause, shown.remark, is_doubt=not shown.is_sure)
+        return Match(shown.camera, (*((remark,) if shown.remark else ()), *self.remarks))
+
+
+def _known(info: CameraInfo) -> _Known:
+    try:
+        sensor = Sensor.from_info(info)
+    except CameraError as error:
+        return _Known((_picture_size(info), (info.width, info.height)), error)
+    own = sensor.own
+    return _Known(((own.width, own.height),), sensor, _doubts(sensor.full))
+
+
+def _doubts(camera: Camera) -> tuple[Remark, ...]:
+    """Say what of K, and of P where that is another camera, no camera has."""
+    rectified = camera.rectified()
+    named = [("K", camera), ("P", rectified)] if rectified.K != camera.K else [("K", camera)]
+    said = [(name, one.doubts()) for name, one in named]
+    told = "; ".join(f"by {name}, {doubts}" for name, doubts in said if doubts)
+    if not told:
+        return ()
+    text = (
+        f"this is hardly a camera: {told}; depth and clouds may be wrong by as much: are K and P "
+        "in pixels, and of pictures of CameraInfo's width and height?"
+    )
+    return (Remark("implausible_camera", text, is_doubt=True),)
+
+
+def _of_frame(
+    known: Iterable[tuple[_Key, _Known]], frame_id: str, any_frame: bool
+) -> tuple[list[_Known], Remark | None]:
+    """Return what may be of a picture's frame, the newest first, and what is odd about that.
+
+    Raises:
+        CameraError: (``camera_frame_id``) where nothing is.
+    """
+    by_frame: dict[str, list[_Known]] = {}
+    for (frame, *_), one in known:
+        by_frame.setdefault(frame, []).append(one)
+    if frame_id in by_frame:
+        return by_frame[frame_id], None
+    others = [one for of_frame in by_frame.values() for one in of_frame]
+    frames = ", ".join(sorted(map(quoted, by_frame)))
+    if not frame_id:
+        text = f"the picture has no frame_id, and CameraInfo's is {frames}: it is taken for its own"
+        return others, Remark("frame_id_taken", f"{text}; set the frame_id in the driver")
+    if "" in by_frame:
+        text = f"CameraInfo has no frame_id: it is taken to be the picture's, {quoted(frame_id)}"
+        return by_frame[""], Remark("frame_id_taken", f"{text}; set the frame_id in the driver")
+    differs = f"the picture's frame_id is {quoted(frame_id)} and CameraInfo's is {frames}"
+    if any_frame:
+        return others, Remark("frame_id_taken", f"{differs}: taken for one, as asked")
+    raise CameraError(
+        f"{differs}; give both the same in the driver, or set camera.check_frame_id to false",
+        reason="camera_frame_id",
+    )
+
+
+def _picture_size(info: CameraInfo) -> _Size:
     """Return the size of the pictures of a CameraInfo that makes no camera."""
     width, height = info.roi.width or info.width, info.roi.height or info.height
     return width // max(info.binning_x, 1), height // max(info.binning_y, 1)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ModelError
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, printable
 from depth_anything_ros.nodes.answering_node import (
     EXPECTED_DROPS,
     FAILURE,
@@ -27,24 +26,26 @@ from depth_anything_ros.nodes.answering_node import (
     AnsweringNode,
     autostart,
     drop,
+    dropped_for,
 )
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health, StageTimes
 from depth_anything_ros.nodes.inference import infer_apart, infer_together, infer_within_memory
+from depth_anything_ros.nodes.loaded_model import LoadedModel, load_model
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     cloud_message,
-    decode_compressed,
-    decode_image,
     depth_message,
     image_message,
 )
 from depth_anything_ros.nodes.network_times import timed_network
+from depth_anything_ros.nodes.output_grid import halved, output_size
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.synchronised_sets import SynchronisedSets
+from depth_anything_ros.nodes.transitions import Work
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -102,13 +103,14 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._load_problem = ""
+        self._made: LoadedModel | str | None = None
         self._is_rig = False
         self._sets: SynchronisedSets[Frame] = SynchronisedSets()
         self._silent: set[str] = set()
         self._transforms: TransformExtrinsics | None = None
         self._estimator: DepthEstimator | None = None
         self._full_size = 0
-        self._loaded: dict[str, Any] = {}
+        self._loaded: Mapping[str, Any] = {}
 
     # Lifecycle ------------------------------------------------------------------------------
 
@@ -125,30 +127,35 @@ class DepthNode(AnsweringNode[DepthParameters]):
         given = {name: getattr(p, name) for name in _LOADING}
         return {**given, "compiles": p.compile, "together": len(self._cameras()) > 1}
 
+    def _slow_part(self) -> Work:
+        # What is asked for now: parameters may change while it loads, and activation sees that.
+        wanted, cameras = self._model_parameters(), len(self._cameras())
+        self._load_problem, self._made = "", None
+        self.get_logger().info(f"loading {wanted['model']}")
+
+        def load() -> None:
+            self._made = load_model(self._make_estimator, wanted, cameras, self.get_logger())
+
+        return load
+
     def _load(self) -> TransitionCallbackReturn:
-        self._unload()
-        wanted = self._model_parameters()
-        self.get_logger().info(f"loading {self.parameters.model}")
-        try:
-            self._estimator = self._make_estimator(**wanted)
-            card = self._estimator.card
-            self._full_size = self.parameters.input_size or card.input_size
-            self._is_rig = card.any_view and len(self._cameras()) > 1
-            self._warm_up(self._estimator)
-        except Exception as error:  # rclpy would swallow it: say it, whatever it is
+        if self._made is None:  # nobody has done the slow part in a thread
             self._unload()
-            missing = isinstance(error, ImportError)
-            remedy = "; install what the README names beside rosdep's packages" if missing else ""
-            self._load_problem = f"cannot load the model: {error}{remedy}"
-            expected = isinstance(error, (DepthAnythingError, ImportError, OSError))
-            trace = "" if expected else f"\n{traceback.format_exc()}"
-            self.get_logger().error(f"{self._load_problem}{trace}")
+            self._slow_part()()
+        made, self._made = self._made, None
+        if not isinstance(made, LoadedModel):
+            self._load_problem = made or "loading was interrupted"
+            gc.collect()  # what it had loaded by then
             return FAILURE
-        self._load_problem = ""
-        self._loaded = wanted
-        kind = "metric" if self._is_rig else self._estimator.card.kind
+        self._estimator, self._full_size = made.estimator, made.full_size
+        self._loaded, self._is_rig = made.wanted, made.is_rig
+        kind = "metric" if made.is_rig else made.estimator.card.kind
         self._make_outputs({**OUTPUTS[kind], **COMMON_OUTPUTS})
-        self.get_logger().info(f"loaded {self._estimator.description}")
+        self.get_logger().info(f"loaded {printable(made.estimator.description)}")
+        self._say_what_it_gives(kind)
+        return SUCCESS
+
+    def _say_what_it_gives(self, kind: str) -> None:
         if self._is_rig:
             self.get_logger().info("it answers all cameras together, in metres by their poses")
         elif kind != "metric":
@@ -156,25 +163,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self.get_logger().info(
                 f"this model gives {what} without scale: no depth in metres and no cloud"
             )
-        return SUCCESS
 
     def _make_estimator(self, **arguments: Any) -> DepthEstimator:  # noqa: ANN401 - its own
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
         from depth_anything_ros.engines.loading import load_estimator
 
         return load_estimator(**arguments)
-
-    def _warm_up(self, estimator: DepthEstimator) -> None:
-        """Infer once, so that no picture waits for what a first inference sets up."""
-        try:
-            camera = Camera.from_hfov(640, 480, 90.0)  # any: some models cannot do without
-            picture, count = np.zeros((480, 640, 3), np.uint8), len(self._cameras())
-            if self._is_rig:
-                estimator.infer_views([picture] * count, [camera] * count)
-            else:
-                estimator.infer(picture, camera)
-        except ModelError as error:  # weights that answer NaN: pictures may fare better
-            self.get_logger().warning(f"the first inference, of a black picture: {error}")
 
     def _unload(self) -> None:
         super()._unload()
@@ -193,13 +187,17 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self._transforms = TransformExtrinsics(self, instead="")
 
     def _unsubscribe(self) -> None:
-        drop(self._sets.clear(), "deactivated")
+        for stream in self._streams:
+            drop(self._sets.clear(stream.name), "deactivated")
         self._silent = set()
         if self._transforms is not None:
             self._transforms.destroy()
             self._transforms = None
 
     # Input: with an any-view model, the pictures of several cameras wait for each other ------
+
+    def _max_late_s(self) -> float:
+        return self.parameters.sync.max_late_s
 
     def _slot(self, stream: PictureStream) -> str:
         return "" if self._is_rig else super()._slot(stream)
@@ -225,8 +223,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self._silent = {one.name for one in self._streams} - alive if len(alive) > 1 else set()
         return found
 
-    def _forget(self) -> None:
-        drop(self._sets.clear(), "clock_jump")
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        for stream in self._streams if streams is None else streams:
+            drop(self._sets.clear(stream.name), "clock_jump")
         if self._transforms is not None:
             self._transforms.forget()
 
@@ -255,7 +254,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         for frame in frames:
             with self._counted(frame):
                 times, pipeline = _times_before(frame), pipelines[frame.stream.name]
-                view = self._view(pipeline, frame, needs_camera, times)
+                view = self._view(estimator, pipeline, frame, needs_camera, times)
                 pose = self._pose(frame, rig_frame) if self._is_rig else None
                 seen.append(_Seen(frame, view, pose, frame.stream.wanted(), times))
         answers = self._infer(estimator, seen)
@@ -288,26 +287,40 @@ class DepthNode(AnsweringNode[DepthParameters]):
         return dict(zip(asked, answers, strict=True))
 
     def _view(
-        self, pipeline: DepthPipeline, frame: Frame, needs_camera: bool, times: StageTimes
+        self,
+        estimator: DepthEstimator,
+        pipeline: DepthPipeline,
+        frame: Frame,
+        needs_camera: bool,
+        times: StageTimes,
     ) -> View:
-        """Return the picture on the grid to publish; on its own, without a cloud, if need be.
+        """Return the picture and the grid to publish; on its own, without a cloud, if need be.
 
         Raises:
             ImageError: where it cannot be decoded.
             CameraError: where the camera cannot be used and is needed.
         """
         stream, message = frame.stream, frame.message
-        decode = decode_image if isinstance(message, Image) else decode_compressed
         with times.of("decode"):
-            rgb = decode(message)
+            rgb = pipeline.decoder.decode(message, self.parameters.image)
+        stream.doubts = pipeline.decoder.doubts
+        for cause, text in stream.doubts.items():
+            stream.say_once(cause, f"{stream.image_topic}: {text}")
         frame_id, (height, width) = message.header.frame_id, rgb.shape[:2]
+        p = self.parameters
+        size = output_size(p.output.size, (width, height), estimator)
+        if size is not None:
+            with times.of("shrink"):
+                rgb = halved(rgb, size, estimator.network_size(width, height))
         try:
-            camera = stream.lookup.find(frame_id, width, height)
+            camera = stream.camera_of(frame_id, width, height, not p.camera.check_frame_id)
+            camera = camera.scaled(rgb.shape[1], rgb.shape[0])
             with times.of("rectify"):
-                view = pipeline.view(rgb, camera, self.parameters.rectify)
+                view = pipeline.view(rgb, camera, p.rectify)
         except CameraError as error:
-            hfov = self.parameters.camera.fallback_hfov_deg
-            assumed = Camera.from_hfov(width, height, hfov, frame_id) if hfov > 0 else None
+            hfov = p.camera.fallback_hfov_deg
+            shown = (rgb.shape[1], rgb.shape[0])
+            assumed = Camera.from_hfov(*shown, hfov, frame_id) if hfov > 0 else None
             dropped = assumed is None and needs_camera
             instead = f"a pinhole of {hfov:g} deg is assumed" if assumed else "no cloud goes out"
             instead = self._why_no_metres() if dropped else instead
@@ -315,10 +328,10 @@ class DepthNode(AnsweringNode[DepthParameters]):
             problem = f"{stream.resolved('camera_info')}: {stream.problem}"
             if dropped:
                 raise CameraError(problem, error.reason) from error
-            stream.say_once(error.reason, problem)
-            return View(rgb, assumed)
-        stream.problem = ""
-        return view
+            stream.say_fault(error.reason, problem)
+            return View(rgb, assumed, size=size)
+        stream.tell_once(f"{stream.image_topic}: each picture is {view.treatment}")
+        return replace(view, size=size)
 
     def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:
         """Return where a camera was, float64 (4, 4), T_rig_camera.
@@ -355,8 +368,8 @@ class DepthNode(AnsweringNode[DepthParameters]):
                 result = pipeline.finished(answer, view, self.parameters)
             self._publish_result(pipeline, seen, result)
         if "depth/camera_info" in seen.wanted:
-            size = (view.rgb.shape[1], view.rgb.shape[0])
-            self._send(seen, "depth/camera_info", camera_info_message(header, view.camera, size))
+            info = camera_info_message(header, view.published_camera, view.published_size)
+            self._send(seen, "depth/camera_info", info)
 
     def _publish_result(self, pipeline: DepthPipeline, seen: _Seen, result: Estimate) -> None:
         parameters, wanted, times = self.parameters, seen.wanted, seen.times
@@ -408,7 +421,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
         if self._load_problem:
             return ERROR, self._load_problem
-        p, problem = self.parameters, stream.problem
+        p = self.parameters
         ask = "is the camera running, the topic remapped?"
         level, text = self._judge_running(stream, health, p.diagnostics.input_timeout_s, ask)
         if text:
@@ -417,14 +430,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
         if health.rate_hz or len(faults) > 1:  # faster than the others; or there is a worse one
             faults.pop("unsynchronised", None)
         if faults:
-            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
             serious = faults.keys() & {"non_finite", "inference", "out_of_memory"}
+            said = dropped_for(stream, faults)
             if "unsynchronised" in faults:
-                problem = (
-                    f"no other camera's stamps within sync.max_offset_s ({p.sync.max_offset_s:g} s)"
-                )
-            problem = f"; {problem}" if problem else ""
-            return ERROR if serious else WARN, f"pictures dropped: {listed}{problem}"
+                within = f"sync.max_offset_s ({p.sync.max_offset_s:g} s)"
+                said = f"{said}; no other camera's stamps within {within}"
+            return ERROR if serious else WARN, said
         if self._estimator and self._estimator.input_size < self._full_size:
             return ERROR, (
                 f"out of memory on {self._hardware()}: the input size is "
@@ -433,8 +444,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
             )
         if not self._is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
-        if problem:
-            return WARN, problem
+        said = "; ".join(filter(None, [stream.problem, *stream.doubts.values()]))
+        if said:
+            return WARN, said
         return OK, f"depth at {health.rate_hz:.1f} Hz"
 
 

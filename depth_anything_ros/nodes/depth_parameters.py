@@ -7,8 +7,29 @@ from collections import Counter
 from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, quoted
 from depth_anything_ros.nodes.parameters import group, parameter
+
+
+@dataclass(frozen=True)
+class ImageParameters:
+    """How the pictures that come are read."""
+
+    bits: int = parameter(
+        16,
+        "Bits that the camera fills of a 16-bit picture (mono16, rgb16, bayer_*16, a 16-bit PNG), "
+        "counted from the lowest: 10, 12 or 14 for a sensor that does not scale its numbers up.",
+        low=8,
+        high=16,
+    )
+    max_megapixels: float = parameter(
+        40.0,
+        "Larger pictures are refused before they are decoded: a file of 100 kB can hold 100 "
+        "million pixels, which take gigabytes.",
+        unit="Mpx",
+        low=0.01,
+        high=1000.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -21,6 +42,28 @@ class DepthImageParameters:
         "millimetres as 16-bit integer (0 unknown or beyond range).",
         choices=("32FC1", "16UC1"),
     )
+
+
+@dataclass(frozen=True)
+class OutputParameters:
+    """On which grid answers are published."""
+
+    size: str = parameter(
+        "image",
+        "Grid of depth, depth/camera_info and points: image, the picture's pixels; network, those "
+        "of the network's input; or a number, the pixels of the shorter side. It is never finer "
+        "than the picture.",
+        whole_numbers=True,
+    )
+
+    def __post_init__(self) -> None:
+        is_number = self.size.isascii() and self.size.isdigit() and len(self.size) <= 9
+        is_long_enough = is_number and int(self.size) >= SHORTEST_SIDE
+        if self.size not in ("image", "network") and not is_long_enough:
+            raise ParameterError(
+                f"output.size is {self.size[:40]!r}; it must be image, network, or the pixels of "
+                f"the shorter side, {SHORTEST_SIDE} or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,6 +113,11 @@ class CameraParameters:
         low=0.0,
         high=179.0,
     )
+    check_frame_id: bool = parameter(
+        True,
+        "Refuse a CameraInfo whose frame_id is another than the picture's; one without any is "
+        "taken either way.",
+    )
 
 
 @dataclass(frozen=True)
@@ -92,7 +140,7 @@ class DiagnosticsParameters:
 
 @dataclass(frozen=True)
 class SyncParameters:
-    """Which pictures of several cameras belong together."""
+    """Which pictures belong together, and to one run of time."""
 
     max_offset_s: float = parameter(
         0.02,
@@ -101,6 +149,14 @@ class SyncParameters:
         unit="s",
         low=0.0,
         high=10.0,
+    )
+    max_late_s: float = parameter(
+        1.0,
+        "A picture whose stamp is before that of the one before it by no more than this came "
+        "late; beyond, time has jumped backwards (a bag that loops), and all starts anew.",
+        unit="s",
+        low=0.0,
+        high=60.0,
     )
 
 
@@ -116,6 +172,8 @@ class RigParameters:
     )
 
 
+# A coarser grid shows nothing.
+SHORTEST_SIDE = 16
 # A token of a ROS name.
 _CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -204,11 +262,14 @@ class DepthParameters:
     rectify: str = parameter(
         "auto",
         "Undistort the picture before the network: auto where its CameraInfo has distortion "
-        "(never for a topic named image_rect*), always also where only R or P say so, never "
-        "keeps the picture's own grid and lens.",
-        choices=("auto", "never", "always"),
+        "(never for a topic named image_rect*), always also where only R or P say so; already is "
+        "for pictures that come rectified, whose camera is P; never keeps the picture's own grid "
+        "and lens.",
+        choices=("auto", "never", "always", "already"),
     )
+    image: ImageParameters = group(ImageParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
+    output: OutputParameters = group(OutputParameters)
     range: RangeParameters = group(RangeParameters)
     cloud: CloudParameters = group(CloudParameters)
     camera: CameraParameters = group(CameraParameters)
@@ -226,9 +287,11 @@ class DepthParameters:
         for name in self.cameras:
             if not _CAMERA_NAME.fullmatch(name):
                 raise ParameterError(
-                    f"cameras has the name {name!r}, which cannot be part of a topic's: use "
+                    f"cameras has the name {quoted(name)}, which cannot be part of a topic's: use "
                     "letters, digits and _, no digit first"
                 )
         (name, count) = Counter(self.cameras).most_common(1)[0] if self.cameras else ("", 1)
         if count > 1:
-            raise ParameterError(f"cameras has the name {name!r} {count} times; give each its own")
+            raise ParameterError(
+                f"cameras has the name {quoted(name)} {count} times; give each its own"
+            )

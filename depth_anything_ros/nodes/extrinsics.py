@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, quoted
 
 _POLL_S = 0.005
+# As long as tf2 keeps transforms.
+_PATIENCE_S = 10.0
 
 
 class TransformExtrinsics:
@@ -22,12 +24,19 @@ class TransformExtrinsics:
     Args:
         node: whose executor hears /tf and /tf_static.
         instead: what a user may do instead of publishing a transform that is missing.
+        patience_s: after so long without a transform of any picture's time, those that are kept
+            are forgotten: one odd stamp of the far future keeps out all that come after it.
     """
 
     def __init__(
-        self, node: Node, instead: str = ", or set extrinsics.source to parameters"
+        self,
+        node: Node,
+        instead: str = ", or set extrinsics.source to parameters",
+        patience_s: float = _PATIENCE_S,
     ) -> None:
         self._instead = instead
+        self._patience_s = patience_s
+        self._found_s = time.monotonic()
         # Without the node, to which it would add a service for good; jumps are told by forget().
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
@@ -51,12 +60,19 @@ class TransformExtrinsics:
                 break
             except ExtrapolationException as error:
                 if time.monotonic() >= deadline:
+                    self._lose_patience()
                     raise self._no_transform(target_frame, sensor_frame, error) from error
                 time.sleep(_POLL_S)
             except TransformException as error:
                 raise self._no_transform(target_frame, sensor_frame, error) from error
+        self._found_s = time.monotonic()
         t, q = found.transform.translation, found.transform.rotation
         return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+
+    def _lose_patience(self) -> None:
+        if time.monotonic() - self._found_s > self._patience_s:
+            self.forget()
+            self._found_s = time.monotonic()
 
     def forget(self) -> None:
         """Drop the transforms that move, as their time has jumped away."""
@@ -70,8 +86,9 @@ class TransformExtrinsics:
         self, target_frame: str, sensor_frame: str, error: TransformException
     ) -> DepthAnythingError:
         return DepthAnythingError(
-            f"tf2 has no transform from {sensor_frame!r} to {target_frame!r} at the picture's "
-            f"stamp: {error}; publish it{self._instead}",
+            f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} at the "
+            "picture's "
+            f"stamp: {first_line(error)}; publish it{self._instead}",
             reason="no_transform",
         )
 

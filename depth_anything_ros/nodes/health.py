@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from depth_anything_ros.core.errors import printable
+
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
     DiagnosticStatus.WARN,
@@ -23,6 +25,8 @@ OK, WARN, ERROR, STALE = (
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Latencies kept for the percentiles: about half a minute at 30 Hz.
 _WINDOW = 1000
+# Characters of what a status says, and of each of its values.
+_LONGEST_VALUE = 1000
 
 
 @dataclass(frozen=True)
@@ -152,9 +156,12 @@ def resident_memory_mb() -> float:
 def diagnostic_status(
     level: bytes, name: str, message: str, hardware: str, values: dict[str, str]
 ) -> DiagnosticStatus:
-    """Make one status of a DiagnosticArray."""
-    status = DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware)
-    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    """Make one status of a DiagnosticArray; what it says is printable and not too long."""
+    said = printable(message, _LONGEST_VALUE)
+    status = DiagnosticStatus(level=level, name=name, message=said, hardware_id=hardware)
+    status.values = [
+        KeyValue(key=key, value=printable(value, _LONGEST_VALUE)) for key, value in values.items()
+    ]
     return status
 
 

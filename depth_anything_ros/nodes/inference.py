@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.nodes.depth_pipeline import View
+from depth_anything_ros.nodes.output_grid import Size
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -27,8 +28,9 @@ def infer_apart(estimator: DepthEstimator, views: Sequence[View]) -> Answers:
     """
     if not views:
         return []
+    pictures, cameras = [view.rgb for view in views], [view.camera for view in views]
     try:
-        return list(estimator.infer_batch([v.rgb for v in views], [v.camera for v in views]))
+        return list(estimator.infer_batch(pictures, cameras, **_sizes(views)))
     except Exception as error:  # the caller is to raise it, where it counts what it drops
         if len(views) == 1:
             return [error]
@@ -52,10 +54,17 @@ def infer_together(
     """
     cameras: list[Camera] = [view.camera for view in views if view.camera is not None]
     try:
-        answers = estimator.infer_views([view.rgb for view in views], cameras, T_rig_camera)
+        pictures = [view.rgb for view in views]
+        answers = estimator.infer_views(pictures, cameras, T_rig_camera, **_sizes(views))
     except Exception as error:  # as above
         return [error for _ in views]
     return [answer.depth for answer in answers]
+
+
+def _sizes(views: Sequence[View]) -> dict[str, Any]:
+    """Return the argument that asks for other sizes than the pictures', where any view does."""
+    sizes: list[Size | None] = [view.size for view in views]
+    return {"sizes": sizes} if any(sizes) else {}
 
 
 def infer_within_memory(estimator: DepthEstimator, ask: Callable[[], Answers]) -> Answers:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -13,20 +14,30 @@ class Mailbox(Generic[Item]):
 
     The taker gets all that waits at once: however often one sender writes, none waits longer than
     one round.
+
+    Args:
+        newness: of an item, to compare; by default what is put last is the newest.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, newness: Callable[[Item], Any] = lambda _: 0) -> None:
+        self._newness = newness
         self._ready = threading.Condition()
         self._items: dict[str, Item] = {}
         self._closed = False
 
     def put(self, sender: str, item: Item) -> Item | None:
-        """Store a sender's item and return the one that it replaces, which nobody took."""
+        """Store a sender's item, and return the one that nobody will take.
+
+        That is what waited before it; or itself, where what waits is newer.
+        """
         with self._ready:
+            waiting = self._items.get(sender)
+            if waiting is not None and self._newness(item) < self._newness(waiting):
+                return item
             # A key that is there keeps its place in the queue.
-            replaced, self._items[sender] = self._items.get(sender), item
+            self._items[sender] = item
             self._ready.notify()
-            return replaced
+            return waiting
 
     def take(self) -> list[Item] | None:
         """Wait for items and return all, the longest waiting first; None once closed."""

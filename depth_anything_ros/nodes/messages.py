@@ -1,4 +1,4 @@
-"""Between messages and arrays: decode pictures, write depth, clouds and camera information."""
+"""From arrays to messages: write depth, clouds and camera information."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any, Generic, TypeVar
 import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
-from cv_bridge import CvBridge, CvBridgeError
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
@@ -19,73 +18,12 @@ from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ImageError
 
-# Encodings that mean a picture, with the bytes of a pixel; sensor_msgs/image_encodings.hpp.
-PICTURE_ENCODINGS = {
-    "rgb8": 3,
-    "bgr8": 3,
-    "rgba8": 4,
-    "bgra8": 4,
-    "mono8": 1,
-    "mono16": 2,
-    "yuv422": 2,
-    "yuv422_yuy2": 2,
-    "bayer_rggb8": 1,
-    "bayer_bggr8": 1,
-    "bayer_gbrg8": 1,
-    "bayer_grbg8": 1,
-}
-# Encodings of 8 bits, with what makes RGB of them in one go; rgb8 is looked at where it lies.
-_TO_RGB = {
-    "bgr8": cv2.COLOR_BGR2RGB,
-    "rgba8": cv2.COLOR_RGBA2RGB,
-    "bgra8": cv2.COLOR_BGRA2RGB,
-    "mono8": cv2.COLOR_GRAY2RGB,
-}
 _POINT_FIELDS = {
     np.dtype(np.float32): PointField.FLOAT32,
     np.dtype(np.uint16): PointField.UINT16,
 }
-_BRIDGE = CvBridge()
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 
 Message = TypeVar("Message", Image, PointCloud2)
-
-
-def decode_image(message: Image) -> NDArray[np.uint8]:
-    """Return the picture of an Image as uint8 (height, width, 3), RGB.
-
-    One of rgb8 shares the message's memory: nobody is to write into it.
-
-    Raises:
-        ImageError: with the reason ``empty``, ``encoding``, ``bad_step``, ``bad_length`` or
-            ``undecodable``.
-    """
-    if message.width == 0 or message.height == 0:
-        raise ImageError(f"a picture of {message.width}x{message.height}", reason="empty")
-    pixel = PICTURE_ENCODINGS.get(message.encoding)
-    if pixel is None:
-        raise ImageError(
-            f"encoding {message.encoding!r} is no picture; known are "
-            f"{', '.join(PICTURE_ENCODINGS)}",
-            reason="encoding",
-        )
-    row = message.width * pixel
-    check_rows(message, row)
-    if message.encoding == "rgb8":
-        return _pixels(message, pixel)
-    if message.encoding in _TO_RGB:
-        return np.asarray(cv2.cvtColor(_pixels(message, pixel), _TO_RGB[message.encoding]))
-    if message.step != row:
-        message = _without_padding(message, row)
-    try:
-        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
-        raise ImageError(
-            f"cv_bridge cannot decode {message.encoding} of {message.width}x{message.height}: "
-            f"{error}",
-            reason="undecodable",
-        ) from error
 
 
 def check_rows(message: Image, row: int) -> None:
@@ -106,71 +44,6 @@ def check_rows(message: Image, row: int) -> None:
             f"{message.step} take {message.step * message.height}",
             reason="bad_length",
         )
-
-
-def _pixels(message: Image, channels: int) -> NDArray[np.uint8]:
-    """Return the pixels of 8 bits as they lie in the message, padded rows or not."""
-    shape = (message.height, message.width, channels)
-    strides = (message.step, channels, 1)
-    return np.ndarray(shape, np.uint8, buffer=message.data, strides=strides)
-
-
-def _without_padding(message: Image, row: int) -> Image:
-    """Return the Image with tight rows: cv_bridge misreads a step that is no whole pixel."""
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    tight = Image(header=message.header, height=message.height, width=message.width)
-    tight.encoding, tight.is_bigendian, tight.step = message.encoding, message.is_bigendian, row
-    tight.data = byte_array(rows[:, :row])
-    return tight
-
-
-def decode_compressed(message: CompressedImage) -> NDArray[np.uint8]:
-    """Return the picture of a CompressedImage as uint8 (height, width, 3), RGB.
-
-    A truncated file is refused: decoders fill the rest with grey, which would become depth.
-
-    Raises:
-        ImageError: with the reason ``empty``, ``encoding``, ``truncated`` or ``undecodable``.
-    """
-    data = bytes(message.data)
-    if not data:
-        raise ImageError("a compressed picture without data", reason="empty")
-    encoding = message.format.lower()
-    if "compresseddepth" in encoding or encoding.startswith(("16uc1", "32fc1")):
-        raise ImageError(f"format {message.format!r} is no picture", reason="encoding")
-    # Neither marker occurs within the scan itself; a thumbnail's stand before the last scan.
-    jpeg_cut = data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
-    png_cut = data.startswith(_PNG_START) and _PNG_END not in data
-    if jpeg_cut or png_cut:
-        raise ImageError(
-            f"a compressed picture ({message.format}) of {len(data)} bytes lacks its end",
-            reason="truncated",
-        )
-    try:
-        picture = _BRIDGE.compressed_imgmsg_to_cv2(message)
-    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
-        picture, cause = None, f": {error}"
-    else:
-        cause = ""
-    if picture is None:
-        raise ImageError(
-            f"{len(data)} bytes of format {message.format!r} are no picture{cause}",
-            reason="undecodable",
-        )
-    return _rgb_from_file(picture)
-
-
-def _rgb_from_file(picture: NDArray[Any]) -> NDArray[np.uint8]:
-    """Turn what an image file holds (grey, BGR or BGRA of 8 or 16 bits) into RGB of 8 bits."""
-    if picture.dtype == np.uint16:
-        picture = (picture >> 8).astype(np.uint8)
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
-    code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
-    if code is None or picture.dtype != np.uint8:
-        raise ImageError(
-            f"a picture of {picture.dtype} with {channels} channels", reason="undecodable"
-        )
-    return np.asarray(cv2.cvtColor(picture, code), np.uint8)
 
 
 def byte_array(values: NDArray[Any]) -> array[int]:
@@ -256,10 +129,10 @@ def depth_message(
     if encoding == "32FC1":
         return image_message(header, depth.depth_m, encoding, outgoing)
     outgoing = outgoing or Outgoing(Image)
-    millimetres = depth.depth_m * np.float32(1000.0)
-    millimetres += np.float32(0.5)
-    with np.errstate(invalid="ignore"):
-        millimetres[~(millimetres < 65536.0)] = 0  # NaN and +Inf are not less
+    with np.errstate(invalid="ignore", over="ignore"):
+        millimetres = depth.depth_m * np.float32(1000.0)
+        millimetres += np.float32(0.5)
+        millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
     values = outgoing.memory(millimetres.shape, np.uint16)
     np.copyto(values, millimetres, casting="unsafe")
     return image_message(header, values, encoding, outgoing)

@@ -21,9 +21,11 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, printable, quoted
 
 Parameters = TypeVar("Parameters")
+# For a node that has no other state than active.
+START_ANEW = "start the node anew with it"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Spec:
         choices: the only strings allowed; empty where any is.
         static: True where it cannot change while the node is active.
         strings: True where a tuple is of strings.
+        whole_numbers: True where a string may be given as a whole number, which YAML takes it for.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Spec:
     choices: tuple[str, ...] = ()
     static: bool = False
     strings: bool = False
+    whole_numbers: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """Return what ROS tools show of the parameter, with the range that rclpy enforces."""
@@ -73,16 +77,37 @@ class Spec:
         choices = f" One of: {', '.join(self.choices)}." if self.choices else ""
         return f"{self.description}{unit}{choices}"
 
+    @property
+    def is_numbers(self) -> bool:
+        """Whether it is a list of so many floats."""
+        return self.type is tuple and not self.strings
+
+    def as_declared(self, given: Parameter) -> Parameter:
+        """Return a parameter with its integers as what is declared: floats, or text."""
+        kinds = Parameter.Type
+        if self.type is float and given.type_ == kinds.INTEGER:
+            return Parameter(self.name, kinds.DOUBLE, float(given.value))
+        if self.whole_numbers and given.type_ == kinds.INTEGER:
+            return Parameter(self.name, kinds.STRING, str(given.value))
+        if self.is_numbers and given.type_ == kinds.INTEGER_ARRAY:
+            return Parameter(self.name, kinds.DOUBLE_ARRAY, [float(v) for v in given.value])
+        return given
+
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
-        numbers = self.type is tuple and not self.strings
-        if numbers and (len(value) != len(self.default) or not all(map(math.isfinite, value))):
+        if self.type is float and not math.isfinite(value):
+            raise ParameterError(f"parameter {self.name} is {value}; it must be a finite number")
+        if self.is_numbers and (
+            len(value) != len(self.default) or not all(map(math.isfinite, value))
+        ):
             raise ParameterError(
-                f"parameter {self.name} is {list(value)}; it must be {len(self.default)} numbers"
+                f"parameter {self.name} is {quoted(list(value))}; it must be "
+                f"{len(self.default)} numbers"
             )
         if self.choices and value not in self.choices:
             raise ParameterError(
-                f"parameter {self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
+                f"parameter {self.name} is {quoted(value)}; it must be one of "
+                f"{', '.join(self.choices)}"
             )
 
 
@@ -146,6 +171,7 @@ class DeclaredParameters(Generic[Parameters]):
         node: to declare on.
         cls: a frozen dataclass of ``parameter`` and ``group`` fields.
         is_locked: says whether static parameters are refused now (the node is active).
+        instead: what to do then.
 
     Attributes:
         values: the newest valid dataclass; replaced as a whole, so any thread may read it.
@@ -159,14 +185,21 @@ class DeclaredParameters(Generic[Parameters]):
         node: Node,
         cls: type[Parameters],
         is_locked: Callable[[], bool] = lambda: False,
+        instead: str = "deactivate it first",
     ) -> None:
         self._node = node
         self._cls = cls
         self._specs = {spec.name: spec for spec in specs(cls)}
-        self._is_locked = is_locked
+        self._is_locked, self._instead = is_locked, instead
+        overrides = overrides_of(node)
+        for name in overrides.keys() & self._specs.keys():
+            overrides[name] = self._specs[name].as_declared(overrides[name])
         for spec in self._specs.values():
             _declare(node, spec)
         self.values: Parameters = build(cls, self._current())
+        # Humble has no pre-set callback: there parameter_services does the same for services.
+        if hasattr(node, "add_pre_set_parameters_callback"):
+            node.add_pre_set_parameters_callback(self.as_declared)
         node.add_on_set_parameters_callback(self._validate)
         # Humble has no post-set callback: there the validated values are taken at once.
         self._takes_later = hasattr(node, "add_post_set_parameters_callback")
@@ -174,12 +207,18 @@ class DeclaredParameters(Generic[Parameters]):
             node.add_post_set_parameters_callback(self._take)
         self._warn_of_unknown()
 
+    def as_declared(self, changes: Iterable[Parameter]) -> list[Parameter]:
+        """Return parameters with integers as what is declared."""
+        specs = self._specs
+        return [specs[one.name].as_declared(one) if one.name in specs else one for one in changes]
+
     def _current(self) -> dict[str, Any]:
         return {name: self._value(self._node.get_parameter(name)) for name in self._specs}
 
     def _value(self, given: Parameter) -> Any:  # noqa: ANN401
         """Return a parameter's value; rclpy has arrays of two kinds, and neither is a constant."""
-        return tuple(given.value) if self._specs[given.name].type is tuple else given.value
+        spec = self._specs[given.name]
+        return tuple(given.value) if spec.type is tuple else given.value
 
     def _validate(self, changes: list[Parameter]) -> SetParametersResult:
         changed = {p.name: self._value(p) for p in changes if p.name in self._specs}
@@ -197,7 +236,7 @@ class DeclaredParameters(Generic[Parameters]):
         unchanged = value == self._value(self._node.get_parameter(name))
         if self._specs[name].static and self._is_locked() and not unchanged:
             raise ParameterError(
-                f"parameter {name} cannot change while the node is active; deactivate it first"
+                f"parameter {name} cannot change while the node is active; {self._instead}"
             )
 
     def _take(self, _changes: Iterable[Parameter]) -> None:
@@ -206,12 +245,25 @@ class DeclaredParameters(Generic[Parameters]):
     def _warn_of_unknown(self) -> None:
         """Name the values given at start that no parameter takes: ROS drops them silently."""
         known = list(self._specs)
-        for name in getattr(self._node, "_parameter_overrides", {}):
+        for name in overrides_of(self._node):
             if self._node.has_parameter(name) or name.startswith("qos_overrides."):
                 continue
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            self._node.get_logger().warning(f"unknown parameter {name} is ignored{hint}")
+            hint = did_you_mean(name, known)
+            self._node.get_logger().warning(
+                f"unknown parameter {printable(name, 200)} is ignored{hint}"
+            )
+
+
+def overrides_of(node: Node) -> dict[str, Parameter]:
+    """Return what was given at start, by name; rclpy has no name for it that is public."""
+    found: dict[str, Parameter] = getattr(node, "_parameter_overrides", {})
+    return found
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that is nearest to one that is not; "" where none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _declare(node: Node, spec: Spec) -> None:

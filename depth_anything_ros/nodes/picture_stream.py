@@ -8,13 +8,16 @@ from functools import partial
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
+from depth_anything_ros.nodes.fault_log import FaultLog
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import HealthMonitor
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
-from depth_anything_ros.nodes.qos import NEWEST, OUTPUT
+from depth_anything_ros.nodes.outlet import Outlet
+from depth_anything_ros.nodes.qos import OUTPUT, OUTPUT_OVERRIDES
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -55,22 +58,26 @@ class PictureStream:
         clock_jumps: how often time has jumped backwards.
         image_topic: resolved name; "" before the first subscription.
         problem: what is wrong with the camera of its newest picture, "" where nothing is.
+        doubts: what may be wrong with its newest picture itself, by cause.
+        faults: why a picture was dropped last, by the reason that is counted.
     """
 
     def __init__(self, node: LifecycleNode, name: str) -> None:
         self.name = name
         self.lookup = CameraLookup()
         self.health = HealthMonitor()
-        self.outputs: dict[str, Any] = {}
+        self.outputs: dict[str, Outlet] = {}
         self.clock_jumps = 0
         self.image_topic = ""
         self.problem = ""
+        self.doubts: dict[str, str] = {}
+        self.faults: dict[str, str] = {}
         self._node = node
+        self._fault_log = FaultLog(lambda text: node.get_logger().warning(text))
         self._said: set[str] = set()
         self._newest_ns = _BEFORE_ALL_NS
         self._waited = False
-        self._images: ImageSubscription | None = None
-        self._info: Any = None
+        self._subscriptions: list[FollowingSubscription] = []
 
     def topic(self, name: str) -> str:
         """Return the name of one of its topics, relative to the node's namespace."""
@@ -84,7 +91,44 @@ class PictureStream:
         """Warn of a cause once an activation; diagnostics go on counting."""
         if cause not in self._said:
             self._said.add(cause)
-            self._node.get_logger().warning(text)
+            self._node.get_logger().warning(printable(text))
+
+    def say_fault(self, cause: str, text: str) -> None:
+        """Warn of a fault when it is new, and again when what is said of its cause changes."""
+        self._fault_log.say(cause, printable(text))
+
+    def picture_dropped(self, reason: str, why: str, trace: str = "") -> None:
+        """Count a picture that gets no answer, and say why.
+
+        Args:
+            reason: a word, to count by.
+            why: in one line.
+            trace: what the log has in its place, where there is any.
+        """
+        self.health.dropped(reason)
+        self.faults[reason] = why
+        text = f"{self.image_topic}: picture dropped: {trace or why}"
+        self._fault_log.say(reason, text, why)
+
+    def tell_once(self, text: str) -> None:
+        """Say what is done, once an activation."""
+        if text not in self._said:
+            self._said.add(text)
+            self._node.get_logger().info(text)
+
+    def camera_of(self, frame_id: str, width: int, height: int, any_frame: bool) -> Camera:
+        """Return the camera of a picture; what is odd about it is said once.
+
+        What depth may be wrong by is the stream's problem as long as it lasts.
+
+        Raises:
+            CameraError: as ``CameraLookup.match``.
+        """
+        match = self.lookup.match(frame_id, width, height, any_frame)
+        for remark in match.remarks:
+            self.say_once(remark.cause, f"{self.resolved('camera_info')}: {remark.text}")
+        self.problem = "; ".join(remark.text for remark in match.remarks if remark.is_doubt)
+        return match.camera
 
     # In -------------------------------------------------------------------------------------
 
@@ -102,42 +146,37 @@ class PictureStream:
             callback: called with this and each picture; it is to ``receive`` it.
         """
         self._said.clear()
+        self._fault_log.clear()
+        self.doubts, self.faults = {}, {}
         self.health.restart()
         self._newest_ns, self._waited = _BEFORE_ALL_NS, False
         self.problem, self.image_topic = "", image_topic
-        self._info = self._node.create_subscription(
-            CameraInfo,
-            self.topic("camera_info"),
-            self.lookup.update,
-            NEWEST,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        inputs: tuple[tuple[type, str, Callable[[Any], None]], ...] = (
+            (CameraInfo, self.resolved("camera_info"), self.lookup.update),
+            (message_type, image_topic, partial(callback, self)),
         )
-        self._images = ImageSubscription(
-            self._node, message_type, image_topic, partial(callback, self)
-        )
+        for one in inputs:  # each is kept at once, to be given back were the next to fail
+            self._subscriptions.append(FollowingSubscription(self._node, *one))
 
     def unsubscribe(self) -> None:
         """Undo ``subscribe``, were it half."""
-        if self._images is not None:
-            self._images.destroy()
-            self._images = None
-        if self._info is not None:
-            self._node.destroy_subscription(self._info)
-            self._info = None
+        while self._subscriptions:
+            self._subscriptions.pop().destroy()
 
     def adapt(self) -> None:
-        """Follow the reliability of the publishers that are there now."""
-        if self._images is not None:
-            self._images.adapt()
+        """Follow what the publishers that are there now offer."""
+        for subscription in self._subscriptions:
+            subscription.adapt()
 
-    def is_back(self, message: Any) -> bool:  # noqa: ANN401 - any message with a header
-        """Say whether the stamp of a picture is earlier than that of the one before."""
-        return stamp_of(message) < self._newest_ns
+    def late_s(self, stamp_ns: int) -> float:
+        """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
+        return max(self._newest_ns - stamp_ns, 0) * 1e-9
 
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
-        self._newest_ns = stamp_of(message)
-        age_s = 1e-9 * (self._node.get_clock().now().nanoseconds - self._newest_ns)
+        stamp_ns = stamp_of(message)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        age_s = 1e-9 * (self._node.get_clock().now().nanoseconds - stamp_ns)
         return Frame(self, message, self.health.received(), self.clock_jumps, age_s)
 
     def restart_time(self) -> None:
@@ -157,22 +196,28 @@ class PictureStream:
     def make_outputs(self, types: dict[str, type]) -> None:
         """Make the publishers, by name."""
         for name, message_type in types.items():
-            self.outputs[name] = self._node.create_lifecycle_publisher(
+            publisher = self._node.create_lifecycle_publisher(
                 message_type,
                 self.topic(name),
                 OUTPUT,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                qos_overriding_options=OUTPUT_OVERRIDES,
             )
+            self.outputs[name] = Outlet(self._node, publisher)
 
     def destroy_outputs(self) -> None:
         """Give the publishers back."""
-        for publisher in self.outputs.values():
-            self._node.destroy_lifecycle_publisher(publisher)
+        for output in self.outputs.values():
+            self._node.destroy_lifecycle_publisher(output.publisher)
         self.outputs = {}
 
     def wanted(self) -> set[str]:
         """Return the names of the outputs that somebody subscribes to."""
         return {name for name, out in self.outputs.items() if out.get_subscription_count()}
+
+    def held_up(self) -> str:
+        """Return which output a subscriber holds up; "" where none does."""
+        problems = (output.problem() for output in self.outputs.values())
+        return next(filter(None, problems), "")
 
 
 def stamp_of(message: Any) -> int:  # noqa: ANN401 - any message with a header

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,20 +16,23 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 from tf2_ros import StaticTransformBroadcaster
 
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, printable
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import (
     byte_array,
     camera_info_message,
     lidar_message,
     transform_message,
 )
-from depth_anything_ros.nodes.parameters import DeclaredParameters
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
-from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
 DEFAULT_FRAME_ID = "camera_optical_frame"
@@ -42,15 +44,17 @@ class PlayerNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("player_node", **kwargs)
         forward_logs(self)
-        self.parameters = DeclaredParameters(self, PlayerParameters, lambda: True).values
-        p = self.parameters
+        declared = DeclaredParameters(self, PlayerParameters, lambda: True, START_ANEW)
+        guard_services(self, declared.as_declared)
+        p = self.parameters = declared.values
         if not p.source:
             raise SourceError("parameter source is empty: give a picture, a folder or a video")
         self.finished = False
         self._played = 0
-        self._source = FrameSource(p.source)
-        self._frames = self._endless()
         self._calibration = self._find_calibration()
+        # A calibration is of the pixels as they were taken.
+        self._source = FrameSource(p.source, upright=self._calibration is None)
+        self._frames = self._endless()
         self._frame_id = p.frame_id or self._calibrated_frame_id() or DEFAULT_FRAME_ID
         self._lidar = self._load_lidar()
         self._bridge = CvBridge()
@@ -65,8 +69,11 @@ class PlayerNode(Node):
         self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
-        self._timer = self.create_timer(1.0 / p.rate_hz, self._play_next)
-        self.get_logger().info(f"playing {p.source} at {p.rate_hz:g} Hz on {topic}")
+        # Not of the node's clock: simulated time may stand still.
+        self._timer = steady_timer(self, 1.0 / p.rate_hz, self._play_next)
+        self._clock_watch = ClockWatch(self)
+        warn_of_idle_overrides(self)
+        self.get_logger().info(f"playing {printable(p.source, 200)} at {p.rate_hz:g} Hz on {topic}")
 
     def _endless(self) -> Iterator[Frame]:
         rounds = itertools.repeat(self._source) if self.parameters.loop else (self._source,)
@@ -75,14 +82,15 @@ class PlayerNode(Node):
 
     def _find_calibration(self) -> Calibration | None:
         if self.parameters.calibration:
-            return load_calibration(Path(self.parameters.calibration).expanduser())
-        source = Path(self.parameters.source).expanduser()
+            return load_calibration(user_path(self.parameters.calibration))
+        source = user_path(self.parameters.source)
         folder = source if source.is_dir() else source.parent
         for name in CALIBRATION_NAMES:
             if (folder / name).is_file():
                 return load_calibration(folder / name)
         self.get_logger().warning(
-            f"no calibration beside {source} ({', '.join(CALIBRATION_NAMES)}): camera_info stays "
+            f"no calibration beside {printable(source, 200)} ({', '.join(CALIBRATION_NAMES)}): "
+            "camera_info stays "
             "silent; set the parameter calibration"
         )
         return None
@@ -94,7 +102,7 @@ class PlayerNode(Node):
     def _load_lidar(self) -> list[NDArray[np.float32]]:
         if not self.parameters.lidar:
             return []
-        path = Path(self.parameters.lidar).expanduser()
+        path = user_path(self.parameters.lidar)
         files = sorted(path.glob("*.bin")) if path.is_dir() else [path]
         if not files:
             raise SourceError(f"no .bin file in the LiDAR folder {path}")

@@ -18,8 +18,8 @@ class PlayerParameters:
     )
     calibration: str = parameter(
         "",
-        "Calibration: a ROS YAML or a JSON with width, height, K, D. Empty looks for calib.json "
-        "or camera.yaml beside the source.",
+        "Calibration: a YAML of ROS or OpenCV, or a JSON with width, height, K, D. Empty looks for "
+        "calib.json or camera.yaml beside the source.",
         static=True,
     )
     frame_id: str = parameter(

@@ -1,12 +1,13 @@
 """The qualities of service of this package's topics, by name."""
 
-from typing import Any
-
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-# Small inputs, from any driver: a best-effort subscription hears every publisher.
+from depth_anything_ros.nodes.outlet import Outlet
+from depth_anything_ros.nodes.parameters import did_you_mean, overrides_of
+
+# From any driver: a best-effort subscription hears every publisher.
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
 )
@@ -14,13 +15,39 @@ NEWEST = QoSProfile(
 OUTPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
 )
+# What a user may override of an output.
+OUTPUT_OVERRIDES = QoSOverridingOptions(
+    (
+        QoSPolicyKind.HISTORY,
+        QoSPolicyKind.DEPTH,
+        QoSPolicyKind.RELIABILITY,
+        QoSPolicyKind.DURABILITY,
+    )
+)
+OVERRIDES = "qos_overrides."
 
 
-def create_output(node: Node, message_type: type, topic: str) -> Any:  # noqa: ANN401
+def create_output(node: Node, message_type: type, topic: str) -> Outlet:
     """Create a publisher as ``OUTPUT`` says, whose QoS a user may override."""
-    return node.create_publisher(
+    publisher = node.create_publisher(
         message_type,
         topic,
         OUTPUT,
-        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        qos_overriding_options=OUTPUT_OVERRIDES,
     )
+    return Outlet(node, publisher)
+
+
+def warn_of_idle_overrides(node: Node) -> None:
+    """Name the overrides given at start that no topic of the node takes: ROS drops them silently.
+
+    Call it when the node has its topics.
+    """
+    names = [name for name in overrides_of(node) if name.startswith(OVERRIDES)]
+    known = [name for name in node.get_parameters_by_prefix("") if name.startswith(OVERRIDES)]
+    for name in names:
+        if name not in known:
+            node.get_logger().warning(
+                f"{name} does nothing: no topic of this node takes it (name the topic in full, "
+                f"after remapping){did_you_mean(name, known)}"
+            )

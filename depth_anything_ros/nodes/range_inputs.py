@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.nodes.image_subscription import ImageSubscription
+from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.picture_stream import stamp_of
-from depth_anything_ros.nodes.range_messages import cloud_points, range_points, scan_points
+from depth_anything_ros.nodes.range_messages import (
+    check_size,
+    cloud_points,
+    held_bytes,
+    range_points,
+    scan_points,
+)
+from depth_anything_ros.nodes.scale_anchor_parameters import SyncParameters
 from depth_anything_ros.nodes.stamp_buffer import StampBuffer
 
 TOPICS: dict[str, type] = {
@@ -25,10 +33,10 @@ TOPICS: dict[str, type] = {
     "range": Range,
     "sparse_depth": Image,
 }
-_READERS: dict[type, Callable[[Any], NDArray[np.floating]]] = {
+_READERS: dict[type, Callable[[Any, int], NDArray[np.floating]]] = {
     PointCloud2: cloud_points,
     LaserScan: scan_points,
-    Range: range_points,
+    Range: lambda message, _: range_points(message),
 }
 # A sensor that was silent for so long is waited for no more.
 _SILENT_S = 1.0
@@ -36,24 +44,41 @@ _SILENT_S = 1.0
 
 @dataclass(frozen=True, eq=False)
 class RangeMessage:
-    """One message of a range sensor."""
+    """One message of a range sensor.
+
+    Attributes:
+        topic: one of ``TOPICS``.
+        frame_id: of its points.
+        message: itself; None where it was too large to be kept.
+        max_points: more are not read.
+        problem: why it was not kept.
+    """
 
     topic: str
+    frame_id: str
     message: Any
+    max_points: int
+    problem: str = ""
 
-    @property
-    def frame_id(self) -> str:
-        """Frame of its points."""
-        return str(self.message.header.frame_id)
+    def readable(self) -> Any:  # noqa: ANN401 - one of TOPICS
+        """Return the message.
+
+        Raises:
+            DepthAnythingError: where it was not kept.
+        """
+        if self.problem:
+            raise DepthAnythingError(self.problem, "too_large")
+        return self.message
 
     @cached_property
     def points(self) -> NDArray[np.floating]:
         """Points (N, 3) in its frame, not all finite; read once, as pictures may share them.
 
         Raises:
-            DepthAnythingError: with the reason ``bad_cloud``.
+            DepthAnythingError: with the reason ``bad_cloud`` or ``too_large``.
         """
-        return _READERS[type(self.message)](self.message)
+        message = self.readable()
+        return _READERS[type(message)](message, self.max_points)
 
 
 class RangeInputs:
@@ -61,30 +86,47 @@ class RangeInputs:
 
     Args:
         node: to subscribe with.
-        history_s: how long messages are kept, by their stamps.
-        on_jump: called with a topic whose stamps jumped backwards; it is to call ``forget``.
+        sync: how long and how much to keep of each topic.
+        on_jump: called with a topic whose stamps jumped backwards, and the stamp (ns) they jumped
+            to, once the messages of before are forgotten.
     """
 
-    def __init__(self, node: Node, history_s: float, on_jump: Callable[[str], None]) -> None:
+    def __init__(
+        self, node: Node, sync: SyncParameters, on_jump: Callable[[str, int], None]
+    ) -> None:
         self._came = threading.Condition()
         self._on_jump = on_jump
         self._names = {name: str(node.resolve_topic_name(name)) for name in TOPICS}
-        span_ns = round(history_s * 1e9)
-        self._buffers = {name: StampBuffer[RangeMessage](span_ns) for name in TOPICS}
+        self._max_points = sync.max_points
+        limits = round(sync.history_s * 1e9), sync.history_mb * 1_000_000
+        self._buffers = {name: StampBuffer[RangeMessage](*limits) for name in TOPICS}
         self._arrived_s: dict[str, float] = {}
         self._subscriptions = [
-            ImageSubscription(node, kind, self._names[name], partial(self._keep, name))
+            FollowingSubscription(node, kind, self._names[name], partial(self._keep, name))
             for name, kind in TOPICS.items()
         ]
 
     def _keep(self, name: str, message: Any) -> None:  # noqa: ANN401 - one of TOPICS
         stamp_ns, buffer = stamp_of(message), self._buffers[name]
         if buffer.is_jump(stamp_ns):
-            self._on_jump(self._names[name])
+            with self._came:
+                buffer.clear()
+            self._on_jump(self._names[name], stamp_ns)
+        item = self._checked(name, message)
+        size = held_bytes(message) if item.message is not None else 0
         with self._came:
-            buffer.put(stamp_ns, RangeMessage(name, message))
+            buffer.put(stamp_ns, item, time.monotonic_ns(), size)
             self._arrived_s[name] = time.monotonic()
             self._came.notify_all()
+
+    def _checked(self, name: str, message: Any) -> RangeMessage:  # noqa: ANN401 - one of TOPICS
+        """Return what is to be kept of a message."""
+        facts = name, message.header.frame_id
+        try:
+            check_size(message, self._max_points)
+        except DepthAnythingError as error:  # as text: its traceback would hold the message
+            return RangeMessage(*facts, None, self._max_points, str(error))
+        return RangeMessage(*facts, message, self._max_points)
 
     def at(self, stamp_ns: int, max_offset_s: float, wait_s: float) -> list[RangeMessage]:
         """Return the nearest message of each topic that is near enough to a stamp.
@@ -112,6 +154,7 @@ class RangeInputs:
         """Say why no message is near a stamp."""
         now, offsets = time.monotonic(), {}
         with self._came:
+            cut = {name for name, buffer in self._buffers.items() if buffer.is_cut}
             for name, buffer in self._buffers.items():
                 found = buffer.nearest(stamp_ns)
                 if found is not None:
@@ -123,6 +166,11 @@ class RangeInputs:
         if silent_s > _SILENT_S:
             return f"no ranges on {self._names[name]} for {silent_s:.1f} s"
         side = "after" if offsets[name] > 0 else "before"
+        if side == "after" and name in cut:
+            return (
+                f"the nearest stamp kept of {self._names[name]} is {offsets[name]:.3f} s after "
+                "the picture's: sync.history_mb holds no more of its messages"
+            )
         return (
             f"the nearest stamp on {self._names[name]} is {abs(offsets[name]):.3f} s {side} the "
             "picture's: are the clocks one? See sync.max_offset_s and sync.wait_s"
@@ -135,7 +183,7 @@ class RangeInputs:
                 buffer.clear()
 
     def adapt(self) -> None:
-        """Follow the reliability of the publishers that are there now."""
+        """Follow what the publishers that are there now offer."""
         for subscription in self._subscriptions:
             subscription.adapt()
 

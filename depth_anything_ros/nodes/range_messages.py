@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from array import array
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
 from sensor_msgs_py.point_cloud2 import read_points
 
 from depth_anything_ros.core.anchors import beam_of_range, points_of_scan
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ImageError
+from depth_anything_ros.core.errors import (
+    CameraError,
+    DepthAnythingError,
+    ImageError,
+    quoted,
+)
 from depth_anything_ros.nodes.messages import check_rows
 
 # The factor turns them into metres (REP 118); a disparity has no unit and comes as float.
 _DEPTH_ENCODINGS = {"32FC1": 1.0, "16UC1": 1e-3}
 _KINDS: dict[str, np.dtype[Any]] = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16)}
+_AXES = ("x", "y", "z")
+_SIZES = {  # bytes
+    PointField.INT8: 1,
+    PointField.UINT8: 1,
+    PointField.INT16: 2,
+    PointField.UINT16: 2,
+    PointField.INT32: 4,
+    PointField.UINT32: 4,
+    PointField.FLOAT32: 4,
+    PointField.FLOAT64: 8,
+}
+# Of one message, where nobody says otherwise: somewhat more than a depth picture of 4K.
+MOST_POINTS = 9_000_000
+# The richest clouds of LiDARs have about fifteen.
+_MOST_FIELDS = 1024
+# Of x, y and z in float64.
+_POINT_BYTES = 24
+
+RangesMessage: TypeAlias = PointCloud2 | LaserScan | Range | Image
+# Of pixels that are not quite square.
+_ASPECT_TOLERANCE = 0.02
 
 
 def decode_relative(message: Image) -> NDArray[np.float32]:
@@ -27,7 +54,8 @@ def decode_relative(message: Image) -> NDArray[np.float32]:
     """
     if message.encoding != "32FC1":
         raise ImageError(
-            f"encoding {message.encoding!r} is no disparity and no affine depth, which are 32FC1; "
+            f"encoding {quoted(message.encoding)} is no disparity and no affine depth, which "
+            "are 32FC1; "
             "is the topic depth_node's disparity/image_rect or affine_depth/image_rect?",
             reason="encoding",
         )
@@ -44,7 +72,7 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
     """
     if message.encoding not in _DEPTH_ENCODINGS:
         raise ImageError(
-            f"encoding {message.encoding!r} is no depth, which is 32FC1 (metres) or 16UC1 "
+            f"encoding {quoted(message.encoding)} is no depth, which is 32FC1 (metres) or 16UC1 "
             "(millimetres)",
             reason="encoding",
         )
@@ -64,34 +92,146 @@ def _map(message: Image) -> NDArray[np.float32]:
     return np.ascontiguousarray(view, np.float32)
 
 
-def cloud_points(message: PointCloud2) -> NDArray[np.float32]:
-    """Return the points of a cloud as float32 (N, 3) in its frame, NaN where it has none.
+def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
+    """Refuse a message that would make more points than a limit, before any is made.
+
+    Args:
+        message: of ranges, or a picture.
+        most: points, beams or pixels; the fields of a cloud have a limit of their own.
 
     Raises:
-        DepthAnythingError: with the reason ``bad_cloud``.
+        DepthAnythingError: with the reason ``too_large``.
     """
-    size = message.width * message.height
-    if len(message.data) < size * message.point_step:
+    what, count = "points", 1
+    if isinstance(message, PointCloud2):
+        count = message.width * message.height
+        if len(message.fields) > _MOST_FIELDS:
+            raise DepthAnythingError(
+                f"a cloud of {len(message.fields)} fields; more than {_MOST_FIELDS} are not read",
+                reason="too_large",
+            )
+    elif isinstance(message, LaserScan):
+        what, count = "beams", max(len(message.ranges), len(message.intensities))
+    elif isinstance(message, Image):
+        what, count = "pixels", message.width * message.height
+    if count > most:
         raise DepthAnythingError(
-            f"a cloud of {message.width}x{message.height} points of {message.point_step} bytes "
-            f"has {len(message.data)} bytes",
-            reason="bad_cloud",
+            f"{count} {what} in one message, more than sync.max_points ({most}): thin them at "
+            "the sensor, or raise it",
+            reason="too_large",
         )
-    try:
-        records = read_points(message, ["x", "y", "z"])
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise DepthAnythingError(
-            f"the cloud cannot be read: {error}; it must have the fields x, y and z",
-            reason="bad_cloud",
-        ) from error
-    points = np.empty((size, 3), np.float32)
-    for i, axis in enumerate("xyz"):
-        points[:, i] = records[axis]
+
+
+def held_bytes(message: RangesMessage) -> int:
+    """Return about how much memory a message takes, with the points that are made of it."""
+    held = 1000 + len(message.header.frame_id)
+    if isinstance(message, PointCloud2):
+        held += sum(len(field.name) for field in message.fields)
+        points = min(message.width * message.height, len(message.data))  # of a broken one: none
+        return held + len(message.data) + _POINT_BYTES * points
+    if isinstance(message, LaserScan):
+        beams = len(message.ranges)
+        return held + 4 * (beams + len(message.intensities)) + _POINT_BYTES * beams
+    return held + (len(message.data) if isinstance(message, Image) else 0)
+
+
+def cloud_points(message: PointCloud2, most: int = MOST_POINTS) -> NDArray[np.floating]:
+    """Return the points of a cloud as (N, 3) in its frame, NaN where it has none.
+
+    float32 where that holds the cloud's numbers, else float64: coordinates of a map (UTM) are
+    exact to half a metre as float32.
+
+    Raises:
+        DepthAnythingError: with the reason ``bad_cloud`` or ``too_large``.
+    """
+    check_size(message, most)
+    if message.height * message.width == 0:
+        return np.empty((0, 3), np.float32)
+    records = read_points(_plain(message), list(_AXES))
+    exact = np.result_type(np.float32, *(records.dtype[axis] for axis in _AXES))
+    points = np.empty((records.size, 3), exact)
+    for i, axis in enumerate(_AXES):
+        points[:, i] = records[axis].ravel()
     return points
 
 
-def scan_points(message: LaserScan) -> NDArray[np.float64]:
-    """Return the beams of a scan as float64 (N, 3) in its frame, NaN where they met nothing."""
+def _plain(message: PointCloud2) -> PointCloud2:
+    """Return the same points with x, y and z alone, one row after the other.
+
+    ``read_points`` makes of a field's ``count`` as many fields, takes rows to be without padding,
+    and swaps the bytes of a big-endian cloud in place.
+    """
+    height, step = message.height, message.point_step
+    row, row_step = message.width * step, _row_step(message)
+    plain = PointCloud2(
+        height=1, width=height * message.width, point_step=step, row_step=height * row
+    )
+    plain.fields, plain.is_bigendian = _coordinates(message), message.is_bigendian
+    if row_step == row and not message.is_bigendian:
+        plain.data = message.data
+        return plain
+    rows = np.ndarray((height, row), np.uint8, message.data, strides=(row_step, 1))
+    data = array("B")
+    data.frombytes(rows.tobytes())
+    plain.data = data
+    return plain
+
+
+def _row_step(message: PointCloud2) -> int:
+    """Return the bytes from row to row, where the data hold the rows.
+
+    Some drivers leave ``row_step`` out, or fill in something else: data of just the points, row
+    after row, say what is meant.
+    """
+    height, has = message.height, len(message.data)
+    row = int(message.width * message.point_step)
+    if has == height * row:
+        return row
+    row_step = int(message.row_step) if height > 1 else row
+    if row_step < row or has < (height - 1) * row_step + row:
+        raise _bad_cloud(
+            f"{message.width}x{height} points of {message.point_step} bytes take {row} bytes a "
+            f"row; row_step is {message.row_step} and data has {has} bytes"
+        )
+    return row_step
+
+
+def _coordinates(message: PointCloud2) -> list[PointField]:
+    """Return the fields x, y and z, of one number each, whatever the others are."""
+    found: dict[str, PointField] = {}
+    for field in message.fields:
+        axis, size = field.name, _SIZES.get(field.datatype)
+        if axis not in _AXES:
+            continue
+        if axis in found:
+            raise _bad_cloud(f"it has more than one field {axis}")
+        if size is None:
+            raise _bad_cloud(f"field {axis} has the unknown datatype {field.datatype}")
+        if field.count > 1:  # 0 is what some drivers write for 1 (PCL reads it so, too)
+            raise _bad_cloud(f"field {axis} has {field.count} numbers a point (count); one is due")
+        if field.offset + size > message.point_step:
+            raise _bad_cloud(
+                f"field {axis} ends at byte {field.offset + size} of a point of "
+                f"{message.point_step} (point_step)"
+            )
+        found[axis] = PointField(name=axis, offset=field.offset, datatype=field.datatype, count=1)
+    missing = [axis for axis in _AXES if axis not in found]
+    if missing:
+        raise _bad_cloud(f"it has no field {', '.join(missing)}; a cloud has x, y and z")
+    return [found[axis] for axis in _AXES]
+
+
+def _bad_cloud(what: str) -> DepthAnythingError:
+    return DepthAnythingError(f"the cloud cannot be read: {what}", reason="bad_cloud")
+
+
+def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float64]:
+    """Return the beams of a scan as float64 (N, 3) in its frame, NaN where they met nothing.
+
+    Raises:
+        DepthAnythingError: with the reason ``too_large``.
+    """
+    check_size(message, most)
     return points_of_scan(
         np.asarray(message.ranges, np.float64),
         message.angle_min,
@@ -110,20 +250,25 @@ def range_points(message: Range) -> NDArray[np.float64]:
     return beam_of_range(message.range, message.field_of_view, *limits).points
 
 
-def sparse_depth_points(message: Image, camera: Camera) -> NDArray[np.float64]:
+def sparse_depth_points(
+    message: Image, camera: Camera, most: int = MOST_POINTS
+) -> NDArray[np.float64]:
     """Return the depths of a sparse depth image as points (N, 3) in the optical frame.
 
     Args:
         message: a depth image of the camera's view, of any size of the same aspect.
         camera: of the picture.
+        most: pixels.
 
     Raises:
         ImageError: where it is no depth image.
         CameraError: where its aspect is another.
+        DepthAnythingError: with the reason ``too_large``.
     """
+    check_size(message, most)
     depth_m = decode_depth(message)
     height, width = depth_m.shape
-    if not camera.fits(width, height):
+    if not _shows(camera, width, height):
         raise CameraError(
             f"the sparse depth is {width}x{height} and the picture {camera.width}x"
             f"{camera.height}, of another aspect",
@@ -134,3 +279,14 @@ def sparse_depth_points(message: Image, camera: Camera) -> NDArray[np.float64]:
     rays = camera.scaled(width, height).unproject(pixels)
     points = rays * depth_m[rows, columns, None]
     return np.asarray(points[np.isfinite(points[:, 0])], np.float64)
+
+
+def _shows(camera: Camera, width: int, height: int) -> bool:
+    """Say whether a picture of square pixels, or of the camera's, may be of a camera's view.
+
+    A grid of the network has another aspect than the camera's picture, and pixels that make up for
+    it: no more than their rounding is between the two.
+    """
+    square_width = camera.width * camera.K[4] / camera.K[0]
+    off = width / height * camera.height / square_width
+    return camera.fits(width, height) or abs(off - 1) < _ASPECT_TOLERANCE

@@ -18,8 +18,10 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
-from depth_anything_ros.nodes.parameters import DeclaredParameters, parameter
+from depth_anything_ros.nodes.guarded_services import guard_services
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
 from depth_anything_ros.nodes.running import run_node
+from depth_anything_ros.nodes.steady_time import steady_timer
 
 # Of the node's own machinery, not of its job.
 LEFT_OUT = ("/rosout", "/parameter_events", "/transition_event")
@@ -53,7 +55,9 @@ class RecorderNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("recorder_node", **kwargs)
-        self.parameters = DeclaredParameters(self, RecorderParameters, lambda: True).values
+        declared = DeclaredParameters(self, RecorderParameters, lambda: True, START_ANEW)
+        guard_services(self, declared.as_declared)
+        self.parameters = declared.values
         path = Path(self.parameters.bag)
         if not self.parameters.bag:
             raise ParameterError("parameter bag is empty: give a folder to write")
@@ -64,7 +68,7 @@ class RecorderNode(Node):
         self._writer.open()
         self._recorded: dict[str, Any] = {}
         self._last_message: float | None = None
-        self._timer = self.create_timer(LOOK_AROUND_S, self._look_around)
+        self._timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
 
     @property
     def finished(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TypeVar
@@ -17,7 +19,9 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
+from depth_anything_ros.interrupts import DOUBLE_S, forget_interrupts
 from depth_anything_ros.nodes.memory import keep_freed_memory
 
 NodeType = TypeVar("NodeType", bound=Node)
@@ -26,6 +30,7 @@ NodeType = TypeVar("NodeType", bound=Node)
 _WAKE_S = 0.1
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _told_to_stop = threading.Event()
+_told_at = float("-inf")
 
 
 class RosLogHandler(logging.Handler):
@@ -37,7 +42,7 @@ class RosLogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record on; rclpy wants one call site for each severity."""
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if record.levelno >= logging.ERROR:
             self._logger.error(message)
         elif record.levelno >= logging.WARNING:
@@ -79,29 +84,56 @@ def run_node(
         options = SignalHandlerOptions.NO
         rclpy.init(args=list(args) if args is not None else None, signal_handler_options=options)
     except RuntimeError as error:  # rcl's own, for --ros-args that it cannot read
-        print(f"error: {error}", file=sys.stderr)
+        mixed = "Sequence should be of same type" in str(error)
+        hint = "; write each number of a list with a point (0.0) if one has it" if mixed else ""
+        print(f"error: {printable(error)}{hint}", file=sys.stderr)
         return 2
     for number in _SIGNALS:
         signal.signal(number, _stop)
     try:
         _spin(make(), start, until)
     except KeyboardInterrupt:
-        # Where Ctrl-C crossed an exec(), as in many an import, CPython ends with SIGINT's status
-        # although it was caught. The next exec() makes it forget that.
-        exec("")
-    except (DepthAnythingError, ParameterException) as error:
-        print(f"error: {error}", file=sys.stderr)
+        return 0
+    except Exception as error:
+        if _told_to_stop.is_set():  # amid an import, say, where it became another error
+            return 0
+        if is_short_of_memory(error):
+            error = DepthAnythingError(f"{SHORT_OF_MEMORY} ({first_line(error)})")
+        if not isinstance(error, (DepthAnythingError, ParameterException)):
+            raise
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2
     finally:
+        # Before Python's own end, which gives signals back their default: to end the process.
+        _ignore_signals()
         rclpy.try_shutdown()
+        forget_interrupts()
         _let_a_signal_end_what_waits()
     return 0
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    """Answer a signal; what is raised may be swallowed by a transition, the event is not."""
-    _told_to_stop.set()
-    raise KeyboardInterrupt
+    """Answer a signal; what is raised may be swallowed by a transition, the event is not.
+
+    Only the first one: another would tear what the first has begun to end.
+    """
+    global _told_at
+    if not _told_to_stop.is_set():
+        _told_at = time.monotonic()
+        _told_to_stop.set()
+        raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """Answer a signal while only threads are waited for; a doubled Ctrl-C is one."""
+    if time.monotonic() - _told_at > DOUBLE_S:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def _let_a_signal_end_what_waits() -> None:
@@ -110,7 +142,7 @@ def _let_a_signal_end_what_waits() -> None:
     names = [one.name for one in waiting if not one.daemon]
     if names:
         for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _end)
         print(f"waiting for {', '.join(names)}; another Ctrl-C ends it", file=sys.stderr)
 
 
@@ -126,7 +158,6 @@ def _spin(
     finally:
         # A second signal must not tear the clean-up, which would leave a worker running into the
         # interpreter's end.
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        executor.shutdown()
+        _ignore_signals()
+        executor.shutdown(_WAKE_S)  # what it has begun may never end: a model that loads
         node.destroy_node()

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.nodes.anchor_pipeline import (
     NO_POINTS,
@@ -29,6 +29,7 @@ from depth_anything_ros.nodes.answering_node import (
     Answer,
     AnsweringNode,
     autostart,
+    dropped_for,
 )
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
@@ -41,6 +42,7 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
+    check_size,
     decode_depth,
     decode_relative,
     sparse_depth_points,
@@ -93,13 +95,14 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _image_source(self, stream: PictureStream) -> tuple[type, str]:
         return Image, stream.resolved(INPUTS[self.parameters.input])
 
+    def _max_late_s(self) -> float:
+        return self.parameters.sync.max_late_s
+
     def _subscribe(self) -> None:
         p = self.parameters
         if p.extrinsics.source == "tf":
             self._transforms = TransformExtrinsics(self)
-        self._ranges = RangeInputs(
-            self, p.sync.history_s, lambda topic: self._restart_time(f"the stamps on {topic}")
-        )
+        self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
 
     def _unsubscribe(self) -> None:
         for part in (self._ranges, self._transforms):
@@ -108,10 +111,17 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._ranges = self._transforms = None
         self._report, self._unused = None, ""
 
-    def _forget(self) -> None:
-        for part in (self._ranges, self._transforms):
-            if part is not None:
-                part.forget()
+    def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
+        """Start anew where ranges are back before the pictures are; else these came first."""
+        if any(stream.late_s(stamp_ns) > self._max_late_s() for stream in self._streams):
+            self._restart_time(f"the stamps on {topic}")
+
+    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+        if self._transforms is not None:
+            self._transforms.forget()
+        # Where only pictures have jumped: one odd stamp, or the ranges will tell by their own.
+        if self._ranges is not None and streams is None:
+            self._ranges.forget()
 
     # Worker ---------------------------------------------------------------------------------
 
@@ -122,6 +132,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _answer(self, pipeline: AnchorPipeline, frame: Frame) -> None:
         p, stream, message = self.parameters, frame.stream, frame.message
         wanted = stream.wanted()
+        check_size(message, p.sync.max_points)
         decode = decode_depth if p.input == "depth" else decode_relative
         prediction = decode(message)
         camera = self._camera(stream, message)
@@ -141,8 +152,11 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             stream.outputs["points"].publish(cloud_message(message.header, cloud))
 
     def _camera(self, stream: PictureStream, message: Image) -> Camera:
+        any_frame = not self.parameters.camera.check_frame_id
+        frame_id, size = message.header.frame_id, (message.width, message.height)
         try:
-            return stream.lookup.find(message.header.frame_id, message.width, message.height)
+            # As it came: by K and D, whatever P and R would make of it.
+            return stream.camera_of(frame_id, *size, any_frame).as_taken()
         except CameraError as error:
             topic = stream.resolved("camera_info")
             raise CameraError(f"{topic}: {error}", error.reason) from error
@@ -166,7 +180,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 problem = DepthAnythingError(
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
-                stream.say_once(problem.reason, f"ranges not used: {problem}")
+                cause = f"{problem.reason} of {ranges.topic}"  # each topic has faults of its own
+                stream.say_fault(cause, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(
@@ -174,8 +189,9 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     ) -> NDArray[np.floating]:
         """Return the points (N, 3) of a message in the frame of the picture, at its stamp."""
         if ranges.topic == "sparse_depth":
-            _check_frame(ranges.frame_id, header.frame_id)
-            return sparse_depth_points(ranges.message, camera)
+            if p.camera.check_frame_id:
+                _check_frame(ranges.frame_id, header.frame_id)
+            return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
         if self._transforms is None:
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)
@@ -224,12 +240,13 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         explained = EXPECTED_DROPS | WAITING_DROPS
         faults = {r: n for r, n in health.new_drops.items() if r not in explained}
         if faults:
-            listed = ", ".join(f"{n} {reason}" for reason, n in sorted(faults.items()))
-            return ERROR if "inference" in faults else WARN, f"pictures dropped: {listed}"
+            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
         if not stream.wanted():
             return OK, "idle: nobody subscribes to an output"
         if report is None:
             return OK, "the first picture is on its way"
+        if stream.problem:
+            return WARN, stream.problem
         if report.status == "anchored":
             return OK, f"anchored by {report.used} points at {health.rate_hz:.1f} Hz"
         said = f"{report.status}: {report.reason}"
@@ -239,10 +256,10 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
 
 def _check_frame(sparse: str, picture: str) -> None:
-    if sparse != picture:
+    if sparse != picture and sparse and picture:  # without a name it contradicts nothing
         raise DepthAnythingError(
-            f"sparse depth in the frame {sparse!r} is not of the picture's frame {picture!r}: "
-            "register it to the camera"
+            f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
+            f"{quoted(picture)}: register it to the camera, or set camera.check_frame_id to false"
         )
 
 

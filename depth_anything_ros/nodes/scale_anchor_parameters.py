@@ -13,6 +13,7 @@ from depth_anything_ros.core.anchoring import METHODS as LOCAL_METHODS
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthImageParameters, RangeParameters
 from depth_anything_ros.nodes.parameters import group, parameter
+from depth_anything_ros.nodes.range_messages import MOST_POINTS
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,29 @@ class SyncParameters:
         low=0.1,
         high=600.0,
         static=True,
+    )
+    history_mb: int = parameter(
+        512,
+        "Keep no more of each topic than this; what came first goes first.",
+        unit="MB",
+        low=1,
+        high=1_000_000,
+        static=True,
+    )
+    max_points: int = parameter(
+        MOST_POINTS,
+        "Do not use a message of more points, beams or pixels than this.",
+        low=1,
+        high=1_000_000_000,
+        static=True,
+    )
+    max_late_s: float = parameter(
+        1.0,
+        "A picture whose stamp is before that of the one before it by no more than this came "
+        "late; beyond, time has jumped backwards (a bag that loops), and all starts anew.",
+        unit="s",
+        low=0.0,
+        high=60.0,
     )
 
 
@@ -122,6 +146,17 @@ class LocalParameters:
 
 
 @dataclass(frozen=True)
+class AnchoredCameraParameters:
+    """Which camera is the picture's."""
+
+    check_frame_id: bool = parameter(
+        True,
+        "Refuse a CameraInfo, or sparse depth, whose frame_id is another than the picture's; one "
+        "without any is taken either way.",
+    )
+
+
+@dataclass(frozen=True)
 class AnchoredCloudParameters:
     """How points is made."""
 
@@ -179,6 +214,7 @@ class ScaleAnchorParameters:
     local: LocalParameters = group(LocalParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     range: RangeParameters = group(RangeParameters)
+    camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     cloud: AnchoredCloudParameters = group(AnchoredCloudParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
 

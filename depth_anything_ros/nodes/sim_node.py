@@ -12,11 +12,13 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import transform_message
-from depth_anything_ros.nodes.parameters import DeclaredParameters
-from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
+from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node
 from depth_anything_ros.nodes.sim_parameters import SimParameters
+from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
 if TYPE_CHECKING:
     from depth_anything_ros.nodes.sim_drive import Moment
@@ -38,13 +40,15 @@ class SimNode(Node):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("sim_node", **kwargs)
         forward_logs(self)
-        self.parameters = DeclaredParameters(self, SimParameters, lambda: True).values
-        p = self.parameters
+        declared = DeclaredParameters(self, SimParameters, lambda: True, START_ANEW)
+        guard_services(self, declared.as_declared)
+        p = self.parameters = declared.values
         self.finished = False
         self._step = self._played = 0
         self._outputs = {name: create_output(self, kind, name) for name, kind in TOPICS.items()}
         seen = [self._outputs[name] for name in ("image", "camera_info")]
         self._audience = Audience(seen, p.wait_for_subscribers)
+        warn_of_idle_overrides(self)
         self._mounts = StaticTransformBroadcaster(self)
         self._poses = TransformBroadcaster(self)
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
@@ -57,7 +61,9 @@ class SimNode(Node):
             f"rendering {p.frames} pictures of the {p.place} {p.seed} ahead, on "
             f"{self._drive.device}; it drives when all are there"
         )
-        self._timer = self.create_timer(1.0 / self._drive.schedule.tick_hz, self._play_next)
+        # Not of the node's clock: simulated time may stand still.
+        self._timer = steady_timer(self, 1.0 / self._drive.schedule.tick_hz, self._play_next)
+        self._clock_watch = ClockWatch(self)
 
     def destroy_node(self) -> None:
         """Stop rendering before the node goes."""

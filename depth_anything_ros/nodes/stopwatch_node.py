@@ -25,11 +25,13 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import camera_info_message, image_message
-from depth_anything_ros.nodes.parameters import DeclaredParameters, parameter
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
 from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.qos import NEWEST, OUTPUT, create_output
 from depth_anything_ros.nodes.running import run_node
+from depth_anything_ros.nodes.steady_time import steady_timer
 
 # What a listener may be told to listen to. Pictures it takes as depth_node does.
 TOPICS = {
@@ -85,7 +87,7 @@ class CameraRole:
         self._info_out = create_output(node, CameraInfo, "camera_info")
         self._image_out = create_output(node, Image, "image")
         self._audience = Audience([self._image_out], 1)
-        self._timer = node.create_timer(1.0 / parameters.rate_hz, self._publish)
+        self._timer = steady_timer(node, 1.0 / parameters.rate_hz, self._publish)
 
     @property
     def finished(self) -> bool:
@@ -157,7 +159,9 @@ class StopwatchNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("stopwatch_node", **kwargs)
-        p = DeclaredParameters(self, StopwatchParameters, lambda: True).values
+        declared = DeclaredParameters(self, StopwatchParameters, lambda: True, START_ANEW)
+        guard_services(self, declared.as_declared)
+        p = declared.values
         if not p.output:
             raise ParameterError("parameter output is empty: give a JSON file to write")
         self._output = Path(p.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
@@ -41,7 +42,7 @@ class SynchronisedSets(Generic[Item]):
         Returns:
             The set, in the order of awaited, or nothing; and what will not be in any.
         """
-        self._waiting.setdefault(camera, []).append((stamp_ns, item))
+        insort(self._waiting.setdefault(camera, []), (stamp_ns, item), key=lambda pair: pair[0])
         chosen = {}
         for name in dict.fromkeys((*awaited, camera)):
             near = self._waiting.get(name)
@@ -57,14 +58,12 @@ class SynchronisedSets(Generic[Item]):
         return [item for _, item in chosen.values()], left_out
 
     def _forget(self, camera: str, count: int) -> list[Item]:
-        """Drop the oldest items of a camera, and return them."""
+        """Drop the items of a camera with the earliest stamps, and return them."""
         waiting, count = self._waiting[camera], max(count, 0)
         left_out = [item for _, item in waiting[:count]]
         del waiting[:count]
         return left_out
 
-    def clear(self) -> list[Item]:
-        """Drop all items, and return them."""
-        left_out = [item for waiting in self._waiting.values() for _, item in waiting]
-        self._waiting = {}
-        return left_out
+    def clear(self, camera: str) -> list[Item]:
+        """Drop all items of a camera, and return them."""
+        return [item for _, item in self._waiting.pop(camera, [])]

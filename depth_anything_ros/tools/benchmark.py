@@ -89,6 +89,11 @@ def _add_node(parts: Any) -> None:  # noqa: ANN401 - as above
         "--input-sizes", default="252,0", help="of the network, with commas [px]; 0 is its own"
     )
     node.add_argument(
+        "--output-sizes",
+        default="image",
+        help="image, network, or the shorter side of what is published [px], with commas",
+    )
+    node.add_argument(
         "--transports",
         default="default,profile",
         help="default, or profile (config/fastdds_large_messages.xml), with commas",

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros import __version__, interrupts
+from depth_anything_ros.core.errors import DepthAnythingError, first_line, one_line
+from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.tools import (
     benchmark,
     evaluate,
@@ -81,13 +83,50 @@ def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a p
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; an error that the user can mend costs one line and status 2."""
     options = build_parser().parse_args(arguments)
+    if interrupts.program():  # a caller in Python answers Ctrl-C itself
+        interrupts.interrupt_once()
     try:
+        _check_paths(options)
         return _run(options)
-    except DepthAnythingError as error:
-        print(f"depth_anything {options.verb}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        return 130
+        return interrupts.INTERRUPTED
+    except BrokenPipeError:  # whoever read the output has seen enough: "| head"
+        sys.stdout = None  # its last flush would say so once more
+        return 141
+    except Exception as error:
+        if interrupts.is_interrupted():  # amid an import, say, where it became another error
+            return interrupts.INTERRUPTED
+        why = _why(error)
+        if not why:
+            raise
+        print(f"depth_anything {options.verb}: {why}", file=sys.stderr)
+        return 2
+    finally:
+        interrupts.forget_interrupts()
+
+
+def _why(error: Exception) -> str:
+    """Say in one line what ended a verb; "" where that is a bug."""
+    if is_short_of_memory(error):
+        return f"{SHORT_OF_MEMORY} ({first_line(error)})"
+    if isinstance(error, DepthAnythingError):
+        return str(error)
+    # Of a file or a disk, and nobody below knew more to say about it.
+    return _said_by_the_system(error) if isinstance(error, OSError) else ""
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Replace ``~`` in the paths that were given; refuse those that no file can have."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path):
+            setattr(options, name, user_path(value))
+        elif isinstance(value, list) and any(isinstance(one, Path) for one in value):
+            setattr(options, name, [user_path(one) for one in value])
+
+
+def _said_by_the_system(error: OSError) -> str:
+    names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+    return one_line(f"{names}: {error.strerror}" if names and error.strerror else error)
 
 
 def _run(options: argparse.Namespace) -> int:

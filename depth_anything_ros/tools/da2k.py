@@ -45,11 +45,11 @@ def da2k_pictures(folder: Path, left_out: list[str]) -> list[PairedPicture]:
     Raises:
         SourceError: where the annotations cannot be used, or no picture is there.
     """
-    path = folder.expanduser() / ANNOTATIONS
+    path = folder / ANNOTATIONS
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         found = [_picture(path.parent, name, pairs) for name, pairs in data.items()]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise SourceError(f"cannot read the annotations {path}: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SourceError(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights import RANDOM, resolve_weights
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         from depth_anything_ros.tools import demo_report
     except ImportError as error:
         raise DepthAnythingError(
-            f"the demo needs what the extra [demo] names (pip install imgviz rosbags): {error}"
+            f"the demo needs what is not installed ({error}); run: {how_to_install('demo')}"
         ) from error
     output: Path = options.output
     _check_options(options)
@@ -110,9 +111,6 @@ def _say(line: str) -> None:
 def _check_options(options: argparse.Namespace) -> None:
     """Complete the options; fail where the model, its weights or the picture cannot be had."""
     card = find_card(options.model, options.download)
-    for name in ("image", "calibration"):
-        path = getattr(options, name)
-        setattr(options, name, path and path.expanduser())
     if options.input_size is None:
         is_large = options.weights == RANDOM and card.input_size > RANDOM_INPUT_SIZE
         options.input_size = RANDOM_INPUT_SIZE if is_large else 0
@@ -176,15 +174,16 @@ def _prepare_picture(options: argparse.Namespace, folder: Path) -> bool:
     if options.image is None:
         _write_sample(folder)
         return True
-    picture = read_picture(options.image)
+    beside = options.calibration or options.image.parent / "calib.json"
+    is_calibrated = options.calibration is not None or beside.is_file()
+    picture = read_picture(options.image, upright=not is_calibrated)
     shrink = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
     if shrink < 1.0:
         _say(f"shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
     size = [round(side * shrink) for side in picture.shape[1::-1]]
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(folder / "color.png"), small)
-    beside = options.calibration or options.image.parent / "calib.json"
-    if not beside.is_file() and options.calibration is None:
+    if not is_calibrated:
         return False
     calibration = load_calibration(beside)
     shutil.copy(beside, folder / f"calib{beside.suffix}")

@@ -239,12 +239,11 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def _folder(path: Path) -> Path:
     """Make the folder to write before the work, so that nothing is lost for the lack of it."""
-    folder = path.expanduser()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ParameterError(f"cannot make the folder {folder}: {error}") from error
-    return folder
+        raise ParameterError(f"cannot make the folder {path}: {error}") from error
+    return path
 
 
 def _data(options: argparse.Namespace, left_out: list[str]) -> _Source:

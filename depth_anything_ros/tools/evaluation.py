@@ -98,7 +98,7 @@ def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
     Raises:
         SourceError: where nothing can be used, or a recording is broken.
     """
-    recordings, others = recordings_under(folder.expanduser())
+    recordings, others = recordings_under(folder)
     left_out += [f"{path.name}: no calibration" for path in others]
     frames = [frame for path in recordings for frame in frames_of(path)]
     left_out += [f"{_name(frame)}: no ground truth" for frame in frames if not frame.has_truth]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, quoted
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import load_depth, load_lidar
@@ -74,13 +74,13 @@ def kitti_frames(
         SourceError: where the list cannot be read, or nothing of it is there.
     """
     try:
-        lines = listed.expanduser().read_text(encoding="utf-8").splitlines()
+        lines = listed.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the list of pictures {listed}: {error}") from error
     found: list[KittiFrame] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            frame = _frame(raw.expanduser(), annotated, line.strip(), f"{listed}, line {number}")
+            frame = _frame(raw, annotated, line.strip(), f"{listed}, line {number}")
             missing = [path for path in (frame.picture, frame.truth) if not path.is_file()]
             left_out += [f"{frame.name}: there is no {path}" for path in missing[:1]]
             found += [] if missing else [frame]
@@ -97,7 +97,8 @@ def _frame(raw: Path, annotated: Path | None, line: str, where: str) -> KittiFra
     match = _LINE.match(line)
     if match is None:
         raise SourceError(
-            f"{where}: {line!r} names no picture; expected DATE/DRIVE/image_02/data/NUMBER.png or "
+            f"{where}: {quoted(line)} names no picture; expected "
+            "DATE/DRIVE/image_02/data/NUMBER.png or "
             "DATE/DRIVE NUMBER l"
         )
     drive, camera = match["drive"], match["camera"] or _CAMERA_OF[match["side"]]
@@ -108,7 +109,7 @@ def _frame(raw: Path, annotated: Path | None, line: str, where: str) -> KittiFra
     picture = next((path for path in pictures if path.is_file()), pictures[0])
     truth = folder / "velodyne_points" / "data" / f"{number}.bin"
     if annotated is not None:
-        truth = _annotated(annotated.expanduser(), drive, camera, number)
+        truth = _annotated(annotated, drive, camera, number)
     return KittiFrame(f"{drive}/{camera}/{number}", drive, camera, picture, truth, folder.parent)
 
 

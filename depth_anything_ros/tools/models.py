@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from depth_anything_ros.core.programs import how_to_run
+
 if TYPE_CHECKING:  # heavy: the parser is built without them
     from depth_anything_ros.models.card import ModelCard
 
@@ -17,7 +19,8 @@ _FOCAL = "* needs the camera's focal length"
 _LEGEND = (
     f"{_FOCAL}. commercial: whether the licence of the weights allows such use.",
     "here: whether the weights are on this machine; - where none were released.",
-    "More of one: depth_anything models NAME. To fetch it: depth_anything weights fetch NAME.",
+    f"More of one: {how_to_run('depth_anything', 'models NAME')}",
+    f"To fetch it: {how_to_run('depth_anything', 'weights fetch NAME')}",
 )
 _FIT = {
     "shorter": "the shorter side {} px",
@@ -207,7 +210,7 @@ def card_lines(row: Row) -> list[str]:
 
 
 def _how_to_get(card: ModelCard) -> str:
-    return f"no; run: depth_anything weights fetch {card.name}"
+    return f"no; run: {how_to_run('depth_anything', f'weights fetch {card.name}')}"
 
 
 def as_json(row: Row) -> dict[str, Any]:

@@ -57,6 +57,7 @@ _TICKS_HZ = os.sysconf("SC_CLK_TCK")
 NODE_HEADING = (
     "pictures",
     "input size",
+    "output",
     "transport",
     "answers a second",
     "dropped",
@@ -84,17 +85,19 @@ class NodeSetting:
     Attributes:
         width, height: of the pictures, in pixels.
         input_size: of the network; 0 is the model's own.
+        output_size: depth_node's output.size.
         transport: one of ``TRANSPORTS``.
     """
 
     width: int
     height: int
     input_size: int
+    output_size: str
     transport: str
 
     def __str__(self) -> str:
-        size = self.input_size or "default"
-        return f"{self.width}x{self.height}, input size {size}, transport {self.transport}"
+        size = f"{self.width}x{self.height}, input size {self.input_size or 'default'}"
+        return f"{size}, output {self.output_size}, transport {self.transport}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Load:
     """What comes in, and through which node.
 
     Attributes:
-        parameters: of depth_node, but for input_size.
+        parameters: of depth_node, but for those of the setting.
         rate_hz: of the pictures.
         warm_up_s: before anything is measured, until discovery has settled.
         seconds: that are measured.
@@ -172,11 +175,11 @@ class NodeRow:
         s, counted = self.setting, self.counted
         depth, cloud = (_percentiles(counted.latency_ms[name]) for name in OUTPUTS)
         missing = counted.missing(OUTPUTS[0])
-        share = f"{missing} of {counted.published}"
         rate = len(counted.latency_ms[OUTPUTS[0]]) / counted.seconds
-        start = [f"{s.width}x{s.height}", str(s.input_size or "default"), s.transport]
+        size, seen = f"{s.width}x{s.height}", str(s.input_size or "default")
+        start = [size, seen, s.output_size, s.transport, f"{rate:.1f}"]
         end = [f"{self.cpu_cores:.2f}", f"{self.memory_mb:.0f}"]
-        return [*start, f"{rate:.1f}", share, *depth, *cloud, *end]
+        return [*start, f"{missing} of {counted.published}", *depth, *cloud, *end]
 
     def as_json(self) -> dict[str, Any]:
         """Return the line as a mapping."""
@@ -201,7 +204,8 @@ def measure_node(setting: NodeSetting, load: Load, folder: Path) -> NodeRow:
         DepthAnythingError: where one of them cannot start, or no answer comes.
     """
     environment = _environment(setting.transport, folder)
-    parameters = {**load.parameters, "input_size": setting.input_size}
+    own = {"input_size": setting.input_size, "output.size": setting.output_size}
+    parameters = {**load.parameters, **own}
     with NodeProcess("depth_node", parameters, environment, folder / "depth_node.log") as node:
         node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         run = _Run(environment, folder, OUTPUTS)
@@ -329,11 +333,14 @@ def count(
 
 
 def settings(
-    sizes: Sequence[tuple[int, int]], input_sizes: Sequence[int], transports: Sequence[str]
+    sizes: Sequence[tuple[int, int]],
+    input_sizes: Sequence[int],
+    output_sizes: Sequence[str],
+    transports: Sequence[str],
 ) -> list[NodeSetting]:
     """Return every combination; transports take turns the fastest."""
-    combined = itertools.product(sizes, input_sizes, transports)
-    return [NodeSetting(*size, input_size, transport) for size, input_size, transport in combined]
+    combined = itertools.product(sizes, input_sizes, output_sizes, transports)
+    return [NodeSetting(*size, seen, output, way) for size, seen, output, way in combined]
 
 
 def node_lines(rows: Sequence[NodeRow]) -> list[str]:
@@ -395,7 +402,7 @@ def run(options: argparse.Namespace) -> int:
     """Measure as the command line says; return the exit status."""
     sizes = [parse_size(text) for text in options.sizes.split(",")]
     input_sizes = whole_numbers(options.input_sizes, "--input-sizes")
-    transports = options.transports.split(",")
+    output_sizes, transports = options.output_sizes.split(","), options.transports.split(",")
     for name in transports:
         check_transport(name)
     check_runs(options.rounds)
@@ -405,7 +412,7 @@ def run(options: argparse.Namespace) -> int:
         found = _transports(sizes[-1], transports, options, place)
         rows = []
         for _, setting in itertools.product(
-            range(options.rounds), settings(sizes, input_sizes, transports)
+            range(options.rounds), settings(sizes, input_sizes, output_sizes, transports)
         ):
             _say(str(setting))
             rows.append(measure_node(setting, _load(options), place))

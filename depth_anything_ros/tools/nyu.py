@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.tools.evaluation import Picture
 
 # Of the colour camera, by the toolbox of the data set (camera_params.m). The pictures of the file
@@ -67,7 +68,6 @@ def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
         DepthAnythingError: where h5py is not installed.
         SourceError: where a file cannot be used, or the split has a number that the file lacks.
     """
-    path = path.expanduser()
     with _opened(path) as file:
         missing = [name for name in ("images", TRUTH, "sceneTypes") if name not in file]
         if missing:
@@ -75,7 +75,7 @@ def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
                 f"{path} lacks {', '.join(missing)}; expected nyu_depth_v2_labeled.mat"
             )
         count = len(file["images"])
-    numbers = tuple(range(1, count + 1)) if split is None else _numbers(split.expanduser())
+    numbers = tuple(range(1, count + 1)) if split is None else _numbers(split)
     outside = [number for number in numbers if not 1 <= number <= count]
     if outside or not numbers:
         raise SourceError(
@@ -89,7 +89,7 @@ def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
         import h5py
     except ImportError as error:
         raise DepthAnythingError(
-            f"NYU Depth V2 needs what the extra [datasets] names (pip install h5py): {error}"
+            f"NYU Depth V2 needs what is not installed ({error}); run: {how_to_install('datasets')}"
         ) from error
     try:
         return h5py.File(path, "r")

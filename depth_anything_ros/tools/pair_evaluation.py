@@ -41,7 +41,7 @@ class PairEvaluation:
 
     def add(self, picture: PairedPicture) -> None:
         """Infer and score a picture."""
-        rgb = np.ascontiguousarray(read_picture(picture.path)[..., ::-1])
+        rgb = np.ascontiguousarray(read_picture(picture.path, upright=True)[..., ::-1])
         # The scale that the camera of a metric model gives changes no order.
         camera = assumed_camera(rgb) if self.estimator.card.focal_scaled else None
         scores = score_pairs(self.estimator.infer(rgb, camera), picture.nearer, picture.farther)

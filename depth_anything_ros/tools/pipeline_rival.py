@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.networks import randomise
@@ -36,7 +37,7 @@ def why_not(card: ModelCard) -> str:
     """Say why a model has no rival."""
     if not knows(card):
         return "transformers has no such network"
-    return 'transformers is not installed: pip install "depth_anything_ros[hf]"'
+    return f"transformers is not installed: {how_to_install('hf')}"
 
 
 class Rival:

@@ -33,7 +33,11 @@ class Progress:
 
     def line(self) -> str:
         """Return the line as it stands."""
-        rate = self.done / max(time.monotonic() - self._started, 1e-9)
+        passed = max(time.monotonic() - self._started, 1e-9)
+        rate = self.done / passed
+        if not self.total:  # a server that does not say how much there is, or nothing at all
+            what = f"{self.done} {self.unit}" if self.done else "waiting for the server: nothing"
+            return f"{what} after {passed:.0f} s"
         left = (self.total - self.done) / rate if rate > 0 else 0.0
         return (
             f"{self.done} of {self.total} {self.unit}, {rate:.1f} a second, {duration(left)} left"

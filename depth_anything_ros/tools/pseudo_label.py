@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         "" if path is None else sha256_of(path),
         teacher.input_size,
     )
-    folders = options.input.expanduser(), options.output.expanduser()
+    folders = options.input, options.output
     labeller = PseudoLabeller(teacher, provenance, *folders)
     missing = len(labeller.missing)
     print(f"{teacher.description}: {missing} of {labeller.total} pictures to label", flush=True)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     for name, least in (("count", 1), ("workers", 1), ("first_seed", 0)):
         if getattr(options, name) < least:
             raise ParameterError(f"--{name.replace('_', '-')} must be {least} or more")
-    arguments = (options.first_seed, options.count, width, height, options.output.expanduser())
+    arguments = (options.first_seed, options.count, width, height, options.output)
     pool = WorldPool(*arguments, options.device)
     missing = [number for number in range(pool.shard_count) if not pool.has_shard(number)]
     present = pool.shard_count - len(missing)

@@ -15,6 +15,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.anchoring_benchmark import METHODS
@@ -204,8 +205,8 @@ def check_plot() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise DepthAnythingError(
-            f"the plot needs matplotlib ({error}); run: pip install "
-            f'"depth_anything_ros[benchmark]", or leave --plot out'
+            f"the plot needs matplotlib ({error}); run: {how_to_install('benchmark')}, or leave "
+            f"--plot out"
         ) from error
 
 

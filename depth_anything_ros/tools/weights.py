@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,11 +89,14 @@ def _copy(path: Path, output: Path, card: ModelCard) -> Path:
     if output.is_dir():
         own = f"{card.name}{path.suffix}"
         output = output / (own if path.name in _ANY_MODEL else path.name)
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, output)
-    except (OSError, shutil.SameFileError) as error:
-        raise ParameterError(f"cannot write {output}: {error}") from error
+        shutil.copyfile(path, partial)
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
     return output
 
 
@@ -108,7 +112,7 @@ def _convert(options: argparse.Namespace) -> list[str]:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_weights(state, card, output)
     except OSError as error:
-        raise ParameterError(f"cannot write {output}: {error}") from error
+        raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
     return [f"{output}: {len(state)} tensors of {card.name} ({_megabytes(output)})"]
 
 

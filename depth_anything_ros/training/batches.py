@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.training.augment import RENDERED, STRONG, AugmentOptions
 from depth_anything_ros.training.data import BatchStream
 from depth_anything_ros.training.processes import Processes
@@ -32,7 +33,7 @@ def open_source(source: Source, device: str) -> SampleSource:
     """
     if source.kind != "world":
         return FolderSource(Path(source.path))
-    cache = Path(source.cache).expanduser() if source.cache else None
+    cache = user_path(source.cache) if source.cache else None
     comes_back = source.count > VIEWS_IN_MEMORY or (
         not source.count and (source.reuse > 1 or source.first_views > 0)
     )

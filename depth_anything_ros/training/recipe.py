@@ -11,11 +11,15 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
-from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.core.errors import RecipeError, one_line, quoted
+from depth_anything_ros.core.files import parse_yaml, read_document, user_path
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
 RECIPE_FOLDER = PACKAGE_FOLDER / "recipes"
 BUNDLED = "bundled"
+LARGEST_SIDE = 16_384  # pixels
+MOST_THREADS = 4096
+LARGEST_INTEGER = 2**53  # that every number type on the way holds exactly
 
 Section = TypeVar("Section")
 
@@ -49,8 +53,8 @@ class Source:
     count: int = setting(0, "seeds of a world; 0: without end", 0)
     reuse: float = setting(1.0, "times that a view of a world without end is drawn", 1)
     first_views: int = setting(0, "views of a world without end to draw from at the start", 0)
-    width: int = setting(308, "rendered width [px]", 14)
-    height: int = setting(210, "rendered height [px]", 14)
+    width: int = setting(308, "rendered width [px]", 14, LARGEST_SIDE)
+    height: int = setting(210, "rendered height [px]", 14, LARGEST_SIDE)
     cache: str = setting("", "folder that keeps rendered pictures; empty: in memory")
 
 
@@ -110,8 +114,8 @@ class Validation:
     views: int = setting(0, "pictures", 0)
     first_seed: int = setting(1_000_000_000, "of the world", 0)
     path: str = setting("", "folder; empty: the world")
-    width: int = setting(308, "rendered and scored [px]", 14)
-    height: int = setting(210, "rendered and scored [px]", 14)
+    width: int = setting(308, "rendered and scored [px]", 14, LARGEST_SIDE)
+    height: int = setting(210, "rendered and scored [px]", 14, LARGEST_SIDE)
     batch_size: int = setting(16, "pictures at once", 1)
     max_m: float = setting(100.0, "farthest ground truth that counts [m]", 0)
 
@@ -136,6 +140,7 @@ class Recipe:
         "(width, height, share) of batches [px]; a fourth number is the share at the last step, "
         "reached by a straight line",
         0,
+        LARGEST_SIDE,
     )
     sources: tuple[Source, ...] = field(default=(), metadata={"description": "of pictures"})
     optimiser: Optimiser = field(default_factory=Optimiser)
@@ -149,8 +154,8 @@ class Recipe:
     log_every: int = setting(50, "steps", 1)
     panel_every: int = setting(500, "steps; 0: no panels", 0)
     tensorboard: str = setting("auto", "logs", choices=("auto", "required", "never"))
-    workers: int = setting(2, "threads that prepare batches", 1)
-    threads: int = setting(0, "of torch on the CPU; 0: its own choice", 0)
+    workers: int = setting(2, "threads that prepare batches", 1, MOST_THREADS)
+    threads: int = setting(0, "of torch on the CPU; 0: its own choice", 0, MOST_THREADS)
 
     def to_yaml(self) -> str:
         """Write every setting, such that from_mapping reads the same recipe."""
@@ -170,13 +175,17 @@ def find_recipe(name: str) -> Path:
     Raises:
         RecipeError: naming the recipes of the package.
     """
-    for path in (Path(name).expanduser(), PACKAGE_FOLDER / name, RECIPE_FOLDER / f"{name}.yaml"):
+    for path in (
+        user_path(name, RecipeError),
+        PACKAGE_FOLDER / name,
+        RECIPE_FOLDER / f"{name}.yaml",
+    ):
         if path.is_file():
             return path
     known = sorted(path.stem for path in RECIPE_FOLDER.glob("*.yaml"))
     raise RecipeError(
-        f"there is no recipe {name!r}{_near(Path(name).stem, known)}; give the path of a YAML "
-        f"file, or one of {', '.join(known)}"
+        f"there is no recipe {quoted(name)}{_near(Path(name).stem, known)}; give the path of a "
+        f"YAML file, or one of {', '.join(known)}"
     )
 
 
@@ -198,17 +207,12 @@ def load_recipe(
     Raises:
         RecipeError: naming the file or the override, the key, and near keys.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = read_document(path, "recipe", RecipeError)
     values = {} if values is None else values
     from_mapping(values, str(path))  # so that its own errors name the file, not an override
     for override in overrides:
         _override(values, override)
-    where = f"{path} with --set {' '.join(overrides)}" if overrides else path
+    where = f"{path} with --set {one_line(' '.join(overrides))}" if overrides else path
     recipe = from_mapping(values, where)
     folder = output or recipe.output or Path("out/train", path.stem)
     return replace(recipe, output=str(folder), device=device or recipe.device)
@@ -225,11 +229,15 @@ def _override(values: dict[str, Any], override: str) -> None:
     """Set one dotted key in place."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(f"--set {override!r} is not key=value, for example optimiser.lr=1e-4")
+        raise RecipeError(
+            f"--set {quoted(override)} is not key=value, for example optimiser.lr=1e-4"
+        )
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override!r}: {text!r} is not a YAML value") from error
+        value = parse_yaml(text)
+    except ValueError as error:
+        raise RecipeError(
+            f"--set {quoted(override)}: {quoted(text)} is not a YAML value: {error}"
+        ) from error
     *parents, last = key.strip().split(".")
     inner: Any = values
     for parent in parents:
@@ -245,14 +253,15 @@ def _child(inner: Any, name: str, override: str) -> Any:  # noqa: ANN401 - neste
         return inner[_index(inner, name, override)]
     child = inner.setdefault(name, {})
     if not isinstance(child, dict | list):
-        raise RecipeError(f"--set {override!r}: {name} is {child!r}, which has no keys")
+        raise RecipeError(f"--set {quoted(override)}: {name} is {quoted(child)}, which has no keys")
     return child
 
 
 def _index(entries: list[Any], name: str, override: str) -> int:
-    if not name.isdigit() or int(name) >= len(entries):
+    if not name.isdecimal() or len(name) > 9 or int(name) >= len(entries):
         raise RecipeError(
-            f"--set {override!r}: {name!r} must be 0 to {len(entries) - 1}, the place in a list"
+            f"--set {quoted(override)}: {quoted(name)} must be 0 to {len(entries) - 1}, the "
+            f"place in a list"
         )
     return int(name)
 
@@ -261,13 +270,13 @@ def _section(cls: type[Section], values: object, where: str, prefix: str) -> Sec
     """Build a dataclass from a mapping, checking each key, type and bound."""
     if not isinstance(values, Mapping):
         raise RecipeError(
-            f"{where}: {prefix or 'the recipe'} must be keys and values, got {values!r}"
+            f"{where}: {prefix or 'the recipe'} must be keys and values, got {quoted(values)}"
         )
     known = {entry.name: entry for entry in fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise RecipeError(
-                f"{where}: unknown key {prefix}{'.' if prefix else ''}{key}"
+                f"{where}: unknown key {prefix}{'.' if prefix else ''}{one_line(key, 60)}"
                 f"{_near(str(key), list(known))}; known: {', '.join(known)}"
             )
     hints = get_type_hints(cls)
@@ -290,20 +299,23 @@ def _value(
         return _section(hint, value, where, name)  # type: ignore[arg-type]
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
-            raise RecipeError(f"{where}: {name} must be a list, got {value!r}")
+            raise RecipeError(f"{where}: {name} must be a list, got {quoted(value)}")
         inner = get_args(hint)[0]
         return tuple(_value(inner, v, facts, where, f"{name}.{i}") for i, v in enumerate(value))
     scalar = _scalar(hint, value)
     if scalar is None:
-        raise RecipeError(f"{where}: {name} must be of type {hint.__name__}, got {value!r}")
+        raise RecipeError(f"{where}: {name} must be of type {hint.__name__}, got {quoted(value)}")
     if facts["choices"] and scalar not in facts["choices"]:
         raise RecipeError(
-            f"{where}: {name} is {scalar!r}{_near(str(scalar), facts['choices'])}; it must be one "
-            f"of {', '.join(facts['choices'])}"
+            f"{where}: {name} is {quoted(scalar)}{_near(str(scalar), facts['choices'])}; it must "
+            f"be one of {', '.join(facts['choices'])}"
         )
-    if not isinstance(scalar, str) and not facts["low"] <= scalar <= facts["high"]:
+    low, high = facts["low"], facts["high"]
+    if type(scalar) is int and scalar > LARGEST_INTEGER:
+        high = min(high, LARGEST_INTEGER)
+    if not isinstance(scalar, str) and not low <= scalar <= high:
         raise RecipeError(
-            f"{where}: {name} is {scalar!r}; it must be from {facts['low']:g} to {facts['high']:g}"
+            f"{where}: {name} is {quoted(scalar)}; it must be from {low:g} to {high:g}"
         )
     return scalar
 
@@ -316,7 +328,7 @@ def _scalar(kind: type, value: object) -> Any:  # noqa: ANN401
         except ValueError:
             return None
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) <= LARGEST_INTEGER else math.inf
     if kind is str and value is None:
         return ""
     if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
@@ -356,7 +368,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
     first, second = _flat(asdict(one)), _flat(asdict(other))
     keys = [key for key in {**first, **second} if key.split(".")[0] not in FREE]
     return [
-        f"{key} was {first.get(key)!r} and is {second.get(key)!r}"
+        f"{key} was {quoted(first.get(key))} and is {quoted(second.get(key))}"
         for key in keys
         if first.get(key) != second.get(key)
     ]
@@ -382,5 +394,5 @@ def _plain(values: Any) -> Any:  # noqa: ANN401
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    near = difflib.get_close_matches(name[:100], known, n=2, cutoff=0.5)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

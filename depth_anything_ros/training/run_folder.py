@@ -1,6 +1,7 @@
 """The folder of a training run: its recipe, state, weights, logs and panels.
 
 recipe.yaml          what was run
+run.lock             held by the process that writes here
 state.pt             all that a resumed run needs
 weights.safetensors  averaged weights as float16, for ``weights:`` of the node
 log.csv              losses; validation.csv scores; tensorboard/ both
@@ -10,18 +11,26 @@ panels/              pictures, predictions and ground truth
 from __future__ import annotations
 
 import csv
+import fcntl
+import logging
+import math
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import IO, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from depth_anything_ros.core.errors import TrainingError
+from depth_anything_ros.core.errors import TrainingError, one_line
+from depth_anything_ros.core.programs import how_to_install
+from depth_anything_ros.models.checkpoint import said_by_torch, save_tensors
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
+
+_log = logging.getLogger(__name__)
 
 STATE_VERSION = 1
 
@@ -37,6 +46,43 @@ class RunFolder:
         self.state_file = path / "state.pt"
         self.weights_file = path / "weights.safetensors"
         self.recipe_file = path / "recipe.yaml"
+        self._lock: IO[str] | None = None
+
+    def lock(self) -> None:
+        """Keep other runs out of this folder, until ``unlock`` or the end of this process.
+
+        Raises:
+            TrainingError: where another run writes into it, or it cannot be written.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / "run.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = one_line(lock.read(100)) or "unknown"
+            lock.close()
+            raise TrainingError(
+                f"another training writes into {self.path} (process {owner}); wait until it has "
+                f"ended, or give another --output",
+                reason="locked",
+            ) from error
+        except OSError as error:  # a file system without locks: some of those over a network
+            _log.warning(
+                "%s cannot be locked (%s): start no second training there", self.path, error
+            )
+        with writing(self.path):
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} on {os.uname().nodename}\n")
+            lock.flush()
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Let other runs in."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def has_state(self) -> bool:
         """Whether a run was begun here and saved its state."""
@@ -48,7 +94,7 @@ class RunFolder:
         Raises:
             TrainingError: where the folder cannot be written.
         """
-        try:
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for name in ("state.pt", "log.csv", "validation.csv"):
                 (self.path / name).unlink(missing_ok=True)
@@ -56,8 +102,6 @@ class RunFolder:
                 for old in self.path.glob(pattern):
                     old.unlink()
             _replace(self.recipe_file, recipe.to_yaml().encode())
-        except OSError as error:
-            raise TrainingError(f"cannot write into {self.path}: {error.strerror}") from error
 
     def check(self, recipe: Recipe) -> None:
         """Refuse to continue a run with another recipe.
@@ -75,13 +119,18 @@ class RunFolder:
             )
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write the state of a run."""
+        """Write the state of a run.
+
+        Raises:
+            TrainingError: where it cannot be written; the state that was there is kept.
+        """
         partial = self.state_file.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save({"version": STATE_VERSION, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.state_file)
+        with writing(self.path, partial):
+            with partial.open("wb") as file:
+                torch.save({"version": STATE_VERSION, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self.state_file)
 
     def load_state(self) -> dict[str, Any]:
         """Read the state of a run, executing nothing in it.
@@ -92,9 +141,9 @@ class RunFolder:
         try:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except _DAMAGE as error:
-            why = (str(error) or type(error).__name__).splitlines()[0][:150]
             raise TrainingError(
-                f"cannot read {self.state_file} ({why}); begin anew with --restart",
+                f"cannot read {self.state_file} ({said_by_torch(error)}); begin anew with "
+                f"--restart",
                 reason="damaged",
             ) from error
         if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
@@ -105,11 +154,54 @@ class RunFolder:
         return state
 
     def save_weights(self, weights: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-        """Write weights as float16 safetensors, with facts in the file's header."""
+        """Write weights as float16 safetensors, with facts in the file's header.
+
+        Raises:
+            TrainingError: where they cannot be written; those that were there are kept.
+        """
         halves = {name: values.half().contiguous().cpu() for name, values in weights.items()}
-        partial = self.weights_file.with_suffix(".partial")
-        save_file(halves, partial, metadata=dict(facts))
-        partial.replace(self.weights_file)
+        with writing(self.path):
+            save_tensors(halves, self.weights_file, facts)
+
+
+@contextmanager
+def writing(folder: Path, partial: Path | None = None) -> Iterator[None]:
+    """Turn what a full or broken disk gives while a run writes into one line that names it.
+
+    Args:
+        folder: of the run.
+        partial: file that is removed where its writing fails.
+
+    Raises:
+        TrainingError: (``disk``).
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch.save, from its C++
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"cannot write into {folder}: {_reason(error)}{_room(folder)}; what was saved there "
+            f"before is whole, and the same command goes on from it",
+            reason="disk",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """Find the system's own word behind an error of torch, which says "unexpected pos"."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, OSError) and behind.strerror:
+            return behind.strerror
+        behind = behind.__cause__ or behind.__context__
+    return said_by_torch(error)
+
+
+def _room(folder: Path) -> str:
+    try:
+        return f" ({shutil.disk_usage(folder).free / 1e6:.0f} MB free)"
+    except OSError:  # there is no such folder
+        return ""
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -128,31 +220,42 @@ class Table:
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
-        kept = [row for row in _rows(path) if row.get("step", "").isdigit()]
-        kept = [row for row in kept if int(row["step"]) <= step]
+        self._folder = path.parent
+        kept = [row for row in _rows(path) if _step_of(row) <= step]
         partial = path.with_name(path.name + ".partial")
-        self._file = partial.open("w", newline="")
-        self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
-        self._writer.writeheader()
-        self._writer.writerows(kept)
-        self._file.flush()
-        partial.replace(path)
+        with writing(self._folder, partial):
+            self._file = partial.open("w", newline="")
+            self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
+            self._writer.writeheader()
+            self._writer.writerows(kept)
+            self._file.flush()
+            partial.replace(path)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Append a row."""
         row = {k: v if isinstance(v, int) else f"{v:.6g}" for k, v in values.items()}
-        self._writer.writerow(row)
-        self._file.flush()
+        with writing(self._folder):
+            self._writer.writerow(row)
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with writing(self._folder):
+            self._file.close()
+
+
+def _step_of(row: Mapping[str, str | None]) -> float:
+    """Return the step of a row; of one that is damaged, one that no run reaches."""
+    text = row.get("step") or ""
+    return int(text) if text.isdecimal() and len(text) < 16 else math.inf
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(newline="") as file:  # a kill may have left half of the last row
+    with path.open(
+        newline="", errors="replace"
+    ) as file:  # a kill may have left half of the last row
         return list(csv.DictReader(line for line in file if line.endswith("\n")))
 
 
@@ -161,6 +264,7 @@ class Board:
 
     def __init__(self, folder: Path, wish: str, step: int) -> None:
         self._writer: Any = None
+        self._folder = folder
         self.missing = False
         if wish == "never":
             return
@@ -170,7 +274,7 @@ class Board:
             if wish == "required":
                 raise TrainingError(
                     "the recipe has tensorboard: required, and its package is not installed; "
-                    "install depth_anything_ros[train], or set tensorboard: auto",
+                    f"{how_to_install('train')}, or set tensorboard: auto",
                     reason="no_tensorboard",
                 ) from error
             self.missing = True
@@ -180,15 +284,18 @@ class Board:
     def add(self, group: str, values: Mapping[str, float], step: int) -> None:
         """Log scalars."""
         if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(f"{group}/{name}", value, step)
+            with writing(self._folder):
+                for name, value in values.items():
+                    self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def picture(self, name: str, rgb: Any, step: int) -> None:  # noqa: ANN401 - NDArray[uint8]
         """Log a picture of (height, width, 3)."""
         if self._writer is not None:
-            self._writer.add_image(name, rgb, step, dataformats="HWC")
+            with writing(self._folder):
+                self._writer.add_image(name, rgb, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""
         if self._writer is not None:
-            self._writer.close()
+            with writing(self._folder):
+                self._writer.close()

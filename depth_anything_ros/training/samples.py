@@ -6,6 +6,9 @@ import json
 import logging
 import math
 import os
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_anything_ros.core.camera import Camera, same_aspect
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, one_line
+from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth, load_lidar
@@ -29,6 +33,18 @@ _log = logging.getLogger(__name__)
 _COMMON_CALIBRATIONS = ("calib.json", "calib.yaml", "calib.yml")
 _LABEL_SUFFIXES = ("_depth.npy", "_depth.png", "_lidar.bin", "_disparity.npy")
 _LARGEST_FLOAT16 = 6e4
+# What numpy lets through on a file that is not its own, or whose header is made up.
+_ARRAY_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    TypeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +131,7 @@ class FolderSource:
     """
 
     def __init__(self, folder: Path, labelled: bool = True) -> None:
-        self.folder = folder.expanduser()
+        self.folder = user_path(folder)
         self.labelled = labelled
         pictures = picture_paths(self.folder)
         if not labelled:
@@ -255,9 +271,12 @@ def _read_depth(
 
 def _read_array(path: Path) -> NDArray[np.float32]:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise SourceError(f"cannot read {path}: {error}; write it with numpy.save") from error
+        # Mapped: a header that claims more than there is in the file takes no memory.
+        values = np.lib.format.open_memmap(path, mode="r")
+    except _ARRAY_ERRORS as error:
+        raise SourceError(
+            f"cannot read {path}: {one_line(error)}; write it with numpy.save"
+        ) from error
     if values.ndim != 2 or values.dtype.kind != "f":
         raise SourceError(
             f"{path} holds {values.dtype} of shape {values.shape}; expected floats of shape "
@@ -330,14 +349,33 @@ def write_labels(
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that no reader, and no kill, ever leaves half of it under its name."""
+    """Write a file so that no reader, and no kill, ever leaves half of it under its name.
+
+    Raises:
+        SourceError: where it cannot be written: a full disk, as a rule.
+    """
+    with atomically(path) as partial:
+        partial.write_bytes(data)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Yield where to write what becomes a file once it is whole; of a failure nothing is left.
+
+    Raises:
+        SourceError: where it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise SourceError(f"cannot write {path}: {error.strerror or one_line(error)}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _save(path: Path, values: NDArray[Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomically(path) as partial, partial.open("wb") as file:
         np.save(file, values)
-    partial.replace(path)
+        file.flush()

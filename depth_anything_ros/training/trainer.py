@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from depth_anything_ros.core.errors import TrainingError
+from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line
+from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
@@ -34,7 +36,7 @@ from depth_anything_ros.training.optimiser import (
 )
 from depth_anything_ros.training.processes import Processes, join_processes
 from depth_anything_ros.training.recipe import Recipe
-from depth_anything_ros.training.run_folder import Board, RunFolder, Table
+from depth_anything_ros.training.run_folder import Board, RunFolder, Table, writing
 from depth_anything_ros.training.samples import Batch
 from depth_anything_ros.training.tally import Tally
 from depth_anything_ros.training.validation import HeldOut, draw_panels
@@ -102,6 +104,7 @@ def train(
         if not processes.is_first:
             say = _say_nothing
         run = Run(recipe, processes, say or _print)
+        stack.callback(run.folder.unlock)
         run.open(restart)
         stack.callback(run.close)
         stop = stack.enter_context(_stop_signals())
@@ -168,7 +171,7 @@ class Run:
         self.average = AveragedWeights(self.network, recipe.ema_decay)
         self.model = self._wrapped()
         self.tally = Tally(self.objective.names, device)
-        self.folder = RunFolder(Path(recipe.output))
+        self.folder = RunFolder(user_path(recipe.output, RecipeError))
         self.step, self.pictures, self.seconds, self.skipped = 0, 0, 0.0, 0
         self.first_loss = self.last_loss = math.nan
         self.scores: dict[str, float] = {}
@@ -185,6 +188,8 @@ class Run:
 
     def open(self, restart: bool) -> None:
         """Begin a run in the folder, or take up the one that is there."""
+        if self.processes.is_first:
+            self.folder.lock()
         resumes = self.folder.has_state() and not restart
         resumes = self.processes.any_of(resumes)  # and nobody begins before all have looked
         if resumes:
@@ -207,7 +212,7 @@ class Run:
         if self.recipe.encoder_init and not resumes:
             self.say(f"the encoder begins with {ORIGIN}")
         if self.board.missing:
-            self.say("no TensorBoard logs: install depth_anything_ros[train] for them")
+            self.say(f"no TensorBoard logs; for them: {how_to_install('train')}")
 
     def close(self) -> None:
         """Close the logs."""
@@ -345,8 +350,10 @@ class Run:
         if panels:
             picture = draw_panels(panels)
             path = self.folder.path / "panels" / f"step_{self.step:07d}.png"
-            path.parent.mkdir(exist_ok=True)
-            cv2.imwrite(str(path), picture[..., ::-1])
+            with writing(self.folder.path, path):
+                path.parent.mkdir(exist_ok=True)
+                if not cv2.imwrite(str(path), picture[..., ::-1]):
+                    raise OSError(f"OpenCV cannot write {path.name}")
             self.board.picture("panels", picture, self.step)
 
     def _end(self) -> Result:
@@ -413,6 +420,21 @@ class Run:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
+        """Take up a state.
+
+        Raises:
+            TrainingError: where it is of another number of passes, or it is not whole.
+        """
+        try:
+            self._take_up(state)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise TrainingError(
+                f"{self.folder.state_file} does not hold a state of this run "
+                f"({type(error).__name__}: {one_line(error)}); begin anew with --restart",
+                reason="damaged",
+            ) from error
+
+    def _take_up(self, state: dict[str, Any]) -> None:
         passes = self.recipe.accumulate * self.processes.count
         if state["passes"] != passes:
             raise TrainingError(

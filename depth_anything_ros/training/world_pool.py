@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, one_line
 from depth_anything_ros.training.samples import Sample, focal_of, write_atomically
 
 SHARD_VIEWS = 64
@@ -183,9 +183,16 @@ class WorldPool:
             shard = self._render(number)
             partial = folder.with_name(f".{folder.name}.{os.getpid()}.{threading.get_ident()}")
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            for name in ("rgb", "depth", "focal"):
-                np.save(partial / f"{name}.npy", getattr(shard, name))
+            try:
+                partial.mkdir()
+                for name in ("rgb", "depth", "focal"):
+                    np.save(partial / f"{name}.npy", getattr(shard, name))
+            except OSError as error:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise SourceError(
+                    f"cannot write the shard {folder}: {error.strerror or one_line(error)}; make "
+                    f"room on that disk, or choose another cache"
+                ) from error
             return _publish(partial, folder)
 
     def _check_metadata(self, path: Path) -> None:
@@ -204,12 +211,12 @@ class WorldPool:
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise SourceError(f"cannot read {path}: {error}; remove the cache") from error
+        except (ValueError, RecursionError) as error:
+            raise SourceError(f"cannot read {path}: {one_line(error)}; remove the cache") from error
         if found != wanted:
             raise SourceError(
-                f"the cache {path.parent} holds views of {found}, and views of {wanted} are "
-                f"wanted; choose another folder, or remove this one"
+                f"the cache {path.parent} holds views of {one_line(found, 400)}, and views of "
+                f"{wanted} are wanted; choose another folder, or remove this one"
             )
 
 

@@ -112,6 +112,9 @@ def convert(image: NDArray[Any], from_encoding: str, to_encoding: str) -> NDArra
     code = _CODES.get((source.family, target.family))
     if code is None:
         raise CvBridgeError(f"no conversion from {from_encoding!r} to {to_encoding!r}")
+    if source.family in _OPENCV_YUV.values() and image.shape[1] % 2:
+        # OpenCV 5 says so too; 4 makes the last column of what lies behind it.
+        raise CvBridgeError(f"{from_encoding!r} has pixels in pairs, and {image.shape[1]} in a row")
     try:
         converted: NDArray[Any] = cv2.cvtColor(image, code)
     except cv2.error as error:
@@ -136,10 +139,7 @@ def _require_castable(source: PixelFormat, target: PixelFormat, what: str) -> No
 def _convert_depth(
     image: NDArray[Any], source: np.dtype[Any], target: np.dtype[Any]
 ) -> NDArray[Any]:
-    """Cast as cv::Mat::convertTo does on x86-64; the depths named by the encodings set the scale.
-
-    The encoding and not the array decides, because a 16-bit PNG is treated as if it were "bgr8".
-    """
+    """Cast as cv::Mat::convertTo does on x86-64; the encodings' depths set the scale."""
     if target.kind == "f":
         return image.astype(target)
     bytes_from_to = (source.itemsize, target.itemsize)

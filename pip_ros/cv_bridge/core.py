@@ -4,10 +4,9 @@ import array
 import sys
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from cv_bridge._encodings import (
@@ -36,28 +35,6 @@ class CvBridge:
         if desired_encoding == "passthrough":
             return image
         return convert(image, img_msg.encoding, desired_encoding)
-
-    def compressed_imgmsg_to_cv2(
-        self, cmprs_img_msg: CompressedImage, desired_encoding: str = "passthrough"
-    ) -> NDArray[Any] | None:
-        """Return the decoded image, (H, W) or (H, W, C), or None if OpenCV cannot decode it.
-
-        As in the real package, any other encoding than "passthrough" takes the decoded pixels for
-        "bgr8", whatever they are: a grey picture stays (H, W) with "bgr8" and raises CvBridgeError
-        with "mono8", and 16 bits stay 16 bits. Empty data raises cv2.error.
-        """
-        data = np.frombuffer(cmprs_img_msg.data, np.uint8).reshape(1, -1)
-        image: NDArray[Any] | None = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-        if desired_encoding == "passthrough":
-            return image
-        if image is not None:
-            return convert(image, "bgr8", desired_encoding)
-        if desired_encoding in ("", "bgr8"):
-            return None
-        raise CvBridgeError(
-            f"cannot convert a compressed image to {desired_encoding!r}: OpenCV does not decode "
-            f"its {data.size} bytes of format {cmprs_img_msg.format!r}"
-        )
 
     def cv2_to_imgmsg(
         self, cvim: NDArray[Any], encoding: str = "passthrough", header: Header | None = None

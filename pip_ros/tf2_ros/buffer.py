@@ -71,7 +71,8 @@ class Buffer(BufferCore):
         rigid, stamp = self._find(target_frame, source_frame, _nanoseconds(time))
         result = TransformStamped(child_frame_id=source_frame)
         result.header.frame_id = target_frame
-        result.header.stamp = Time(nanoseconds=stamp).to_msg()
+        # Not by rclpy's Time, which refuses a negative one.
+        result.header.stamp.sec, result.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
         result.transform = rigid.to_msg()
         return result
 

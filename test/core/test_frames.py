@@ -3,9 +3,10 @@ import logging
 import cv2
 import numpy as np
 import pytest
+from orientation import UPRIGHT, corners, write_turned
 
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.frames import FrameSource
+from depth_anything_ros.core.frames import FrameSource, read_picture
 
 
 def picture(level):
@@ -43,10 +44,22 @@ def test_a_video(tmp_path):
 
 def test_a_broken_picture_is_left_out_and_said(tmp_path, caplog):
     cv2.imwrite(str(tmp_path / "a.png"), picture(7))
+    jpeg = cv2.imencode(".jpg", np.full((480, 640, 3), 200, np.uint8))[1].tobytes()
     (tmp_path / "b.png").write_bytes(b"broken")
+    (tmp_path / "c.jpg").write_bytes(jpeg[:-200])  # OpenCV fills the rest with grey
+    (tmp_path / "d.ppm").write_bytes(b"P6 60000 60000 255\n")  # beyond OpenCV's 2^30 pixels
+    (tmp_path / "e\x1b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with caplog.at_level(logging.ERROR):
         assert levels(FrameSource(str(tmp_path))) == [7]
-    assert "b.png is not a picture" in caplog.text
+    said = [record.getMessage() for record in caplog.records]
+    assert all(line.isprintable() for line in said) and len(said) == 4
+    for name, why in (
+        ("b.png", "it starts with"),
+        ("c.jpg", "lacks its end"),
+        ("d.ppm", "60000x60000 has 3600 million pixels; 200 are allowed"),
+        (r"e\x1b.png", "lacks its end"),
+    ):
+        assert any(f"{name} is not a picture" in line and why in line for line in said)
 
 
 def test_nothing_to_play_says_what_was_looked_for(tmp_path):
@@ -59,3 +72,31 @@ def test_nothing_to_play_says_what_was_looked_for(tmp_path):
     (tmp_path / "b.png").write_bytes(b"broken")
     with pytest.raises(SourceError, match="no frame can be read"):
         list(FrameSource(str(tmp_path)))
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_orientation_in_a_file_is_left_aside_where_a_camera_goes_with_it(tmp_path, orientation):
+    stored, path = corners(), tmp_path / "picture.jpg"
+    write_turned(path, stored, orientation)
+    np.testing.assert_allclose(read_picture(path), stored, atol=3)
+    (frame,) = FrameSource(str(path))
+    np.testing.assert_allclose(frame.bgr, stored, atol=3)
+    upright = UPRIGHT[orientation](stored)
+    np.testing.assert_allclose(read_picture(path, upright=True), upright, atol=3)
+    (frame,) = FrameSource(str(tmp_path), upright=True)
+    np.testing.assert_allclose(frame.bgr, upright, atol=3)
+
+
+def test_the_rotation_in_a_video_is_treated_in_the_same_way(tmp_path):
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    writer.write(corners(64, 48))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    # The matrix of the track header of version 0 (ISO/IEC 14496-12, 8.3.2): a quarter turn.
+    start = data.index(b"tkhd") + 44
+    turn = np.array([0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30], ">i4")
+    data[start : start + 36] = turn.tobytes()
+    path.write_bytes(data)
+    assert [frame.bgr.shape for frame in FrameSource(str(path))] == [(48, 64, 3)]
+    assert [frame.bgr.shape for frame in FrameSource(str(path), upright=True)] == [(64, 48, 3)]

@@ -3,6 +3,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from orientation import UPRIGHT, corners, write_turned
 
 from depth_anything_ros.core.errors import CameraError, SourceError
 from depth_anything_ros.core.recording import (
@@ -32,6 +33,78 @@ def test_a_ros_calibration_yaml(tmp_path):
     assert (camera.width, camera.height, camera.frame_id) == (640, 480, "head")
     assert camera.K[4] == 501 and camera.D[0] == -0.1 and camera.P[5] == 481
     assert load_calibration(path, "optical").camera.frame_id == "optical"
+
+
+INTRINSICS = np.array([[500.25, 0, 319.5], [0, 501.5, 239.5], [0, 0, 1]])
+LENS = (-0.3, 0.1, 1e-5, 0.0, 0.01, 0.2, 0.05, 0.001)
+
+
+def opencv_file(path, coefficients, shape=(-1, 1), **others):
+    """Write what OpenCV's calibration sample writes, by OpenCV itself."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for name, value in {
+        "calibration_time": "Fri 28 Nov 2026",
+        "image_width": 640,
+        "image_height": 480,
+        "camera_matrix": INTRINSICS,
+        "distortion_coefficients": np.array(coefficients).reshape(shape),
+        "image_points": np.zeros((2, 3, 2), np.float32),
+        **others,
+    }.items():
+        storage.write(name, value)
+    storage.release()
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["yml", "yaml", "json"])
+@pytest.mark.parametrize(
+    ("count", "shape", "others", "model"),
+    [
+        (5, (-1, 1), {}, "plumb_bob"),
+        (4, (1, -1), {"fisheye_model": 0}, "plumb_bob"),
+        (8, (1, -1), {}, "rational_polynomial"),
+        (4, (-1, 1), {"fisheye_model": 1}, "equidistant"),
+    ],
+)
+def test_a_calibration_of_opencv(tmp_path, suffix, count, shape, others, model):
+    path = opencv_file(tmp_path / f"camera.{suffix}", LENS[:count], shape, **others)
+    text = path.read_text()
+    if suffix == "yml":  # OpenCV 5 writes %YAML 1.2
+        path.write_text("%YAML:1.0\n" + text.partition("\n")[2])
+    camera = load_calibration(path, "optical").camera
+    assert (camera.width, camera.height, camera.frame_id) == (640, 480, "optical")
+    assert tuple(INTRINSICS.ravel()) == camera.K and LENS[:count] == camera.D
+    assert camera.distortion_model == model
+
+
+def test_a_calibration_of_an_old_opencv(tmp_path):
+    """Names of its tutorial before 3.0, no ``---``, numbers as it abbreviates them."""
+    path = tmp_path / "out_camera_data.yml"
+    path.write_text(
+        "%YAML:1.0\nimage_Width: 640\nimage_Height: 480\n"
+        "Camera_Matrix: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n"
+        "   data: [ 6.5e+02, 0., 3.195e+02, 0., 6.5e+02,\n       2.395e+02, 0., 0., 1. ]\n"
+        "Distortion_Coefficients: !!opencv-matrix\n   rows: 5\n   cols: 1\n   dt: d\n"
+        "   data: [ -4.0e-01, 1e-05, 0., 0., 0. ]\n"
+        "Grid_Points: !!opencv-nd-matrix\n   sizes: [ 1, 1, 1 ]\n   dt: f\n   data: [ 0. ]\n"
+    )
+    camera = load_calibration(path).camera
+    assert camera.K == (650, 0, 319.5, 0, 650, 239.5, 0, 0, 1)
+    assert camera.D == (-0.4, 1e-5, 0, 0, 0)
+
+
+def test_rows_of_numbers_and_a_byte_order_mark(tmp_path):
+    path = tmp_path / "calib.json"
+    fields = {
+        "width": 640,
+        "height": 480,
+        "K": INTRINSICS.tolist(),
+        "T_camera_lidar": np.eye(4).tolist(),
+    }
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(fields).encode())
+    calibration = load_calibration(path)
+    assert tuple(INTRINSICS.ravel()) == calibration.camera.K
+    np.testing.assert_array_equal(calibration.T_camera_lidar, np.eye(4))
 
 
 def test_a_json_with_extrinsics_and_depth(tmp_path):
@@ -70,11 +143,46 @@ def test_a_broken_calibration_says_what_is_wrong(tmp_path, text, words):
         load_calibration(path)
 
 
+JSON = {"width": 64, "height": 48, "K": [50, 0, 32, 0, 50, 24, 0, 0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"depth_scale_m": "one"}, "depth_scale_m is 'one', expected a number"),
+        ({"depth_scale_m": 0}, "depth_scale_m is 0, expected metres above 0"),
+        ({"depth_scale_m": float("nan")}, "depth_scale_m is nan"),
+        ({"depth_scale_m": True}, "depth_scale_m is True"),
+        ({"width": float("inf")}, "width is inf, expected 1 to 100000 pixels"),
+        ({"width": 0, "K": None}, "width is 0"),
+        ({"height": 47.5}, "height is 47.5"),
+        ({"width": 10**400}, "width is a number of 1329 bits"),
+        ({"K": [10**400] * 9}, "K is a number of 1329 bits"),
+        ({"K": 5}, "K is 5, expected numbers"),
+        ({"K": [None] * 9}, "K is None"),
+        ({"T_camera_lidar": [1, 2]}, r"T_camera_lidar is \[1, 2\], expected 16 finite numbers"),
+        ({"T_camera_lidar": [float("nan")] * 16}, "expected 16 finite numbers"),
+        ({"depth_file": ["a"]}, r"depth_file is \['a'\], expected text"),
+        ({"frame_id": {"a": 1}}, "frame_id is"),
+        ({"width": "a\n[FATAL]" + "b" * 9999}, r"width is 'a\\n\[FATAL"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_file_and_field(tmp_path, change, words):
+    path = tmp_path / "calib.json"
+    path.write_text(json.dumps(JSON | change))
+    with pytest.raises(SourceError, match=words) as caught:
+        load_calibration(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
 def test_a_calibration_that_is_no_camera_or_no_file(tmp_path):
     path = tmp_path / "calib.json"
     path.write_text(json.dumps({"width": 64, "height": 48, "K": [-1, 0, 0, 0, 1, 0, 0, 0, 1]}))
-    with pytest.raises(CameraError, match="positive"):
+    with pytest.raises(CameraError, match=r"calib\.json: .*positive"):
         load_calibration(path)
+    path.write_text(json.dumps({"width": 64, "height": 48, "K": np.eye(3).tolist()}))
+    assert load_calibration(path).camera.K == (1, 0, 0, 0, 1, 0, 0, 0, 1)
     with pytest.raises(SourceError, match=r"nothing\.yaml"):
         load_calibration(tmp_path / "nothing.yaml")
 
@@ -132,6 +240,25 @@ def test_a_frame_of_rgb_and_depth(tmp_path):
     assert frame.camera(32, 24).K[0] == 20
     truth = frame.read_truth(16, 12)
     assert (truth.depth_m[:, :8] == 2).all() and (truth.depth_m[:, 8:] == 3).all()
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_picture_camera_and_depth_are_of_the_same_pixels(tmp_path, orientation):
+    recording(tmp_path)
+    (tmp_path / "color.png").unlink()
+    stored = corners(64, 48)
+    write_turned(tmp_path / "color.jpg", stored, orientation)
+    (frame,) = frames_of(tmp_path)
+    rgb, truth = frame.read_rectified()
+    np.testing.assert_allclose(rgb[..., ::-1], stored, atol=3)
+    assert truth.camera.K[:6] == (40, 0, 31.5, 0, 40, 23.5)
+    assert (truth.depth_m[:, :32] == 2).all() and (truth.depth_m[:, 32:] == 3).all()
+
+
+def test_a_picture_of_another_shape_than_its_calibration_says_so(tmp_path):
+    (frame,) = frames_of(recording(tmp_path, width=12, height=16))
+    with pytest.raises(SourceError, match=r"12x16, another shape \(an orientation in"):
+        frame.read_rgb()
 
 
 def test_a_coarser_depth_picture_is_brought_to_the_grid_of_the_picture(tmp_path):
@@ -200,7 +327,7 @@ def test_recordings_are_found_and_other_folders_named(tmp_path):
 
 
 def test_a_recording_that_does_not_fit_says_what_is_wrong(tmp_path):
-    with pytest.raises(SourceError, match="is 16x12 and its calibration is of 64x12"):
+    with pytest.raises(SourceError, match=r"is 16x12.* and its calibration is of 64x12"):
         frames_of(recording(tmp_path, width=64))[0].read_rgb()
     with pytest.raises(SourceError, match="register the depth"):
         frames_of(recording(tmp_path, (12, 12)))[0].read_truth(16, 12)

@@ -1,4 +1,5 @@
 import logging
+import random
 import subprocess
 import sys
 import threading
@@ -6,7 +7,7 @@ import time
 
 import pytest
 
-from depth_anything_ros.engines.by_size import BySize
+from depth_anything_ros.engines.by_size import BySize, Places
 
 SIZE = (56, 84)
 
@@ -83,6 +84,55 @@ def test_a_size_is_made_once_by_two_threads():
     for thread in threads:
         thread.join()
     assert made == [SIZE] and graphs.get(SIZE) == "graph"
+
+
+def makings(askings):
+    """Ask as a stream does, where making takes no time; return what was made."""
+    places, made = Places(), []
+    for key in askings:
+        if places.get(key) is None and places.is_due(key):
+            places.put(key, str(key))
+            made.append(key)
+    return made
+
+
+@pytest.mark.parametrize("count", [5, 40, 400])
+@pytest.mark.parametrize("order", ["random", "round"])
+def test_pictures_of_ever_other_sizes_are_not_compiled_for_for_ever(count, order):
+    choose = random.Random(0)
+    keys = [choose.randrange(count) if order == "random" else i % count for i in range(20_000)]
+    made = makings(keys)
+    assert len(made) <= 4 + 10  # pauses of 32 askings, 64, ... 16384
+    assert len(made) >= 4 or count == 400
+
+
+def test_a_stream_that_changes_its_size_gets_a_place():
+    old = [index % 4 for index in range(1000)]
+    assert makings(old) == [0, 1, 2, 3]
+    assert makings(old + [4] * 256) == [0, 1, 2, 3, 4]
+    assert makings(old + [4] * 256 + [5] * 512)[4:] == [4, 5]
+
+
+def test_one_thread_makes_and_what_fails_is_not_tried_for_ever(caplog):
+    go_on, threads, tried = threading.Event(), [], []
+
+    def make(size):
+        threads.append(sum("being made" in one.name for one in threading.enumerate()))
+        tried.append(size)
+        go_on.wait(10)
+        raise RuntimeError("no memory\nand a long trace")
+
+    graphs = BySize(make, "a model")
+    for size in [(1, width) for width in range(40)] * 3:
+        graphs.get(size)
+    assert len(tried) == 1
+    go_on.set()
+    for index in range(2000):
+        graphs.get((1, index % 40))
+        _wait_for(lambda: graphs._wanted is None)
+    assert set(threads) == {1}
+    assert len(tried) <= 8  # after 32 askings, 64, ... 1024
+    assert len(caplog.messages) == len(tried) and "trace" not in caplog.text
 
 
 def test_the_end_of_the_process_waits_for_what_is_made_and_begins_nothing_more():

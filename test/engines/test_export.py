@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines import export, openvino_engine
@@ -182,3 +183,15 @@ def test_the_estimator_stays_as_it_is():
 
     after = {name: values.data_ptr() for name, values in estimator.network.named_parameters()}
     assert before == after
+
+
+@pytest.mark.parametrize("name", ["network.xml", "network.pt2"])
+def test_a_full_disk_is_said_and_nothing_is_left(name, tmp_path):
+    if name.endswith(".xml"):
+        pytest.importorskip("openvino", reason="needs the extra openvino")
+    write = export.export_openvino if name.endswith(".xml") else export.export_program
+    estimator, path = _estimator("test_relative"), tmp_path / name
+    with files_of_at_most(300_000), pytest.raises(ModelError, match="cannot be written") as raised:
+        write(estimator, path, (56, 56), False)
+    assert str(path) in str(raised.value) and "MB are free there" in str(raised.value)
+    assert "\n" not in str(raised.value) and list(tmp_path.iterdir()) == []

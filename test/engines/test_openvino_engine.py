@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines import by_size, openvino_engine
@@ -68,6 +69,14 @@ def converted(relative, tmp_path_factory):
     engine = openvino_engine.make(relative, "fp32", cache=cache)
     engine.warm_up([SIZE])
     return engine, cache
+
+
+@pytest.fixture
+def kept(converted):
+    """The network as it is converted for SIZE, read from its file."""
+    (file,) = converted[1].glob("test_relative-112x84-*/graph.xml")
+    text, weights = file.read_bytes(), file.with_suffix(".bin").read_bytes()
+    return openvino_engine.core().read_model(text, weights)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -138,7 +147,7 @@ def test_torch_answers_until_a_new_size_is_compiled(converted, relative, caplog)
     assert list(cache.glob("test_relative-98x70-*"))
 
 
-def test_the_cache_is_read_again_and_mended(converted, relative, monkeypatch, caplog):
+def test_the_cache_is_read_again_and_mended(converted, kept, relative, monkeypatch, caplog):
     engine, cache = converted
     (folder,) = cache.glob("test_relative-112x84-*")
     written = (folder / "graph.xml").stat().st_mtime_ns
@@ -148,11 +157,33 @@ def test_the_cache_is_read_again_and_mended(converted, relative, monkeypatch, ca
     assert (folder / "graph.xml").stat().st_mtime_ns == written
     assert torch.equal(again.run(picture()), engine.run(picture()))
 
-    (folder / "graph.xml").write_text("<net")
-    mended = openvino_engine.make(relative, "fp32")
-    mended.warm_up([SIZE])
-    assert "graph.xml is damaged and is made anew" in caplog.text
-    assert torch.equal(mended.run(picture()), engine.run(picture()))
+    for name in ("graph.xml", "graph.bin", next(folder.glob("*.blob")).name):
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+        (folder / name).write_bytes(data)
+        mended = openvino_engine.make(relative, "fp32")
+        mended._converted = lambda size: kept  # as it is made, in less time
+        mended.warm_up([SIZE])
+        assert f"{name} is damaged and is made anew" in caplog.text
+        assert torch.equal(mended.run(picture()), engine.run(picture()))
+
+
+@pytest.mark.parametrize("full", ["folder", "graph", "blob"])
+def test_without_a_place_to_write_it_answers_the_same(converted, kept, tmp_path, caplog, full):
+    engine, cache = converted
+    (folder,) = cache.glob("test_relative-112x84-*")
+    blob, graph = (next(folder.glob(name)).stat().st_size for name in ("*.blob", "graph.bin"))
+    (tmp_path / "file").touch()
+    place = tmp_path / ("file" if full == "folder" else "cache")
+    limit = {"folder": 1 << 30, "graph": graph // 2, "blob": (graph + blob) // 2}[full]
+    bare = openvino_engine.make(engine._estimator, "fp32", cache=place)
+    bare._converted = lambda size: kept
+    with files_of_at_most(limit):
+        bare.warm_up([SIZE])
+    assert torch.equal(bare.run(picture()), engine.run(picture()))
+    assert ("nothing is kept" in caplog.text) == (full != "blob")
+    names = [path.name for path in place.glob("*/*")]
+    assert sorted(names) == (["files.json", "graph.bin", "graph.xml"] if full == "blob" else [])
 
 
 def test_other_weights_are_another_entry_of_the_cache(relative, tmp_path):
@@ -217,11 +248,16 @@ def test_what_cannot_be_is_refused(relative, tmp_path):
 def test_signals_come_through_after_networks_of_several_sizes():
     """Each Core gives the thread a stack for signals; see openvino_engine.core."""
     program = """
-import gc, os, signal
+import gc, os, signal, threading
+from concurrent.futures import ThreadPoolExecutor
 from depth_anything_ros.engines import openvino_engine
 from depth_anything_ros.models.estimator import DepthEstimator
 
 signal.signal(signal.SIGUSR1, lambda *_: print("signalled", flush=True))
+together = threading.Barrier(8)
+with ThreadPoolExecutor(8) as pool:
+    cores = list(pool.map(lambda _: (together.wait(), openvino_engine.core())[1], range(8)))
+assert len(set(map(id, cores))) == 1  # though all are the first
 estimator = DepthEstimator("test_relative", "random", "cpu", "fp32")
 engines = [openvino_engine.make(estimator, "fp32") for _ in range(2)]
 for engine in engines:

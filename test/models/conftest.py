@@ -41,7 +41,7 @@ def parity(request):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    path = session.config.getoption("--parity-table")
+    path = session.config.getoption("--parity-table", None)
     if path is None:
         return
     if exitstatus or not session.config.stash[ROWS]:

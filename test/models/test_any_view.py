@@ -498,6 +498,22 @@ def test_pictures_larger_than_the_network_s_input(estimator, rig):
         assert (view.T_world_camera == pose).all()
 
 
+def test_views_of_other_sizes_than_the_pictures(estimator, rig):
+    pictures = [np.full((240, 320, 3), 90, np.uint8)] * 2
+    cameras = [camera.scaled(320, 240) for camera in rig.cameras[:2]]
+    grid = estimator.network_size(320, 240)
+    sizes = [grid, (80, 60)]
+    full = estimator.infer_views(pictures, cameras, rig.poses[:2])
+    found = estimator.infer_views(pictures, cameras, rig.poses[:2], sizes=sizes)
+    for view, size, camera in zip(found, sizes, cameras, strict=True):
+        assert view.depth.camera == camera.scaled(*size)
+        assert view.depth.depth_m.shape == view.confidence.shape == size[::-1]
+    # The pixels of the coarser grids lie where those of the finer one do.
+    coarse, fine = found[1].depth.depth_m, full[1].depth.depth_m
+    blocks = fine.reshape(60, 4, 80, 4).mean((1, 3))
+    assert np.abs(coarse / blocks - 1).mean() < 0.01
+
+
 def test_twice_the_baseline_is_twice_as_far(estimator, rig):
     larger = rig.poses.copy()
     larger[:, :3, 3] *= 2

@@ -2,6 +2,8 @@ import io
 import os
 import pickle
 import re
+import resource
+import stat
 
 import pytest
 import torch
@@ -9,7 +11,13 @@ from official_layout import hf_from_official, official_shapes, random_state
 from safetensors.torch import save_file
 
 from depth_anything_ros.core.errors import CheckpointError
-from depth_anything_ros.models.checkpoint import checkpoint_file, load_weights, read_state_dict
+from depth_anything_ros.models.checkpoint import (
+    checkpoint_file,
+    load_weights,
+    read_state_dict,
+    write_weights,
+)
+from depth_anything_ros.models.identify import identify
 from depth_anything_ros.models.layouts import from_official
 from depth_anything_ros.models.networks import empty_network, random_network
 from depth_anything_ros.models.zoo import find_card
@@ -37,6 +45,9 @@ def _refusal(reason, call, *args):
     assert "\n" not in message
     assert len(message) < 600
     return message
+
+
+ESCAPE = chr(27)
 
 
 def _saved(state, path):
@@ -74,6 +85,15 @@ def test_the_content_decides_and_not_the_suffix(state, tmp_path):
     save_file(state, tmp_path / "weights.pth")
 
     assert set(read_state_dict(tmp_path / "weights.pth")) == set(state)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_named_safetensors_is_read_as_what_it_is(zipped, state, network, tmp_path):
+    torch.save(state, tmp_path / "a.safetensors", _use_new_zipfile_serialization=zipped)
+
+    load_weights(network, CARD, tmp_path / "a.safetensors")
+
+    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], state["pretrained.norm.bias"])
 
 
 @pytest.mark.parametrize("layout", ["official", "hf", "ours"])
@@ -230,6 +250,109 @@ def test_code_in_a_pickle_is_refused_and_not_run(write, tmp_path):
     assert marker.exists()  # it would have run
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_no_refusal_passes_on_the_advice_to_read_a_file_unsafely(network, tmp_path):
+    """Of torch's readers of every format, old and new, each says it in other words."""
+    class_and_tensors = {"args": _Code(tmp_path / "executed"), "a": torch.zeros(1)}
+    bare, old = tmp_path / "bare.safetensors", tmp_path / "old.safetensors"
+    bare.write_bytes(pickle.dumps({"a": 1}, protocol=2))
+    torch.save(class_and_tensors, old, _use_new_zipfile_serialization=False)
+    script = tmp_path / "script.pt"
+    torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(script))
+    forged = tmp_path / "forged.pth"
+    forged.write_bytes(b"\x80\x02cos\nsys\x1b[31mtem\nq\x00.")
+    for path, reason in (
+        (bare, ("no_tensors", "damaged", "unsafe")),
+        (old, ("unsafe",)),
+        (script, ("unsafe",)),
+        (forged, ("unsafe", "damaged")),
+        (_saved(network, tmp_path / "network.pth"), ("unsafe",)),
+    ):
+        with pytest.raises(CheckpointError) as error:
+            read_state_dict(path)
+        message = str(error.value)
+        assert error.value.reason in reason, message
+        assert not re.search("weights_only|trust|still be loaded|allowlist", message), message
+        assert message.isprintable() and str(path) in message and len(message) < 500
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.int64, torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn]
+)
+def test_numbers_that_would_load_changed_are_refused(kind, state, network, tmp_path):
+    name = "pretrained.norm.bias"
+    path = _saved({**state, name: (10 * state[name]).to(kind)}, tmp_path / "mine.pth")
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+
+    message = _refusal("wrong_kinds", load_weights, network, CARD, path)
+
+    said = str(kind).removeprefix("torch.")
+    assert "1 of 122 tensors hold another kind of number" in message
+    assert f"encoder.vit.norm.bias is {said}; expected float16, bfloat16" in message
+    assert all(torch.equal(before[name], values) for name, values in network.state_dict().items())
+    assert identify(path).cards == () and f"bias is {said}" in identify(path).reason
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_widths_of_floating_point_numbers_are_taken(kind, state, network, tmp_path):
+    path = _saved({name: values.to(kind) for name, values in state.items()}, tmp_path / "mine.pth")
+
+    load_weights(network, CARD, path)
+
+    expected = state["pretrained.norm.bias"].to(kind).float()
+    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], expected)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "weights.pth")
+
+    assert "it is no file" in _refusal("not_found", read_state_dict, tmp_path / "weights.pth")
+
+
+def test_names_out_of_a_file_are_quoted_and_cut(network, tmp_path):
+    name = f"a{ESCAPE}[31m\n[FATAL] " * 500
+    path = tmp_path / "names.safetensors"
+    save_file({name: torch.zeros(2)}, path)
+
+    for message in (
+        _refusal("unknown_layout", load_weights, network, CARD, path),
+        identify(path).reason,
+        _refusal("no_tensors", read_state_dict, _saved({name: 1}, tmp_path / "one.pth")),
+    ):
+        assert r"a\x1b[31m [FATAL]" in message and message.isprintable() and len(message) < 600
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_written_weights_have_the_mode_that_the_umask_gives(umask, state, tmp_path):
+    before = os.umask(umask)
+    try:
+        write_weights(from_official(state), CARD, tmp_path / "out.safetensors")
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "out.safetensors").stat().st_mode) == 0o666 & ~umask
+    assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
+
+
+@pytest.fixture
+def small_files():
+    """A disk that takes 100 kB a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_weights_that_cannot_be_written_leave_what_was_there(state, tmp_path, small_files):
+    (tmp_path / "out.safetensors").write_bytes(b"before")
+
+    with pytest.raises(OSError, match=r"File too large"):
+        write_weights(from_official(state), CARD, tmp_path / "out.safetensors")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["out.safetensors"]
+    assert (tmp_path / "out.safetensors").read_bytes() == b"before"
+
+
 def test_the_code_that_was_refused_is_named(tmp_path):
     _zip_with_code(_Code(tmp_path / "executed"), tmp_path / "weights.pth")
 
@@ -336,3 +459,20 @@ def test_an_encoder_alone_is_not_enough(state, network, tmp_path):
     encoder = {name: v for name, v in state.items() if name.startswith("pretrained.")}
 
     _unchanged(network, "unknown_layout", _saved(encoder, tmp_path / "dinov2.pth"))
+
+
+@pytest.mark.parametrize(
+    ("version", "reads"),
+    [("2.5.1+cu121", False), ("1.13.1", False), ("2.6.0", True), ("2.13.0a0+git12", True)],
+)
+def test_a_pickle_is_not_read_by_a_torch_that_does_not_protect(
+    network, tmp_path, monkeypatch, version, reads
+):
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+    monkeypatch.setattr(torch, "__version__", version)
+    if reads:
+        assert read_state_dict(path)
+    else:
+        message = _refusal("unsafe", read_state_dict, path)
+        assert f"torch {version} does not protect" in message and ".safetensors" in message

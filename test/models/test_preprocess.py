@@ -1,7 +1,6 @@
 import dataclasses
 
 import cv2
-import imgviz
 import numpy as np
 import pytest
 import torch
@@ -24,8 +23,14 @@ MEAN, STD = np.array(CARD.mean), np.array(CARD.std)
 sides = st.integers(1, 4000)
 
 
-def _picture(width, height):
-    return cv2.resize(imgviz.data.arc2017()["rgb"], (width, height), interpolation=cv2.INTER_AREA)
+@pytest.fixture(scope="module")
+def picture_of(real_picture):
+    """The real picture at a size."""
+
+    def made(width, height):
+        return cv2.resize(real_picture, (width, height), interpolation=cv2.INTER_AREA)
+
+    return made
 
 
 @pytest.mark.parametrize(
@@ -157,8 +162,8 @@ def test_a_picture_of_the_size_is_not_touched(interpolation):
     assert resized(picture, 5, 7, interpolation) is picture
 
 
-def test_the_card_says_which_side_and_which_kernel():
-    rgb = _picture(200, 120)
+def test_the_card_says_which_side_and_which_kernel(picture_of):
+    rgb = picture_of(200, 120)
     card = dataclasses.replace(CARD, fit="longer", multiple=4, interpolation="area")
 
     found = preprocess(rgb, card, 100, CPU)[0].permute(1, 2, 0).numpy() * STD + MEAN
@@ -169,8 +174,8 @@ def test_the_card_says_which_side_and_which_kernel():
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 120), (120, 200), (1920, 1080), (37, 41)])
 @pytest.mark.parametrize("input_size", [518, 126])
-def test_pixels_are_those_of_opencv(size, input_size):
-    rgb = _picture(*size)
+def test_pixels_are_those_of_opencv(picture_of, size, input_size):
+    rgb = picture_of(*size)
 
     network_input = preprocess(rgb, CARD, input_size, CPU)
 
@@ -193,16 +198,16 @@ def test_noise_is_neither_smoothed_nor_clipped():
     assert np.abs(found - expected).max() < 1e-3
 
 
-def test_a_picture_of_the_network_size_keeps_its_values():
-    rgb = _picture(56, 70)
+def test_a_picture_of_the_network_size_keeps_its_values(picture_of):
+    rgb = picture_of(56, 70)
 
     found = preprocess(rgb, CARD, 56, CPU)[0].permute(1, 2, 0).numpy() * STD + MEAN
 
     np.testing.assert_allclose(found, rgb / 255, atol=1e-6)
 
 
-def test_read_only_and_reversed_arrays_are_taken():
-    rgb = _picture(64, 48)
+def test_read_only_and_reversed_arrays_are_taken(picture_of):
+    rgb = picture_of(64, 48)
     read_only = rgb.copy()
     read_only.setflags(write=False)
     bgr = np.ascontiguousarray(rgb[..., ::-1])

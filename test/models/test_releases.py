@@ -144,6 +144,18 @@ def test_of_two_places_the_one_whose_cache_has_it_is_taken(hub_folder):
     assert resolve_weights("", card) == hub_folder / "net.pt"
 
 
+def test_the_releases_of_midas_whose_hash_is_stated_are_pinned(hub_folder):
+    """The publisher states eight digits: model-small-70d6b9c8.pt, dpt_large-midas-2f21e586.pt."""
+    small, large = find_card("midas_v21_small"), find_card("dpt_large_384")
+    assert release_sha256(small).startswith("70d6b9c8") and len(release_sha256(small)) == 64
+    assert release_sha256(large).startswith("2f21e586") and len(release_sha256(large)) == 64
+    hub_folder.mkdir(parents=True)
+    (hub_folder / "midas_v21_small_256.pt").write_bytes(b"another")
+    with pytest.raises(CheckpointError, match="expected 70d6b9c8") as error:
+        resolve_weights("", small)
+    assert error.value.reason == "sha256"
+
+
 def test_the_hash_of_a_card_is_that_of_its_file_on_the_hub_if_there_is_one():
     card = _card("https://example.org/net.pt", sha256=SHA256)
     both = dataclasses.replace(card, hub_repo="org/name")

@@ -202,7 +202,7 @@ def test_what_is_not_in_the_cache_comes_with_the_command_that_gets_it(cache):
 
     assert f"depth_anything_v2_vits.pth of {SMALL.hub_repo} is not in the cache {cache}" in message
     assert "downloading is off" in message
-    assert f"run: hf download {SMALL.hub_repo} depth_anything_v2_vits.pth;" in message
+    assert f"hf download {SMALL.hub_repo} depth_anything_v2_vits.pth;" in message
     assert "or set weights to the path" in message
 
 

@@ -1,11 +1,12 @@
 """Tiny depth models of transformers with random weights, saved as their official repos are."""
 
+import pytest
 import torch
 
 from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before transformers
 from depth_anything_ros.models.networks import randomise
 
-import transformers  # isort: skip
+transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 
 _NECK = {"neck_hidden_sizes": [8, 8, 16, 16], "fusion_hidden_size": 16}
 _ON_14 = {

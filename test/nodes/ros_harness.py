@@ -22,6 +22,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs_py.point_cloud2 import read_points
 from std_msgs.msg import Header
 
 OUTPUT_TYPES = {
@@ -332,6 +333,12 @@ def camera_info(width=160, height=120, focal=150.0, **changes):
     for name, value in changes.items():
         setattr(info, name, value)
     return info
+
+
+def read_points_numpy(message, names):
+    """Points (n, names) of a cloud; sensor_msgs_py has it too, but not that of Humble."""
+    records = read_points(message, list(names))
+    return np.stack([records[name] for name in names], axis=-1)
 
 
 def image_array(message):

@@ -14,10 +14,10 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 
 from depth_anything_ros.core.camera import Camera as CameraModel
 from depth_anything_ros.core.colormap import COLORMAPS
@@ -25,6 +25,8 @@ from depth_anything_ros.core.colormap import COLORMAPS
 NODE = "/depth_node"
 DEFAULTS = {
     "rectify": "auto",
+    "diagnostics__input_timeout_s": 2.0,
+    "image__bits": 16,
     "depth__encoding": "32FC1",
     "range__min_m": 0.0,
     "range__max_m": 1000.0,
@@ -33,7 +35,10 @@ DEFAULTS = {
     "cloud__stride": 1,
     "cloud__edge_jump": 0.0,
     "camera__fallback_hfov_deg": 0.0,
+    "camera__check_frame_id": True,
+    "output__size": "image",
     "preview__colormap": "inferno",
+    "sync__max_late_s": 1.0,
 }
 
 
@@ -195,6 +200,43 @@ def test_roi_and_binning_are_folded_in(camera):
     assert info.binning_x in (0, 1) and info.roi.width == 0
 
 
+def test_a_roi_that_nobody_applied_is_said_once_and_left_out(camera, depth_node):
+    full = camera_info(160, 120, 150.0)
+    full.roi.x_offset, full.roi.y_offset, full.roi.width, full.roi.height = 25, 15, 80, 60
+    for _ in range(2):
+        key = camera.ask(picture(), full, frame_id="uncropped")
+        info = camera.answer("depth/camera_info", key)
+        np.testing.assert_allclose(info.k, camera_info().k)
+        np.testing.assert_allclose(info.p, camera_info().p)
+    assert depth_node.log.count("ROI of 80x60 at (25, 15)") == 1
+    key = camera.ask(picture(80, 60), full, frame_id="uncropped")
+    info = camera.answer("depth/camera_info", key)
+    assert (info.k[0], info.k[2], info.k[5]) == (150.0, 79.5 - 25, 59.5 - 15)
+
+
+def test_a_camera_that_is_hardly_one_is_warned_of_as_long_as_it_lasts(camera, depth_node):
+    millimetres = camera_info(160, 120, 0.96)
+    for _ in range(2):
+        camera.ask(picture(), millimetres, frame_id="lens")
+    status = camera.wait_for_status(lambda s: "0.96 px see" in s.message)
+    assert status.level == b"\x01"
+    assert depth_node.log.count("0.96 px see 178.6 deg of 160x120") == 1
+    camera.ask(picture(), camera_info(), frame_id="lens")
+    camera.wait_for_status(lambda s: s.level == b"\x00")
+
+
+def test_a_camera_info_of_no_frame_is_taken_and_of_another_where_that_is_asked_for(
+    camera, depth_node
+):
+    unnamed = camera_info(320, 240, 280.0)
+    unnamed.header.frame_id = ""
+    camera.info.publish(unnamed)
+    key = camera.ask(picture(), frame_id="bare")
+    assert camera.answer("depth/camera_info", key).k[0] == 140.0
+    assert camera.answer("depth/camera_info", key).header.frame_id == "bare"
+    assert depth_node.log.count("CameraInfo has no frame_id") == 1
+
+
 UNUSABLE = {
     "camera_frame_id": (camera_info(), "elsewhere", "frame_id is 'elsewhere'"),
     "camera_size": (camera_info(160, 90), FRAME_ID, "of another aspect"),
@@ -237,6 +279,11 @@ def test_without_a_usable_camera_info_depth_goes_out_and_the_cloud_does_not(logs
         assert status.level == b"\x01" and "no cloud goes out" in status.message
         process.wait_for_log(words)
         assert process.log.count(words) == 1  # said once, though several pictures came
+        if case == "camera_frame_id":
+            set_ = camera.set_parameters(f"{namespace}{NODE}", camera__check_frame_id=False)
+            key = camera.ask(picture(), output="points", frame_id=frame_id)
+            assert set_ == [] and camera.answer("depth/camera_info", key).k[0] == 150.0
+            return
         assert camera.set_parameters(f"{namespace}{NODE}", camera__fallback_hfov_deg=90.0) == []
         key = camera.ask(picture(), output="points", frame_id=frame_id)
         assert camera.answer("depth/camera_info", key).k[0] == pytest.approx(80.0)
@@ -355,6 +402,38 @@ def test_a_bad_picture_is_counted_said_once_and_never_answered(camera, depth_nod
     assert len([line for line in said if words.get(reason, "0x0") in line]) == 1
 
 
+def test_a_fault_is_named_in_log_and_status_again_when_its_cause_changes(camera, depth_node):
+    hostile = "nv98\n\x1b[31m[FATAL] on fire" + "A" * 10**6
+    for encoding, named in (("nv99", "'nv99'"), (hostile, r"'nv98\n\x1b[31m[FATAL] on fireAA")):
+        camera.show(broken(encoding=encoding))
+        status = camera.wait_for_status(lambda s, n=named: n in s.message)
+        assert "1 encoding" in status.message and "set the driver's" in status.message
+        assert status.level == b"\x01" and status.message.isprintable()
+        (line,) = [text for text in depth_node.log.splitlines() if named in text]
+        assert line.isprintable() and len(line) < 1000
+    assert not any(line.startswith("\x1b[31m[FATAL]") for line in depth_node.log.splitlines())
+
+
+def test_12_bits_in_mono16_are_said_once_and_scaled_by_a_parameter(camera, depth_node):
+    full = np.rint(picture(seed=3)[..., 0] * (4095 / 255)).astype(np.uint16)
+    answers = []
+    for bits in (16, 12):
+        # However slow the machine, the picture stays the newest thing to tell of.
+        changes = {"image__bits": bits, "diagnostics__input_timeout_s": 60.0}
+        assert camera.set_parameters(NODE, **changes) == []
+        key = camera.ask(picture_message(full, "mono16"), camera_info())
+        answers.append(image_array(camera.answer("depth/image_rect", key)))
+        if bits == 16:
+            status = camera.wait_for_status(lambda s: "image.bits to 12" in s.message)
+            assert status.level == b"\x01"
+    expected = camera.ask(picture_message(picture(seed=3)[..., 0], "mono8"), camera_info())
+    expected = image_array(camera.answer("depth/image_rect", expected))
+    np.testing.assert_allclose(answers[1], expected, rtol=1e-4)
+    assert np.abs(answers[0] / expected - 1).max() > 1e-3
+    camera.wait_for_status(lambda s: s.level == b"\0")
+    assert depth_node.log.count("set image.bits to 12") == 1
+
+
 def test_the_resolution_may_change_from_one_picture_to_the_next(camera):
     for width, height in ((160, 120), (320, 240), (120, 160), (161, 97)):
         key = camera.ask(picture(width, height), camera_info(width, height))
@@ -363,8 +442,36 @@ def test_the_resolution_may_change_from_one_picture_to_the_next(camera):
         assert {(m.width, m.height) for m in (depth, info, cloud)} == {(width, height)}
 
 
+def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
+    """All that goes out is of one grid; the network's is 154 x 112 for its input of 112."""
+    rgb, info = picture(640, 480, seed=5), camera_info(640, 480, 600.0)
+    full = image_array(camera.answer("depth/image_rect", camera.ask(rgb, info)))
+    given = CameraModel.from_info(info)
+    for size, (width, height) in (("network", (154, 112)), (60, (80, 60)), ("480", (640, 480))):
+        assert camera.set_parameters(NODE, output__size=size) == []
+        key = camera.ask(rgb, info)
+        names = ("depth/image_rect", "depth/camera_info", "depth/image_color", "points")
+        answers = {name: camera.answer(name, key) for name in names}
+        assert {(m.width, m.height) for m in answers.values()} == {(width, height)}
+        published = answers["depth/camera_info"]
+        expected = given.scaled(width, height)
+        np.testing.assert_allclose((*published.k, *published.p), (*expected.K, *expected.P))
+        depth = image_array(answers["depth/image_rect"])
+        points = cloud_points(answers["points"]).reshape(height, width, 3)
+        np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
+        small = cv2.resize(full, (width, height), interpolation=cv2.INTER_AREA)
+        assert np.abs(depth / small - 1).mean() < 0.01
+        packed = np.frombuffer(answers["points"].data, np.uint8).reshape(height, width, 16)
+        colours = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(int)
+        assert np.abs(packed[..., 14:11:-1] - colours).max() <= 2
+    (reason,) = camera.set_parameters(NODE, output__size="half")
+    assert "output.size is 'half'; it must be image, network, or the pixels" in reason
+    (reason,) = camera.set_parameters(NODE, output__size=0.5)
+    assert "output.size" in reason and "Type.DOUBLE" in reason
+
+
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
-    camera.ask(picture(), camera_info())
+    camera.ask(picture(), camera_info(), stamp_ns=5 * 10**9)
     jumps = int(values(camera.status())["clock jumps"])
     key = camera.show(picture(), camera_info(), stamp_ns=7)
     assert camera.answer("depth/image_rect", key)
@@ -372,6 +479,41 @@ def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
     key = camera.show(picture(), camera_info(), stamp_ns=8)
     assert camera.answer("depth/image_rect", key)
     assert int(values(camera.status())["clock jumps"]) == jumps + 1
+
+
+def test_pictures_that_come_late_are_answered_and_time_has_not_jumped(camera, depth_node):
+    base = camera.ask(picture(), camera_info()) + 10**9
+    before = values(camera.status())
+    # Of a picture that is 1 s before the newest nobody can say more than that it is late.
+    for offset in (33_000_000, 0, 99_000_000, 66_000_000, 10**9, 0):
+        key = camera.show(picture(), camera_info(), stamp_ns=base + offset)
+        assert camera.answer("depth/image_rect", key)
+        del camera.received["depth/image_rect"][key]
+    camera.wait_for_status(lambda s: int(values(s)["frames in"]) >= int(before["frames in"]) + 6)
+    assert values(camera.status())["clock jumps"] == before["clock jumps"]
+    assert depth_node.log.count("/image: pictures come out of order, by 0.033 s") == 1
+    # Beyond, time has jumped.
+    assert camera.set_parameters(NODE, sync__max_late_s=0.5) == []
+    key = camera.show(picture(), camera_info(), stamp_ns=base + 10**9 - 600_000_000)
+    assert camera.answer("depth/image_rect", key)
+    jumps = str(int(before["clock jumps"]) + 1)
+    camera.wait_for_status(lambda s: values(s)["clock jumps"] == jumps)
+    camera._stamp = base + 2 * 10**9
+
+
+@pytest.mark.parametrize("odd_s", [2**31 - 1, -(2**31), 0])
+def test_after_an_odd_stamp_what_comes_next_is_answered(camera, odd_s):
+    camera.ask(picture(), camera_info(), stamp_ns=10**12)
+    message = picture_message(picture())
+    message.header.frame_id, message.header.stamp.sec = FRAME_ID, odd_s
+    camera.image.publish(message)
+    assert camera.answer("depth/image_rect", odd_s * 10**9)
+    del camera.received["depth/image_rect"][odd_s * 10**9]
+    for i in range(1, 4):
+        key = camera.show(picture(), camera_info(), stamp_ns=10**12 + i * 10**8)
+        assert camera.answer("depth/image_rect", key)
+        del camera.received["depth/image_rect"][key]
+    camera.show(picture(), camera_info())  # back to the stamps of the other tests
 
 
 def test_a_stamp_before_the_epoch_is_a_stamp(camera):
@@ -488,22 +630,41 @@ def test_a_distorted_picture_is_rectified_and_the_camera_info_says_so(camera):
     np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
 
 
-def test_rectify_never_keeps_the_lens_and_always_turns_a_pinhole(camera):
+def test_rectify_never_keeps_the_lens_and_always_turns_a_pinhole(camera, depth_node):
     info, _, _, rgb = distorted()
+    height, width = rgb.shape[:2]
     assert camera.set_parameters(NODE, rectify="never") == []
     key = camera.ask(rgb, info)
     published = camera.answer("depth/camera_info", key)
     np.testing.assert_allclose(published.d, info.d)
     np.testing.assert_allclose(published.k, info.k)
+    assert published.p[0] == published.k[0]
     depth = image_array(camera.answer("depth/image_rect", key))
-    points = cloud_points(camera.answer("points", key)).reshape(240, 320, 3)
+    points = cloud_points(camera.answer("points", key)).reshape(height, width, 3)
     np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
-    # Without distortion auto leaves R and P alone, and always follows them.
-    info.d = [0.0] * 5
-    for policy, focal in (("auto", 250.0), ("always", 230.0)):
+    # Without distortion auto leaves R and P alone, and always follows them. Pictures that come
+    # rectified have the camera P, whatever D is.
+    for policy, focal, d in (
+        ("already", 230.0, info.d),
+        ("auto", 250.0, []),
+        ("always", 230.0, []),
+    ):
+        info.d = d
         assert camera.set_parameters(NODE, rectify=policy) == []
         key = camera.ask(rgb, info)
-        assert camera.answer("depth/camera_info", key).k[0] == focal
+        published = camera.answer("depth/camera_info", key)
+        assert published.k[0] == focal and not any(published.d)
+        np.testing.assert_array_equal(np.reshape(published.p, (3, 4))[:, :3].ravel(), published.k)
+        depth = image_array(camera.answer("depth/image_rect", key))
+        points = cloud_points(camera.answer("points", key)).reshape(height, width, 3)
+        np.testing.assert_allclose(points, back_projected(depth, published), atol=1e-4)
+        assert np.isfinite(depth).all() == (policy != "always")
+    for words in (
+        "(rectify: auto, D is not zero)",
+        "(rectify: auto, D is zero): K",
+        "(rectify: already)",
+    ):
+        assert depth_node.log.count(words) == 1
 
 
 def test_real_recordings_are_answered_on_their_own_camera(camera, shared_data):

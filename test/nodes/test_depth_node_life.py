@@ -210,6 +210,7 @@ def test_compressed_pictures_and_broken_ones(start):
         "undecodable": [b"no picture at all"],
         "encoding": [("16UC1; png compressed", bytes(jpeg(rgb, ".png").data))],
         "empty": [b""],
+        "too_large": [bytes(jpeg(np.zeros((5001, 8000, 3), np.uint8)).data)],
     }
     for reason, datas in bad.items():
         for data in datas:
@@ -219,7 +220,8 @@ def test_compressed_pictures_and_broken_ones(start):
             assert not any(key in of_topic for of_topic in camera.received.values())
     camera.wait_for_status(lambda s: values(s)["dropped: truncated"] == "2")
     assert camera.ask(jpeg(rgb), camera_info())
-    assert process.log.count("lacks its end") == 1
+    assert process.log.count("lacks its end") == 2  # of a JPEG, and of a PNG
+    assert process.log.count("40 are allowed") == 1
 
 
 def test_a_topic_named_image_rect_is_rectified_already(start):
@@ -371,6 +373,24 @@ def test_a_signal_while_the_model_loads_leaves_no_traceback(start, after_ms, by)
     assert process.stop(by) == 0  # the fixture looks for a traceback
 
 
+def test_services_and_diagnostics_answer_while_the_model_loads(start):
+    process, camera = start(wait=False, model="depth_anything_v2_large")
+    process.wait_for_log("loading depth_anything_v2_large")
+    node = f"{camera.node.get_namespace()}{NODE}"
+    assert camera.state(node) == "configuring"
+    assert camera.set_parameters(node, range__max_m=50) == []
+    assert camera.get_parameter(node, "range.max_m").double_value == 50.0
+    assert camera.wait_for_status(lambda s: s.message.startswith("configuring for "))
+    for transition in (
+        Transition.TRANSITION_CONFIGURE,
+        Transition.TRANSITION_DEACTIVATE,
+        Transition.TRANSITION_UNCONFIGURED_SHUTDOWN,
+    ):
+        assert not camera.change_state(node, transition)
+    assert process.log.count("ask again when that is done") == 3
+    assert camera.state(node) == "configuring" and "loaded depth_any" not in process.log
+
+
 def test_a_signal_while_a_graph_is_made_leaves_no_crash(start):
     pytest.importorskip("openvino", reason="needs the extra openvino")
     process, camera = start(engine="openvino", precision="fp32")
@@ -398,6 +418,10 @@ def test_simulated_time_that_is_reset_is_counted_and_goes_on(start):
     clock = camera.node.create_publisher(Clock, "/clock", qos)
     process.wait_for_log("waiting for pictures")
     camera.connected()
+    # Before there is any time: diagnostics come, and say so.
+    status = camera.wait_for_status(lambda s: "/clock" in s.message)
+    assert status.level != b"\x00" and "use_sim_time" in status.message
+    assert camera.ask(picture(), camera_info(), stamp_ns=1)
 
     def tick(seconds):
         message = Clock()
@@ -410,7 +434,7 @@ def test_simulated_time_that_is_reset_is_counted_and_goes_on(start):
         now[0] += 1
         tick(now[0])
         time.sleep(0.05)
-        return camera.statuses
+        return "/clock" not in camera.statuses[-1].message
 
     wait_until(running, 20, "diagnostics in simulated time")
     key = camera.ask(picture(), camera_info(), stamp_ns=now[0] * 10**9)

@@ -12,6 +12,16 @@ def test_the_newest_of_each_sender_wins():
     assert box.discard("a") == 3 and box.discard("a") is None
 
 
+def test_what_is_newer_by_its_own_measure_is_not_replaced():
+    box = Mailbox(newness=lambda item: item[0])
+    assert box.put("a", (2, "first")) is None
+    assert box.put("a", (1, "late")) == (1, "late")
+    assert box.put("a", (2, "as new")) == (2, "first")
+    assert box.put("b", (0, "another's")) is None
+    assert box.take() == [(2, "as new"), (0, "another's")]
+    assert box.put("a", (1, "late, and nothing waits")) is None
+
+
 def test_all_that_wait_are_taken_the_longest_waiting_first():
     box = Mailbox()
     for sender, item in (("fast", 1), ("slow", 2), ("fast", 3), ("late", 4), ("fast", 5)):

@@ -1,18 +1,16 @@
 import cv2
 import numpy as np
 import pytest
-from ros_harness import camera_info, picture, picture_message
+from ros_harness import camera_info
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.nodes.messages import (
     Outgoing,
     byte_array,
     camera_info_message,
-    decode_image,
     depth_message,
     transform_message,
 )
@@ -42,21 +40,6 @@ def test_bytes_of_any_shape(shape):
     assert byte_array(values.T).tobytes() == values.T.tobytes()
 
 
-def test_big_endian_mono16():
-    gray = (np.arange(120 * 160) * 3 % 65536).astype(np.uint16).reshape(120, 160)
-    little = decode_image(picture_message(gray, "mono16"))
-    message = picture_message(gray.astype(">u2"), "mono16")
-    message.is_bigendian = 1
-    np.testing.assert_array_equal(decode_image(message), little)
-
-
-def test_odd_width_yuv_is_refused_with_a_reason():
-    message = picture_message(np.zeros((4, 5, 2), np.uint8), "yuv422")
-    with pytest.raises(ImageError) as error:
-        decode_image(message)
-    assert error.value.reason == "undecodable"
-
-
 @pytest.mark.parametrize("turn", [(0, 0, 0), (0.3, -0.2, 0.9), (np.pi, 0, 0), (0, 0, -3.0)])
 def test_a_transform_holds_rotation_and_translation(turn):
     R, _ = cv2.Rodrigues(np.array(turn, float))
@@ -73,23 +56,6 @@ def test_a_transform_holds_rotation_and_translation(turn):
     np.testing.assert_allclose(turned, R @ point, atol=1e-7)
     t = message.transform.translation
     assert (t.x, t.y, t.z) == (1, 2, 3)
-
-
-@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "mono8"])
-def test_padded_rows_give_the_same_picture(encoding):
-    order = {"rgb8": [0, 1, 2], "bgr8": [2, 1, 0], "rgba8": [0, 1, 2, 0], "bgra8": [2, 1, 0, 0]}
-    rgb = picture(7, 5)
-    values = rgb[..., order.get(encoding, [1])]
-    padded = np.pad(values.reshape(5, -1), ((0, 0), (0, 3)), constant_values=99)
-    message = picture_message(padded, encoding)
-    message.width = 7
-    expected = rgb if encoding != "mono8" else np.repeat(values, 3, axis=2)
-    np.testing.assert_array_equal(decode_image(message), expected)
-
-
-def test_rgb8_is_looked_at_where_it_lies():
-    message = picture_message(picture(7, 5))
-    assert np.shares_memory(decode_image(message), np.frombuffer(message.data, np.uint8))
 
 
 def test_outgoing_memory_is_used_again_and_changes_its_size():

@@ -17,10 +17,10 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs_py.point_cloud2 import read_points_numpy
 from true_depth import (
     CAMERAS,
     HALL,
@@ -313,6 +313,14 @@ def test_an_any_view_model_gets_sets_of_pictures_and_poses_and_answers_metres(ri
         assert nearest_wall.max() < 1e-4, name
         assert not rig[name].received["affine_depth/image_rect"]
         assert rig[name].answer("depth/image_rect", max(rig[name].order["points"]))
+    # One odd stamp of one camera, or pictures out of order, cost the others nothing.
+    left, stamp_ns = rig["left"], time.monotonic_ns()
+    for odd_s in (2**31 - 1, -(2**31)):
+        left.show(rgb["left"], frame_id="left_optical_frame", stamp_ns=odd_s * 10**9)
+        stamp_ns += 10**9
+        for later_ns in (60_000_000, 0):
+            keys = rig.show(rgb, stamp_ns + later_ns)
+            assert all(rig[name].answer("points", keys[name]) for name in NAMES)
     front, keys = rig["front"], []
 
     def unsynchronised(status):

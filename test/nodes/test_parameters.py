@@ -4,11 +4,15 @@ import re
 from dataclasses import FrozenInstanceError
 
 import pytest
+import rclpy
 import yaml
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.parameters import build, specs
+from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
@@ -104,3 +108,86 @@ def test_a_tuple_of_strings_may_have_any_length():
         assert build(DepthParameters, {**values, "cameras": names}).cameras == names
     with pytest.raises(ParameterError, match="'front' 2 times"):
         build(DepthParameters, {**values, "cameras": ("front", "front")})
+
+
+def test_a_string_may_be_given_as_a_whole_number():
+    """YAML and -p output.size:=480 give an integer."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    try:
+        given = [Parameter("output.size", value=480)]
+        node = Node("sized", context=context, parameter_overrides=given)
+        declared = DeclaredParameters(node, DepthParameters)
+        assert declared.values.output.size == "480"
+        for value, expected in (("network", "network"), (720, "720"), ("360", "360")):
+            (result,) = node.set_parameters([Parameter("output.size", value=value)])
+            assert result.successful and declared.values.output.size == expected
+        for value in (True, 480.0, -1, 0, "large", ["480"]):
+            (result,) = node.set_parameters([Parameter("output.size", value=value)])
+            assert not result.successful and result.reason
+        assert declared.values.output.size == "360"
+        node.destroy_node()
+    finally:
+        context.try_shutdown()
+
+
+def node_with(cls, *arguments):
+    context = rclpy.Context()
+    rclpy.init(args=["--ros-args", *arguments], context=context)
+    node = rclpy.create_node("given", context=context)
+    try:
+        return node, DeclaredParameters(node, cls)
+    except Exception:
+        node.destroy_node()
+        raise
+
+
+def with_yaml(path, tree):
+    path.write_text(yaml.safe_dump({"/**": {"ros__parameters": tree}}))
+    return ("--params-file", str(path))
+
+
+def test_integers_are_taken_for_floats_at_start_and_later(tmp_path):
+    text = with_yaml(
+        tmp_path / "p.yaml",
+        {"fit": {"max_age_s": 3}, "extrinsics": {"translation_m": [1, 2, 3]}},
+    )
+    node, declared = node_with(ScaleAnchorParameters, *text, "-p", "range.max_m:=50")
+    assert typed(declared.values.fit.max_age_s) == (float, 3.0)
+    assert typed(declared.values.range.max_m) == (float, 50.0)
+    assert typed(declared.values.extrinsics.translation_m) == typed([1.0, 2.0, 3.0])
+
+    kinds = Parameter.Type
+    changes = [
+        Parameter("range.max_m", kinds.INTEGER, 60),
+        Parameter("extrinsics.rotation_xyzw", kinds.INTEGER_ARRAY, [0, 0, 1, 0]),
+    ]
+    assert [result.reason for result in node.set_parameters(changes)] == ["", ""]
+    assert typed(declared.values.range.max_m) == (float, 60.0)
+    assert typed(declared.values.extrinsics.rotation_xyzw) == typed([0.0, 0.0, 1.0, 0.0])
+    assert node.get_parameter("range.max_m").type_ == kinds.DOUBLE
+    node.destroy_node()
+
+
+@pytest.mark.parametrize("cls", TABLES.values())
+def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
+    node, declared = node_with(cls)
+    kinds = Parameter.Type
+    for spec in specs(cls):
+        if spec.type is not float:
+            continue
+        whole = next(n for n in (0, 1, 60) if spec.low is None or spec.low <= n <= spec.high)
+        (change,) = declared.as_declared([Parameter(spec.name, kinds.INTEGER, whole)])
+        assert (change.type_, change.value) == (kinds.DOUBLE, float(whole))
+        for wrong in (float("nan"), float("inf"), -float("inf"), True, "5", [5.0], 10**15):
+            (result,) = node.set_parameters([Parameter(spec.name, value=wrong)])
+            assert not result.successful and result.reason, (spec.name, wrong)
+        with pytest.raises(ParameterError, match="it must be a finite number"):
+            spec.check(float("nan"))
+    node.destroy_node()
+
+
+@pytest.mark.parametrize("given", ["range.max_m:=.nan", "range.max_m:=true", "range.max_m:=-5"])
+def test_a_wrong_number_at_start_is_an_error_of_its_own(given):
+    with pytest.raises((ParameterError, ParameterException), match=r"range\.max_m"):
+        node_with(DepthParameters, "-p", given)

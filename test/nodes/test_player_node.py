@@ -7,10 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
+from orientation import UPRIGHT, corners, write_turned
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from ros_harness import RELIABLE, NodeProcess, picture, wait_until
+from rclpy.parameter import Parameter
+from ros_harness import RELIABLE, NodeProcess, picture, read_points_numpy, wait_until
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from sensor_msgs_py.point_cloud2 import read_points_numpy
+from std_msgs.msg import Header
+
+from depth_anything_ros.nodes.player_node import PlayerNode
 
 TOPICS = {
     "image": Image,
@@ -176,3 +180,38 @@ def test_real_lidar_with_its_extrinsics(shared_data, play):
     points = read_points_numpy(cloud, ("x", "y", "z"))
     expected = np.fromfile(folder / "lidar.bin", np.float32).reshape(-1, 4)[:, :3]
     np.testing.assert_array_equal(points, expected)
+
+
+def test_a_turned_picture_and_its_camera_are_of_the_same_pixels(tmp_path):
+    """Stored pixels beside a calibration; upright without one. In the test's own process."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    folders = (tmp_path / "calibrated", tmp_path / "free")
+    for folder in folders:
+        folder.mkdir()
+        for orientation in UPRIGHT:
+            write_turned(folder / f"{orientation}.jpg", corners(), orientation)
+    (folders[0] / "calib.json").write_text(json.dumps({"width": 320, "height": 240, "K": K}))
+    try:
+        for folder in folders:
+            source = Parameter("source", value=str(folder))
+            node = PlayerNode(context=context, parameter_overrides=[source])
+            for orientation in UPRIGHT:
+                bgr = next(node._frames).bgr
+                stored = corners()
+                if folder == folders[0]:
+                    assert list(node._camera_info(Header(), bgr).k) == K
+                else:
+                    stored = UPRIGHT[orientation](stored)
+                np.testing.assert_allclose(bgr, stored, atol=3)
+            node.destroy_node()
+    finally:
+        context.try_shutdown()
+
+
+def test_simulated_time_without_a_clock_stops_nothing_and_is_named(play, recording):
+    process, listener = play(source=recording, use_sim_time=True, rate_hz=5)
+    wait_until(lambda: len(listener.messages["image"]) > 3, 30, "pictures")
+    assert {message.header.stamp.sec for message in listener.messages["image"]} == {0}
+    process.wait_for_log("use_sim_time is true and nothing has come on /clock for ")
+    assert process.log.count("/clock") == 1

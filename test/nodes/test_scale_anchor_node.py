@@ -16,6 +16,7 @@ from anchor_harness import (
     SCALE,
     SECOND,
     SHIFT,
+    T_CAMERA_LIDAR,
     TRANSLATION,
     WIDTH,
     Robot,
@@ -33,11 +34,11 @@ from ros_harness import (
     image_array,
     picture,
     picture_message,
+    read_points_numpy,
     values,
     wait_until,
 )
-from sensor_msgs.msg import LaserScan, Range
-from sensor_msgs_py.point_cloud2 import read_points_numpy
+from sensor_msgs.msg import LaserScan, PointCloud2, PointField, Range
 from std_msgs.msg import Header
 
 from depth_anything_ros.nodes.messages import lidar_message
@@ -48,6 +49,7 @@ DEFAULTS = {
     "extrinsics__translation_m": list(TRANSLATION),
     "extrinsics__rotation_xyzw": list(ROTATION),
     "anchors__max_m": 120.0,
+    "camera__check_frame_id": True,
     "fit__method": "log_ransac",
     "fit__max_age_s": 2.0,
     "depth__encoding": "32FC1",
@@ -225,6 +227,46 @@ def test_pictures_that_jump_backwards_start_anew(robot):
     robot._stamp += 500 * SECOND
 
 
+def lidar_before(robot, stamp_ns):
+    """Let a sweep come before the picture of its time."""
+    robot.measure(sweep(500), stamp_ns)
+    time.sleep(0.03)  # topics have no order
+
+
+def test_pictures_that_come_late_cost_neither_ranges_nor_fit(robot, anchor_node):
+    robot.anchored(sweep(500))
+    before = values(robot.status())
+    base = robot.now_ns() + SECOND
+    # Neighbours change places, beside a LiDAR at 10 Hz.
+    for i in (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9):
+        if i % 3 == 0:
+            lidar_before(robot, base + i * SECOND // 30)
+        key = robot.show(disparity(), anchor_info(), stamp_ns=base + i * SECOND // 30)
+        assert_room(image_array(robot.answer("depth/image_rect", key)), 0.05)
+    after = values(robot.status())
+    assert after["clock jumps"] == before["clock jumps"]
+    dropped = {key: n for key, n in after.items() if key.startswith("dropped: ")}
+    assert dropped == {key: n for key, n in before.items() if key.startswith("dropped: ")}
+    assert anchor_node.log.count("pictures come out of order, by 0.033 s") == 1
+    robot._stamp = base + SECOND
+
+
+@pytest.mark.parametrize("odd_s", [2**31 - 1, -(2**31)])
+def test_after_an_odd_stamp_what_comes_next_is_answered(robot, odd_s):
+    robot.anchored(sweep(500))
+    base = robot.now_ns() + SECOND
+    lidar_before(robot, base)
+    robot.show(disparity(), anchor_info(), stamp_ns=odd_s * SECOND)  # a picture's
+    key = robot.show(disparity(), anchor_info(), stamp_ns=base)
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+    robot.measure(sweep(500), odd_s * SECOND)  # the LiDAR's
+    time.sleep(0.03)
+    lidar_before(robot, base + SECOND // 10)
+    key = robot.show(disparity(), anchor_info(), stamp_ns=base + SECOND // 10)
+    assert_room(image_array(robot.answer("depth/image_rect", key)))
+    robot._stamp = base + SECOND
+
+
 def test_a_lidar_that_jumps_backwards_starts_anew(robot):
     robot.anchored(sweep(500))
     jumps = int(values(robot.status())["clock jumps"])
@@ -324,6 +366,28 @@ def test_several_sensors_anchor_together(robot):
     robot.wait_for_status(lambda s: values(s)["points in"] == count)
 
 
+def test_a_cloud_of_padded_rows_in_a_frame_of_the_map_anchors(robot):
+    far = np.array([500_000.0, 4_649_776.0, 100.0])  # UTM
+    translation = np.array(TRANSLATION) - T_CAMERA_LIDAR[:3, :3] @ far
+    assert robot.set_parameters(NODE, extrinsics__translation_m=translation.tolist()) == []
+    kinds = np.dtype([("ring", "<u2"), *((axis, "<f8") for axis in "xyz")])
+    rows = np.zeros((20, 26 * 25 + 50), np.uint8)
+    records = np.ndarray((20, 25), kinds, rows, strides=(rows.shape[1], 26))
+    xyz = sweep(500)[:, :3].astype(np.float64) + far
+    for i, axis in enumerate("xyz"):
+        records[axis] = xyz[:, i].reshape(20, 25)
+    cloud = PointCloud2(height=20, width=25, point_step=26, row_step=rows.shape[1])
+    strange = PointField(name="ring", datatype=99, count=2**32 - 1)
+    cloud.fields = [strange] + [
+        PointField(name=axis, offset=2 + 8 * i, datatype=PointField.FLOAT64, count=1)
+        for i, axis in enumerate("xyz")
+    ]
+    cloud.data = array("B", rows.tobytes())
+    depth, _ = robot.anchored(cloud)
+    assert_room(depth)
+    robot.wait_for_status(lambda s: values(s)["points in"] == "500" and s.level == b"\x00")
+
+
 def test_broken_ranges_are_said_once_and_nothing_goes_out(robot, anchor_node):
     broken = lidar_message(Header(), sweep(10))
     broken.fields = broken.fields[:2]
@@ -337,7 +401,8 @@ def test_broken_ranges_are_said_once_and_nothing_goes_out(robot, anchor_node):
     robot.look()
     robot.wait_for_status(lambda s: "register it to the camera" in s.message)
     said = [line for line in anchor_node.log.splitlines() if "ranges not used" in line]
-    assert len(said) == 1
+    assert sum("no field z" in line for line in said) == 1
+    assert sum("register it" in line for line in said) == 1 and len(said) == 2
 
 
 BAD_PICTURES = {
@@ -346,6 +411,8 @@ BAD_PICTURES = {
     "camera_size": picture_message(DEPTH[:, :60].copy(), "32FC1"),
 }
 BAD_PICTURES["bad_length"].height = HEIGHT
+BAD_PICTURES["too_large"] = picture_message(DEPTH, "32FC1")
+BAD_PICTURES["too_large"].height, BAD_PICTURES["too_large"].width = 6000, 8000
 
 
 @pytest.mark.parametrize("reason", BAD_PICTURES)
@@ -367,6 +434,22 @@ def test_a_frame_without_a_camera_info_is_dropped(robot):
     robot.show(disparity(), stamp_ns=stamp_ns, frame_id="elsewhere")
     status = robot.wait_for_status(lambda s: "dropped: camera_frame_id" in values(s))
     assert status.level == b"\x01"
+    assert robot.set_parameters(NODE, camera__check_frame_id=False) == []
+    robot.measure(sweep(500), stamp_ns + SECOND)
+    key = robot.show(disparity(), stamp_ns=stamp_ns + SECOND, frame_id="elsewhere")
+    assert robot.answer("depth/image_rect", key).header.frame_id == "elsewhere"
+
+
+def test_a_camera_info_whose_p_is_another_camera_is_published_by_k(robot):
+    info = anchor_info()
+    info.p = [0.9 * info.p[0], 0.0, 70.0, 0.0, 0.0, 0.9 * info.p[5], 55.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    robot._stamp += SECOND
+    stamp_ns = robot.now_ns()
+    robot.measure(sweep(500), stamp_ns)
+    key = robot.show(disparity(), info, stamp_ns=stamp_ns)
+    published = robot.answer("depth/camera_info", key)
+    np.testing.assert_array_equal(published.k, anchor_info().k)
+    np.testing.assert_array_equal(published.p, anchor_info().p)
 
 
 def test_outputs_follow_their_parameters(robot):

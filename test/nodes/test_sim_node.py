@@ -7,9 +7,9 @@ import test_player_node
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.time import Time
-from ros_harness import RELIABLE, NodeProcess, wait_until
+from ros_harness import RELIABLE, NodeProcess, read_points_numpy, wait_until
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from sensor_msgs_py.point_cloud2 import read_points, read_points_numpy
+from sensor_msgs_py.point_cloud2 import read_points
 from test_player_node import Listener
 from tf2_ros import Buffer, TransformListener
 

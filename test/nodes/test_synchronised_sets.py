@@ -49,10 +49,33 @@ def test_pictures_that_nothing_belongs_to_are_given_back():
     sets = SynchronisedSets()
     kept_out = [item for stamp in range(20) for item in added(sets, "front", stamp)[1]]
     assert kept_out == [f"f{stamp}" for stamp in range(15)]
-    assert sets.clear() == [f"f{stamp}" for stamp in range(15, 20)] and sets.clear() == []
+    assert sets.clear("left") == []
+    assert sets.clear("front") == [f"f{stamp}" for stamp in range(15, 20)]
+    assert sets.clear("front") == []
 
 
-@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 20)), max_size=60))
+def test_a_picture_that_comes_late_takes_its_place_among_those_that_wait():
+    sets = SynchronisedSets()
+    for stamp in (0, 66, 33):
+        added(sets, "front", stamp)
+        added(sets, "left", stamp)
+    # What is older than the set is left out, what is younger waits on.
+    assert added(sets, "right", 33) == (["f33", "l33", "r33"], ["f0", "l0"])
+    assert added(sets, "right", 66) == (["f66", "l66", "r66"], [])
+    kept_out = [item for stamp in (5, 4, 3, 2, 1, 0) for item in added(sets, "front", stamp)[1]]
+    assert kept_out == ["f0"]  # the earliest
+
+
+def test_a_camera_whose_time_jumps_costs_the_others_nothing():
+    sets = SynchronisedSets()
+    added(sets, "front", 100)
+    added(sets, "left", 1 << 62)  # one odd stamp
+    assert sets.clear("left") == [f"l{1 << 62}"]
+    added(sets, "left", 101)
+    assert added(sets, "right", 99) == (["f100", "l101", "r99"], [])
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-5, 20)), max_size=60))
 def test_every_picture_is_in_one_set_or_left_out_or_waits(steps):
     sets, clocks, count = SynchronisedSets(), dict.fromkeys(NAMES, 0), 0
     seen = []
@@ -66,5 +89,5 @@ def test_every_picture_is_in_one_set_or_left_out_or_waits(steps):
             stamps = [stamp for _, stamp, _ in found]
             assert max(stamps) - min(stamps) <= 10 and item in found
         seen += found + left_out
-    seen += sets.clear()
+    seen += [item for name in NAMES for item in sets.clear(name)]
     assert len(seen) == len(set(seen)) == count

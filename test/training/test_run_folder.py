@@ -1,4 +1,6 @@
 import csv
+import os
+import resource
 
 import pytest
 import torch
@@ -45,8 +47,9 @@ def test_a_state_with_code_in_it_is_not_run(folder, tmp_path):
             return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
 
     torch.save({"version": STATE_VERSION, "step": Shell()}, folder.state_file)
-    with pytest.raises(TrainingError, match="cannot read"):
+    with pytest.raises(TrainingError, match="cannot read") as caught:
         folder.load_state()
+    assert "weights_only" not in str(caught.value) and "trust" not in str(caught.value)
     assert not (tmp_path / "ran").exists()
 
 
@@ -87,8 +90,64 @@ def test_a_new_run_removes_what_would_be_mixed_up(folder):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match=r"cannot write into .*file/run: Not a directory"):
+    with pytest.raises(TrainingError, match=r"cannot write into .*file/run: Not a directory; "):
         RunFolder(tmp_path / "file" / "run").begin(RECIPE)
+
+
+def test_a_second_run_is_kept_out_until_the_first_has_ended(folder):
+    folder.lock()
+    other = RunFolder(folder.path)
+    with pytest.raises(TrainingError) as caught:
+        other.lock()
+    assert caught.value.reason == "locked"
+    assert f"another training writes into {folder.path} (process {os.getpid()} on" in str(
+        caught.value
+    )
+    assert "wait until it has ended, or give another --output" in str(caught.value)
+    folder.unlock()
+    other.lock()
+    other.unlock()
+
+
+def test_a_full_disk_is_named_and_leaves_what_was_there(folder):
+    """``/dev/full`` is a disk that takes nothing."""
+    folder.save_state(STATE)
+    before = folder.state_file.read_bytes()
+    folder.state_file.with_suffix(".partial").symlink_to("/dev/full")
+    with pytest.raises(TrainingError) as caught:
+        folder.save_state({"network": torch.zeros(100_000)})
+    message = str(caught.value)
+    assert caught.value.reason == "disk" and message.isprintable()
+    assert f"cannot write into {folder.path}: No space left on device (" in message
+    assert "MB free); what was saved there before is whole" in message
+    assert folder.state_file.read_bytes() == before
+    assert {p.name for p in folder.path.iterdir()} == {"recipe.yaml", "state.pt"}
+
+
+def test_logs_and_weights_on_a_full_disk(folder):
+    table = Table(folder.path / "log.csv", ("step", "loss"), 0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"cannot write into .*: .*File too large"):
+            folder.save_weights({"w": torch.zeros(1000)}, {})
+        with pytest.raises(TrainingError, match=r"cannot write into .*: File too large"):
+            for step in range(100):
+                table.add({"step": step, "loss": 1 / 3})
+        with pytest.raises(TrainingError, match="cannot write into"):
+            Table(folder.path / "log.csv", tuple(f"column{i}" for i in range(50)), 9)
+        with pytest.raises(TrainingError, match="cannot write into"):
+            table.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {p.name for p in folder.path.iterdir()} == {"recipe.yaml", "log.csv"}
+
+
+@pytest.mark.parametrize("step", ["9" * 5000, "²", "", "x"])
+def test_a_damaged_row_of_a_table_is_left_out(tmp_path, step):
+    (tmp_path / "log.csv").write_bytes(f"step,loss\n1,2\n{step},3\n".encode() + b"\xff\xfe,1\n")
+    Table(tmp_path / "log.csv", ("step", "loss"), 5).close()
+    assert rows(tmp_path / "log.csv") == [["step", "loss"], ["1", "2"]]
 
 
 def test_weights_are_float16_with_facts(folder):

@@ -1,10 +1,12 @@
 import json
 import math
+import resource
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from orientation import corners, write_turned
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import SourceError
@@ -13,6 +15,7 @@ from depth_anything_ros.training.samples import (
     FolderSource,
     focal_of,
     project_lidar,
+    write_labels,
     write_sample,
 )
 
@@ -66,6 +69,17 @@ def test_a_depth_picture_of_a_coarser_grid(tmp_path):
     assert source.count == 1
     assert np.count_nonzero(~np.isnan(sample.depth_m)) == 4
     np.testing.assert_allclose(sample.depth_m[6:8, 10:12], 3.0)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_labels_are_of_the_pixels_as_they_are_stored(tmp_path, orientation):
+    stored = corners(64, 48)
+    write_turned(tmp_path / "a.jpg", stored, orientation)
+    calibration(tmp_path)
+    np.save(tmp_path / "a_depth.npy", np.ones((48, 64), np.float32))
+    sample = FolderSource(tmp_path).get(0)
+    np.testing.assert_allclose(sample.rgb[..., ::-1], stored, atol=3)
+    assert sample.depth_m.shape == (48, 64) and sample.focal_px == pytest.approx(CAMERA.K[0])
 
 
 def test_the_own_camera_file_wins_and_is_scaled(tmp_path):
@@ -170,3 +184,40 @@ def test_a_batch_goes_to_a_device():
     batch = Batch(torch.zeros(1, 3, 2, 2), empty, empty, torch.zeros(1), empty > 0)
     assert batch.to("cpu").image is batch.image
     assert batch.to("meta").region.device.type == "meta"
+
+
+def test_a_full_disk_is_named_and_leaves_no_part(tmp_path):
+    rgb = np.zeros((40, 60, 3), np.uint8)
+    write_sample(tmp_path, "before", rgb)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60, before[1]))
+    try:
+        with pytest.raises(SourceError, match=r"cannot write .*b\.png: File too large"):
+            write_sample(tmp_path, "b", rgb)
+        with pytest.raises(SourceError, match=r"cannot write .*c_depth\.npy: "):
+            write_labels(tmp_path, "c", depth_m=np.ones((40, 60), np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["before.png"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 5)}",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (2, 2)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 400 + ", 1)}",
+        "[" * 300,
+        "x = 1",
+    ],
+)
+def test_an_array_whose_header_is_made_up(header, tmp_path):
+    """4 TB would not be had, and would not be asked for."""
+    write_sample(tmp_path, "a", np.zeros((4, 4, 3), np.uint8))
+    text = header.encode().ljust(501) + b"\n"
+    data = b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text + bytes(64)
+    (tmp_path / "a_depth.npy").write_bytes(data)
+    with pytest.raises(SourceError, match=r"cannot read .*a_depth\.npy: ") as error:
+        FolderSource(tmp_path).get(0)
+    assert "\n" not in str(error.value)

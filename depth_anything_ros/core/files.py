@@ -1,0 +1,141 @@
+"""What a user names and others wrote: paths, and small YAML and JSON files.
+
+Whatever is wrong with one of them is one line that names it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from depth_anything_ros.core.errors import DepthAnythingError, SourceError, one_line
+
+# Of a calibration or a recipe; the largest that is known has 20 kB.
+MOST_BYTES = 1_000_000
+# A mapping that YAML's merge keys ("<<") can make of a file of a few hundred bytes has billions.
+_MOST_MERGED = 10_000
+# What PyYAML and json let through besides their own: a number of 5,000 digits (ValueError),
+# "!!int ''" (IndexError), "!!bool x" (KeyError), "!!timestamp x" (AttributeError), 1,000 brackets.
+_PARSE_ERRORS = (
+    yaml.YAMLError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    RecursionError,
+)
+_OPENCV_HEADER = re.compile(r"\A%YAML:[\d.]+[^\n]*")
+_OPENCV_TAG = "tag:yaml.org,2002:opencv-"
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+
+
+def user_path(name: str | Path, error: type[DepthAnythingError] = SourceError) -> Path:
+    """Return a path that a user gave, with ``~`` replaced; whether it exists is not asked.
+
+    Args:
+        name: the path.
+        error: that is raised.
+
+    Raises:
+        DepthAnythingError: of that class, where no file can have this name: of an unknown user, too
+            long for the file system, with a NUL in it, or in a ring of links.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.stat()
+    except (RuntimeError, ValueError) as reason:
+        raise error(f"{one_line(name)} is no path: {one_line(reason)}") from reason
+    except OSError as reason:
+        if reason.errno not in _NOT_THERE:
+            raise error(f"{one_line(name)} is no path: {reason.strerror}") from reason
+    return path
+
+
+def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds
+    """Read a small file: JSON by its suffix, else YAML, also as OpenCV's FileStorage writes it.
+
+    No tag runs anything.
+
+    Args:
+        path: of the file.
+        what: it is, for the message: "the calibration".
+        error: that is raised.
+
+    Raises:
+        DepthAnythingError: of that class, naming the file, where it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():  # of a pipe or a device, reading has no end
+            raise error(f"cannot read {what} {path}: it is no file")
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as reason:
+        raise error(f"cannot read {what} {path}: {reason.strerror}") from reason
+    if len(data) > MOST_BYTES:
+        raise error(
+            f"cannot read {what} {path}: it has {path.stat().st_size} bytes, and {MOST_BYTES} is "
+            f"the most that is taken"
+        )
+    if data.lstrip().startswith(b"<?xml"):  # to YAML, a long word
+        raise error(
+            f"cannot read {what} {path}: it is XML; write it as .yml, which cv::FileStorage does "
+            f"as well"
+        )
+    is_json = path.suffix.lower() == ".json"
+    try:
+        text = data.decode("utf-8-sig")
+        return json.loads(text) if is_json else parse_yaml(text)
+    except _PARSE_ERRORS as reason:
+        kind = "JSON" if is_json else "YAML"
+        raise error(f"cannot read {what} {path}, which is not {kind}: {_why(reason)}") from reason
+
+
+def _why(reason: BaseException) -> str:
+    if isinstance(reason, RecursionError):
+        return "it is nested too deeply"
+    return one_line(reason) or type(reason).__name__
+
+
+def parse_yaml(text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
+    """Parse YAML, as ``yaml.safe_load`` does, and the dialect of OpenCV's FileStorage.
+
+    That has a first line ``%YAML:1.0``, which YAML does not allow, and tags such as
+    ``!!opencv-matrix``, which become plain mappings.
+
+    Raises:
+        ValueError: on anything that is not that; its message is one line.
+    """
+    try:
+        return yaml.load(_OPENCV_HEADER.sub("", text), _Loader)
+    except _PARSE_ERRORS as error:
+        raise ValueError(_why(error)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, with OpenCV's tags, and a bound on what merge keys make."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Resolve the merge keys of a mapping."""
+        super().flatten_mapping(node)
+        if len(node.value) > _MOST_MERGED:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a mapping of more than {_MOST_MERGED} keys", node.start_mark
+            )
+
+
+def _without_tag(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:  # noqa: ANN401
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.ScalarNode)
+    return loader.construct_scalar(node)
+
+
+_Loader.add_multi_constructor(_OPENCV_TAG, _without_tag)

@@ -1,0 +1,150 @@
+"""Headers of picture files, against what OpenCV writes and what is written here byte by byte."""
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.errors import ImageError, SourceError
+from depth_anything_ros.core.picture_files import check_header, decode_file, read_header
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+# Suffix of OpenCV, arguments of its encoder, and the name of the format.
+WRITTEN = [
+    (".png", (), "PNG"),
+    (".jpg", (), "JPEG"),
+    (".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), "JPEG"),
+    (".jpg", (cv2.IMWRITE_JPEG_RST_INTERVAL, 1), "JPEG"),
+    (".webp", (cv2.IMWRITE_WEBP_QUALITY, 80), "WebP"),
+    (".webp", (cv2.IMWRITE_WEBP_QUALITY, 101), "WebP"),
+    (".tiff", (), "TIFF"),
+    (".bmp", (), "BMP"),
+    (".jp2", (), "JPEG 2000"),
+    (".gif", (), "GIF"),
+    (".avif", (), "AVIF"),
+    (".ppm", (), "PNM"),
+    (".pam", (), "PAM"),
+    (".ras", (), "Sun raster"),
+]
+
+
+def encoded(suffix, arguments=(), values=COLOURS):
+    try:
+        return cv2.imencode(suffix, values, list(arguments))[1].tobytes()
+    except cv2.error:
+        pytest.skip(f"this OpenCV writes no {suffix}")
+
+
+def png(width, height):
+    """Write a small PNG that claims any size."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(64))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(("suffix", "arguments", "name"), WRITTEN)
+def test_the_size_is_read_of_every_format_and_of_none_that_is_cut(suffix, arguments, name):
+    data = encoded(suffix, arguments)
+    header = check_header(data, 1)
+    assert (header.format, header.width, header.height) == (name, 53, 37)
+    with pytest.raises(ImageError, match=r"53x37 has 0.001961 million pixels") as error:
+        check_header(data, 0.001)
+    assert error.value.reason == "too_large"
+    for length in (*range(1, min(len(data), 300)), len(data) // 2, len(data) - 40):
+        # Never a crash; refused here, or by the decoder.
+        try:
+            check_header(data[:length], 1)
+        except ImageError:
+            continue
+        assert cv2.imdecode(np.frombuffer(data[:length], np.uint8), cv2.IMREAD_COLOR) is None
+
+
+def test_alpha_and_other_headers_that_opencv_does_not_write():
+    rgba = np.dstack([COLOURS, COLOURS[..., 0]])
+    assert read_header(encoded(".webp", (cv2.IMWRITE_WEBP_QUALITY, 80), rgba)).width == 53
+    old_bmp = b"BM" + bytes(12) + struct.pack("<IHH", 12, 53, 37)
+    upside_down = b"BM" + bytes(12) + struct.pack("<Iii", 40, 53, -37)
+    big_tiff = struct.pack(">2sHHHQQ", b"MM", 43, 8, 0, 16, 2)
+    big_tiff += struct.pack(">HHQHHI", 256, 3, 1, 53, 0, 0)
+    big_tiff += struct.pack(">HHQQ", 257, 16, 1, 37)
+    for data in (old_bmp, upside_down, big_tiff, b"P5 # made by hand\n53 # wide\n37\n255\n"):
+        header = read_header(data)
+        assert (header.width, header.height) == (53, 37)
+
+
+def test_tiles_of_a_tiff_and_a_second_codestream_count():
+    tiff = struct.pack("<2sHIH", b"II", 42, 8, 4)
+    for tag, value in ((256, 53), (257, 37), (322, 1 << 20), (323, 1 << 20)):
+        tiff += struct.pack("<HHII", tag, 4, 1, value)
+    stream = b"\xff\x4f\xff\x51" + bytes(4)
+    jp2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+    jp2 += stream + struct.pack(">IIII", 53, 37, 0, 0)
+    jp2 += stream + struct.pack(">IIII", 1 << 20, 1 << 20, 0, 0)
+    for data in (tiff, jp2):
+        with pytest.raises(ImageError, match="1048576x1048576") as error:
+            check_header(data, 40)
+        assert error.value.reason == "too_large"
+
+
+def test_a_thumbnail_and_a_trailer_are_not_the_picture():
+    whole, thumbnail = encoded(".jpg"), encoded(".jpg", (), COLOURS[:8, :8])
+    app1 = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    with_both = whole[:2] + app1 + whole[2:] + b"a movie \xff\xda of the moment"
+    header = check_header(with_both, 1)
+    assert (header.width, header.height) == (53, 37)
+    for cut in (with_both[: len(app1) + len(whole) // 2], with_both[: len(app1) + 2]):
+        with pytest.raises(ImageError) as error:
+            check_header(cut, 1)
+        assert error.value.reason == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "said"),
+    [
+        (b"", "empty", "without data"),
+        (png(0, 5), "empty", "0x5"),
+        (png(2**31 - 1, 2**31 - 1), "too_large", "2147483647x2147483647"),
+        (b"no picture\n\x1b[31m", "undecodable", r"it starts with b'no p'"),
+        (b"\xff\x0a", "undecodable", "JPEG XL"),
+        (b"#?RADIANCE\n", "undecodable", "Radiance"),
+        (b"PF\n53 37\n", "undecodable", "PFM"),
+        (b"\x00\x00\x00\x18ftypheic", "undecodable", "HEIF"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP9\n" + bytes(20), "undecodable", r"VP9\\n"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\x04CgBI" + bytes(20), "undecodable", "IHDR"),
+        (b"\xff\xd8\xff\xe0\x00\x10", "truncated", "JPEG"),
+    ],
+)
+def test_what_is_refused_says_why(data, reason, said):
+    with pytest.raises(ImageError, match=said) as error:
+        check_header(data, 40)
+    assert error.value.reason == reason
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_files_that_are_cut_too_large_or_gone_are_named(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    whole = encoded(suffix)
+    path.write_bytes(whole)
+    picture = decode_file(path, cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(picture, cv2.imread(str(path)))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=rf"a{suffix} is not a picture to read: .* lacks its end"):
+        decode_file(path, cv2.IMREAD_COLOR)
+    path.write_bytes(png(60000, 60000))
+    with pytest.raises(SourceError, match="60000x60000 has 3600 million pixels; 200 are allowed"):
+        decode_file(path, cv2.IMREAD_COLOR)
+    path.write_bytes(png(53, 37))  # its data are of 64 bytes
+    with pytest.raises(SourceError, match="OpenCV finds no picture in a file of PNG"):
+        decode_file(path, cv2.IMREAD_COLOR)
+    path.unlink()
+    with pytest.raises(SourceError, match="cannot read the picture"):
+        decode_file(path, cv2.IMREAD_COLOR)

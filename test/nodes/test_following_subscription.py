@@ -1,0 +1,144 @@
+"""What a subscription asks for, by what the publishers of its topic offer."""
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_harness import camera_info, wait_until
+from sensor_msgs.msg import CameraInfo
+
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription, best_common
+from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+VOLATILE, LATCHED = DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL
+
+
+def profile(reliability=RELIABLE, durability=VOLATILE):
+    return QoSProfile(depth=1, reliability=reliability, durability=durability)
+
+
+@pytest.mark.parametrize(
+    ("offered", "wanted"),
+    [
+        ([], (RELIABLE, VOLATILE)),
+        ([profile()], (RELIABLE, VOLATILE)),
+        ([profile(BEST_EFFORT)], (BEST_EFFORT, VOLATILE)),
+        ([profile(durability=LATCHED)], (RELIABLE, LATCHED)),
+        ([profile(durability=LATCHED)] * 2, (RELIABLE, LATCHED)),
+        ([profile(BEST_EFFORT, LATCHED)], (BEST_EFFORT, LATCHED)),
+        ([profile(durability=LATCHED), profile()], (RELIABLE, VOLATILE)),
+        ([profile(durability=LATCHED), profile(BEST_EFFORT)], (BEST_EFFORT, VOLATILE)),
+    ],
+)
+def test_it_asks_for_the_most_that_all_publishers_offer(offered, wanted):
+    found = best_common(offered)
+    assert (found.reliability, found.durability) == wanted
+
+
+class Listener:
+    """A node with one subscription, in the test's process."""
+
+    def __init__(self, *overrides):
+        self.context = rclpy.Context()
+        arguments = [word for override in overrides for word in ("-p", override)]
+        rclpy.init(args=["--ros-args", *arguments], context=self.context)
+        self.node = rclpy.create_node("listener", namespace="/following", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.heard = []
+        self.warned = []
+
+    def subscribe(self):
+        topic = "/following/camera_info"
+        return FollowingSubscription(self.node, CameraInfo, topic, self.heard.append)
+
+    def spin_until(self, condition, adapt):
+        def asked():
+            adapt()
+            self.executor.spin_once(0.02)
+            return condition()
+
+        wait_until(asked, 20, "the condition")
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+@pytest.fixture
+def listen():
+    made = []
+
+    def make(*overrides):
+        made.append(Listener(*overrides))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_what_was_said_once_and_latched_is_heard_and_what_is_not_latched_too(listen):
+    talker, listener = listen(), listen()
+    latched = talker.node.create_publisher(CameraInfo, "camera_info", profile(durability=LATCHED))
+    latched.publish(camera_info(focal=100.0))
+    subscription = listener.subscribe()
+    listener.spin_until(lambda: listener.heard, subscription.adapt)
+    assert listener.heard[0].k[0] == 100.0
+
+    talker.node.destroy_publisher(latched)
+    plain = talker.node.create_publisher(CameraInfo, "camera_info", profile(BEST_EFFORT))
+
+    def heard():
+        plain.publish(camera_info(focal=200.0))
+        return listener.heard[-1].k[0] == 200.0
+
+    listener.spin_until(heard, subscription.adapt)
+    assert (subscription.offer.reliability, subscription.offer.durability) == (
+        BEST_EFFORT,
+        VOLATILE,
+    )
+
+
+def test_an_override_of_the_durability_is_final(listen):
+    talker = listen()
+    listener = listen(
+        "qos_overrides./following/camera_info.subscription.durability:=transient_local"
+    )
+    talker.node.create_publisher(CameraInfo, "camera_info", profile())
+    subscription = listener.subscribe()
+    listener.spin_until(
+        lambda: listener.node.count_publishers("/following/camera_info"), lambda: None
+    )
+    subscription.adapt()
+    (info,) = listener.node.get_subscriptions_info_by_topic("/following/camera_info")
+    assert info.qos_profile.durability == LATCHED
+
+
+def test_overrides_that_do_nothing_are_named_with_their_neighbour(listen, capfd):
+    prefix = "qos_overrides."
+    taken = {
+        f"{prefix}/following/points.publisher.durability": "transient_local",
+        f"{prefix}/following/points.publisher.depth": 7,
+        f"{prefix}/following/camera_info.subscription.reliability": "best_effort",
+    }
+    idle = {
+        f"{prefix}/following/point.publisher.depth": 3,  # no such topic
+        f"{prefix}points.publisher.depth": 3,  # not its full name
+        f"{prefix}/following/points.publisher.deadline": 3,  # no such policy
+    }
+    listener = listen(*(f"{name}:={value}" for name, value in {**taken, **idle}.items()))
+    output = create_output(listener.node, CameraInfo, "points")
+    listener.subscribe()
+
+    warn_of_idle_overrides(listener.node)
+
+    said = [line for line in capfd.readouterr().err.splitlines() if "does nothing" in line]
+    assert len(said) == len(idle)
+    for name, line in zip(idle, said, strict=True):
+        assert f"{name} does nothing" in line
+        assert f"did you mean {prefix}/following/points.publisher." in line
+    (info,) = listener.node.get_publishers_info_by_topic("/following/points")
+    assert info.qos_profile.durability == LATCHED and output.get_subscription_count() == 0
