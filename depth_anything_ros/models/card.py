@@ -30,12 +30,12 @@ class ModelCard:
         kind: ``relative`` answers a DisparityMap, ``affine_depth`` an AffineDepthMap, ``metric`` a
             DepthMap.
         encoder: the encoder's size in words, for messages ("Small").
-        width: channels of a token, by which a checkpoint of another size is recognised.
+        width: channels of a token, by which a checkpoint of another size is recognised; 0 of an
+            encoder that has none.
         timm_id: the encoder's name in timm.
         timm_overrides: keyword arguments that change that encoder, as pairs.
-        tapped_layers: the four blocks (from 0) whose tokens the decoder takes.
-        stem: channels of convolutions at half the size of the picture that come before the
-            encoder, whose patches are then made of them; 0 where patches are made of pixels.
+        tapped_layers: the four blocks (from 0) whose tokens the decoder takes; of a convolutional
+            encoder its stages.
         features: channels of the decoder's fusion blocks.
         out_channels: channels of the four reassembled feature maps.
         trained_size: side in pixels of the square whose grid of patches the position embedding
@@ -82,7 +82,6 @@ class ModelCard:
     bundled: str = ""
     canonical_focal_px: float | None = None
     timm_overrides: tuple[tuple[str, Any], ...] = ()
-    stem: int = 0
     trained_size: int = 518
     any_view: bool = False
     options: tuple[tuple[str, Any], ...] = ()

@@ -18,8 +18,6 @@ import timm  # isort: skip
 # Added to the grid before dividing, so that rounding never loses a patch
 # (facebookresearch/dino#8). It shifts every sample a little, and the weights were tuned with it.
 _GRID_OFFSET = 0.1
-# Pixels a side of what one place on the map of a stem stands for (see ModelCard.stem).
-STEM_STRIDE = 2
 
 
 def interpolate_position_embedding(embedding: Tensor, rows: int, columns: int) -> Tensor:
@@ -44,63 +42,6 @@ def interpolate_position_embedding(embedding: Tensor, rows: int, columns: int) -
     resampled = functional.interpolate(grid, scale_factor=scale, mode="bicubic")
     patches = resampled.flatten(2).transpose(1, 2).to(embedding.dtype)
     return torch.cat((embedding[:, :1], patches), dim=1)
-
-
-def sine_position_embedding(side: int, width: int) -> Tensor:
-    """Return the fixed embedding that a network which is trained from scratch starts from.
-
-    Half of the channels for the row and half for the column, each as sines and cosines of
-    wavelengths up to 10,000 patches (Vaswani et al. 2017, 3.5; in two dimensions as in masked
-    autoencoders, arXiv 2111.06377, A.1). It is smooth, so every grid of patches that it is
-    resampled to says the same; from noise, each grid would have to be learnt by itself.
-
-    Args:
-        side: patches a side.
-        width: channels; a multiple of 4.
-
-    Returns:
-        (1, 1 + side * side, width): 0 for the class token, then the patches'.
-    """
-    frequency = 10_000.0 ** -torch.linspace(0, 1, width // 4 + 1)[:-1]
-    phase = torch.arange(side)[:, None] * frequency
-    wave = torch.cat((phase.sin(), phase.cos()), 1)
-    rows = wave[:, None].expand(side, side, -1)
-    columns = wave[None].expand(side, side, -1)
-    patches = torch.cat((rows, columns), -1).flatten(0, 1)
-    return torch.cat((torch.zeros(1, width), patches))[None]
-
-
-@torch.no_grad()
-def imitate_trained_attention(vit: Any) -> None:  # noqa: ANN401 - timm's own type
-    """Give attention the initial weights that trained vision transformers turn out to have.
-
-    Queries and keys such that a token attends to itself and its like, values and projection such
-    that their product is near -I: from there, a transformer learns from few pictures much as a
-    convolutional network does. Trockman and Kolter 2023, "Mimetic Initialization of
-    Self-Attention Layers", arXiv 2305.09828, section 4: W_q W_k^T = 0.7 Z + 0.7 I and
-    W_v W_proj = 0.4 Z - 0.4 I with Z random. It wants `sine_position_embedding`.
-    """
-    for block in vit.blocks:
-        attention = block.attn
-        width, size = attention.proj.weight.shape[0], attention.head_dim
-        queries, keys, values = attention.qkv.weight.view(3, width, width)
-        for head in range(attention.num_heads):
-            rows = slice(head * size, (head + 1) * size)
-            left, right = _factors(0.7, 0.7, width)
-            queries[rows], keys[rows] = left[:, :size].T, right[:size]
-        left, right = _factors(0.4, -0.4, width)
-        values.copy_(left.T)
-        attention.proj.weight.copy_(right.T)
-        attention.qkv.bias.zero_()
-        attention.proj.bias.zero_()
-
-
-def _factors(random: float, identity: float, width: int) -> tuple[Tensor, Tensor]:
-    """Split random · Z + identity · I into two factors of one norm, largest parts first."""
-    noise = torch.randn(width, width) / math.sqrt(width)
-    left, strength, right = torch.linalg.svd(random * noise + identity * torch.eye(width))
-    root = strength.sqrt()
-    return left * root, root[:, None] * right
 
 
 class _EmbeddingCache:
@@ -135,27 +76,24 @@ class DinoV2(nn.Module):
 
     def __init__(self, card: ModelCard) -> None:
         super().__init__()
-        stride = STEM_STRIDE if card.stem else 1
         self.vit: Any = timm.create_model(  # a VisionTransformer; its fields are all optional
             card.timm_id,
             pretrained=False,
             num_classes=0,
-            img_size=card.trained_size // stride,
-            patch_size=card.multiple // stride,
-            in_chans=card.stem or 3,
+            img_size=card.trained_size,
+            patch_size=card.multiple,
             dynamic_img_size=True,
             **dict(card.timm_overrides),
         )
         self.tapped_layers = card.tapped_layers
-        self.patch_size = card.multiple // stride
+        self.patch_size = card.multiple
         self._cache = _EmbeddingCache()
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode pictures.
 
         Args:
-            image: (batch, 3, height, width), normalised, both sides multiples of the patch size; or
-                the map of a stem, (batch, card.stem, height, width) at half of that size.
+            image: (batch, 3, height, width), normalised, both sides multiples of the patch size.
 
         Returns:
             Four feature maps of (batch, width of a token, rows, columns), after the last norm.

@@ -96,12 +96,9 @@ class DptFeatures(nn.Module):
         features: channels of the fusion blocks.
         out_channels: channels of the four levels of the pyramid.
         patch_size: pixels a side of what one token stands for.
-        detail: channels of a finer map that the last steps see as well; 0 for none.
     """
 
-    def __init__(
-        self, width: int, features: int, out_channels: Four, patch_size: int, detail: int = 0
-    ) -> None:
+    def __init__(self, width: int, features: int, out_channels: Four, patch_size: int) -> None:
         super().__init__()
         self.reassemble = Reassemble(width, out_channels)
         self.level = nn.ModuleList(
@@ -109,17 +106,14 @@ class DptFeatures(nn.Module):
         )
         self.fusion = nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
         self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
-        self.detail = nn.Conv2d(detail, features // 2, 1) if detail else None
-        self.sharpen = ResidualUnit(features // 2) if detail else None
         self.head2 = nn.Conv2d(features // 2, HEAD_CHANNELS, 3, padding=1)
         self.patch_size = patch_size
 
-    def forward(self, maps: Sequence[Tensor], detail: Tensor | None = None) -> Tensor:
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Decode.
 
         Args:
             maps: four of (batch, width, rows, columns).
-            detail: (batch, detail, height, width) of any size, where there is one.
 
         Returns:
             (batch, HEAD_CHANNELS, rows * patch_size, columns * patch_size), 0 or more.
@@ -132,9 +126,6 @@ class DptFeatures(nn.Module):
         for index in (3, 2, 1, 0):
             fused = self.fusion[index](fused, pyramid[index], *sizes[index])
         fused = self.head1(fused)
-        if detail is not None and self.detail is not None and self.sharpen is not None:
-            fused = resize(fused, detail.shape[-2], detail.shape[-1])
-            fused = self.sharpen(fused + self.detail(detail))
         fused = resize(fused, rows * self.patch_size, columns * self.patch_size)
         return functional.relu(self.head2(fused))
 
@@ -154,17 +145,16 @@ class DptDecoder(DptFeatures):
         self.head3 = nn.Conv2d(HEAD_CHANNELS, 1, 1)
         self.output = output
 
-    def forward(self, maps: Sequence[Tensor], detail: Tensor | None = None) -> Tensor:
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Decode.
 
         Args:
             maps: four of (batch, width, rows, columns).
-            detail: none; these networks have no finer map.
 
         Returns:
             float32 (batch, rows * patch_size, columns * patch_size), 0 or more.
         """
-        values = convolve_in_float32(self.head3, super().forward(maps, detail))[:, 0]
+        values = convolve_in_float32(self.head3, super().forward(maps))[:, 0]
         return values.relu() if self.output == "relu" else values.sigmoid()
 
 

@@ -86,7 +86,7 @@ FAMILIES: dict[str, Family] = {
             "tiny",
             f"{_HERE}.depth_and_sky:DepthAndSky",
             f"{_HERE}.layouts:own_names",
-            "encoder.vit.* and decoder.*",
+            "encoder.lite.* and decoder.*",
         ),
         Family(  # V2's network: only its rows tap other layers
             "depth_anything_v1",

@@ -112,7 +112,7 @@ def has_all(state: Mapping[str, Tensor], prefixes: tuple[str, ...]) -> bool:
 
 def own_names(state: Mapping[str, Tensor]) -> StateDict | None:
     """Recognise the names that this package's trainer writes; None where they are others."""
-    return dict(state) if has_all(state, ("encoder.vit.", "decoder.")) else None
+    return dict(state) if has_all(state, ("encoder.lite.", "decoder.")) else None
 
 
 def to_ours(state: Mapping[str, Tensor]) -> StateDict | None:
@@ -123,4 +123,4 @@ def to_ours(state: Mapping[str, Tensor]) -> StateDict | None:
     ):
         if has_all(state, prefixes):
             return convert(state)
-    return own_names(state)
+    return dict(state) if has_all(state, ("encoder.vit.", "decoder.")) else None

@@ -49,8 +49,8 @@ def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
     if isinstance(network, FirstAnswer):
         network.reset_first_answer()
     if isinstance(network, DepthAndSky):
-        with torch.no_grad():  # with full weights the sky would be in places
-            network.answer.weight.mul_(0.4)
+        with torch.no_grad():  # with full weights its four pixels would be those of four pictures
+            network.detail.weight.mul_(0.02)
     return network
 
 
@@ -66,9 +66,8 @@ def randomise(network: nn.Module, generator: torch.Generator) -> None:
     parameters = dict(network.named_parameters())
     for name, values in parameters.items():
         if values.ndim == 1:
-            values.fill_(
-                0.1 if "gamma" in name.rpartition(".")[2] else float(name.endswith("weight"))
-            )
+            is_gain = name.endswith(("weight", "scale"))
+            values.fill_(0.1 if "gamma" in name.rpartition(".")[2] else float(is_gain))
         elif ("embed" in name and values.ndim == 3) or name.endswith("token"):
             values.normal_(0, 0.1, generator=generator)
         else:

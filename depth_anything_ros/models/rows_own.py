@@ -6,29 +6,30 @@ from dataclasses import replace
 
 from depth_anything_ros.models.card import ModelCard
 
-# This package's own network. Its encoder has the width, depth and heads of DeiT-Tiny (Touvron et
-# al. 2021, arXiv:2012.12877) and the patches of DINOv2. Layer scales begin at 1: DINOv2's 1e-5 is
-# for deeper encoders that train for longer.
+# This package's own network: the encoder of EfficientNet-Lite2 (Tan and Le 2019, arXiv:1905.11946)
+# with a light decoder. RGB comes in -1 to 1, as its ImageNet weights were trained with.
 _OWN = ModelCard(
     name="tiny",
     family="depth_and_sky",
     kind="metric",
     encoder="Tiny",
-    width=192,
-    timm_id="vit_small_patch14_dinov2",
-    timm_overrides=(("embed_dim", 192), ("depth", 12), ("num_heads", 3), ("init_values", 1.0)),
-    tapped_layers=(2, 5, 8, 11),
-    stem=24,
-    features=32,
-    out_channels=(24, 48, 96, 128),
-    trained_size=224,
+    width=0,  # it has no tokens
+    timm_id="tf_efficientnet_lite2",
+    tapped_layers=(1, 2, 4, 6),
+    features=64,
+    out_channels=(24, 48, 120, 352),
+    options=(("finest", 32),),
+    trained_size=256,
     output="exp",
     max_depth_m=None,
     canonical_focal_px=300.0,
     licence="Apache-2.0",
     bundled="tiny.safetensors",
-    input_size=140,
+    input_size=256,
+    multiple=32,
     antialias=True,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from depth_anything_ros.sim.assembly import Assembly
@@ -193,6 +194,34 @@ def tool(draw: Draw) -> Assembly:
     return thing
 
 
+def cable(draw: Draw) -> Assembly:
+    """Return a cable that lies about, 0.5-2 m long in bends, or a power strip with one."""
+    thing, skin = Assembly(), draw.rubber() if draw.chance(0.6) else draw.paint()
+    radius, turn = draw.between(0.003, 0.006), draw.between(-3, 3)
+    x = y = 0.0
+    for _ in range(draw.count(4, 8)):
+        turn += draw.between(-0.9, 0.9)
+        step = draw.between(0.1, 0.3)
+        end = (x + step * math.cos(turn), y + step * math.sin(turn))
+        thing.bar((x, y, radius), (*end, radius), radius, skin)
+        x, y = end
+    if draw.chance(0.4):
+        thing.box((0.28, 0.05, 0.04), (0, 0, 0), draw.paint(PALE, (0.0, 0.1)))
+    return thing
+
+
+def bag(draw: Draw) -> Assembly:
+    """Return a bag, a heap of clothes or a cushion on the floor, 0.2-0.5 m."""
+    thing, cloth = Assembly(), draw.fabric()
+    for _ in range(draw.count(2, 4)):
+        r = draw.between(0.08, 0.2)
+        at = (draw.between(-0.15, 0.15), draw.between(-0.15, 0.15), r * draw.between(0.3, 0.9))
+        thing.ball(r, at, cloth)
+    if draw.chance(0.5):
+        thing.box((0.35, 0.18, draw.between(0.2, 0.4)), (0, 0, 0), draw.fabric())
+    return thing
+
+
 SMALL: tuple[Callable[[Draw], Assembly], ...] = (
     book,
     mug,
@@ -211,3 +240,4 @@ SMALL: tuple[Callable[[Draw], Assembly], ...] = (
 OFFICE: tuple[Callable[[Draw], Assembly], ...] = (monitor, laptop, keyboard, paper, book, pen_cup)
 KITCHEN: tuple[Callable[[Draw], Assembly], ...] = (bottle, can, bowl, mug, packet, tool)
 STORE: tuple[Callable[[Draw], Assembly], ...] = (carton, packet, can, bottle, book, tool)
+FLOOR: tuple[Callable[[Draw], Assembly], ...] = (carton, carton, bag, cable, ball, toy)

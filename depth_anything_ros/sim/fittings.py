@@ -47,7 +47,12 @@ def _outside(draw: Draw) -> Material:
     sky = (draw.between(0.6, 1.0), draw.between(0.8, 1.0), 1.0)
     texture = draw.pick((Texture.PLAIN, Texture.NOISE, Texture.FOLIAGE), (4, 2, 1))
     return Material(
-        sky, draw.leaves().colour, texture, 0.4, roughness=0.1, glow=draw.between(0.5, 1.5)
+        sky,
+        draw.leaves().colour,
+        texture,
+        0.4,
+        roughness=0.1,
+        glow=draw.pick((draw.between(0.5, 1.5), draw.between(1.5, 4.0))),
     )
 
 

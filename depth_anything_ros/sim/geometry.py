@@ -1,14 +1,15 @@
 """Rays and surfaces: the first hit of bundles of rays with the surfaces of scenes.
 
 Rays come in bundles (a tile of a picture, a few columns of a LiDAR). A bundle is bounded by a cone
-and tested against the bounding sphere of each surface; only the pairs that are left are computed,
-each shape by its closed form. So the cost follows what is seen and not what exists, on a CPU and
-on a GPU alike, for any number of scenes at once.
+and tested against the bounding sphere of each surface, then by intervals against its box; of the
+pairs that are left, those that begin nearest come first, and what they hide is not computed. Each
+shape has its closed form (``sim.shapes``). So the cost follows what is seen and not what exists,
+on a CPU and on a GPU alike, for any number of scenes at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,18 +17,38 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros.sim.scene import Primitive, Scene, Shape
+from depth_anything_ros.sim.shapes import INTERSECT, NORMAL, TINY, Axes, waves_of
 
-# A ray that starts on a surface must not hit it again.
-NEAR_M = 1e-4
-# Beyond this, the ground is level with the horizon for every camera that stands on it.
-_GROUND_RANGE_M = 500.0
-_FIELD_STEPS = 400
-# Keeps a direction away from 0, so that no 0 · Inf arises; float32 does not see it elsewhere.
-_TINY = 1e-20
+_INF = float("inf")
+_LEVEL = [[0.0] * 4] * 4
+# Surfaces of a bundle that are computed before it is asked what they hide.
+_FIRST = 3
+# Pairs that are computed together, so that what lies between stays in a CPU's caches.
+_AT_ONCE = 512
 
 
-# The x, y and z of rays, each (pairs, rays) or (pairs, 1).
-_Axes = tuple[Tensor, Tensor, Tensor]
+@dataclass(frozen=True)
+class _Pairs:
+    """Bundles and surfaces that may touch.
+
+    Attributes:
+        bundle: int64 (n,), in order.
+        surface: int64 (n,).
+        enter: (n,), no ray of the bundle meets the surface sooner, in metres.
+    """
+
+    bundle: Tensor
+    surface: Tensor
+    enter: Tensor
+
+    def where(self, wanted: Tensor) -> _Pairs:
+        """Return the pairs of a mask (n,)."""
+        at = wanted.nonzero()[:, 0]
+        return _Pairs(self.bundle[at], self.surface[at], self.enter[at])
+
+    def part(self, start: int, stop: int) -> _Pairs:
+        """Return the pairs of a range."""
+        return _Pairs(self.bundle[start:stop], self.surface[start:stop], self.enter[start:stop])
 
 
 @dataclass(frozen=True)
@@ -70,9 +91,11 @@ class World:
         self.position = self._real([p.position for p in surfaces], 3)
         self.rotation = self._real([p.rotation for p in surfaces], 9).view(-1, 3, 3)
         self.instance = self._whole([p.instance for p in surfaces])
-        self.seed = self._whole([_seed(scenes[i], p) for i, p in zip(owner, surfaces, strict=True)])
-        self._radius = self._real([_bounding_radius(p) for p in surfaces], 1)[:, 0]
-        self._waves = self._real([_waves(int(s)) for s in self.seed.tolist()], 16).view(-1, 4, 4)
+        seeded = [(p, _seed(scenes[i], p)) for i, p in zip(owner, surfaces, strict=True)]
+        self.seed = self._whole([seed for _, seed in seeded])
+        self._box = self._real([_bounding_box(p) for p in surfaces], 3)
+        self._radius: Tensor = self._box.norm(dim=1)
+        self._waves = self._real([_waves_of(p, int(s)) for p, s in seeded], 16).view(-1, 4, 4)
 
     def _real(self, values: Sequence[object], columns: int) -> Tensor:
         array = np.array(values, np.float64).reshape(-1, columns)
@@ -97,27 +120,106 @@ class World:
         Returns:
             A Hit; of two surfaces at one distance, the one that was added last.
         """
-        bundles, rays = directions.shape[:2]
-        far = directions.new_full((bundles, rays), torch.inf) if limit_m is None else limit_m
-        nearest = far.clone()
+        far = directions.new_full(directions.shape[:2], torch.inf) if limit_m is None else limit_m
+        nearest, met = far.clone(), []
+        start, along = origins.permute(2, 0, 1).contiguous(), directions.permute(2, 0, 1)
+        along = along.contiguous()
+        near, later = self._pairs(origins, directions, scene, far)
+        met += self._meet(start, along, near, nearest)
+        # What begins behind all that was met is not seen.
+        later = later.where(later.enter <= nearest.amax(1)[later.bundle])
+        met += self._meet(start, along, later, nearest)
+        primitive = torch.full_like(nearest, -1, dtype=torch.int32)
+        for pairs, distance in met:
+            is_it = (distance == nearest[pairs.bundle]) & (distance < torch.inf)
+            found = torch.where(is_it, pairs.surface[:, None].int(), -1)
+            index = pairs.bundle[:, None].expand_as(found)
+            primitive.scatter_reduce_(0, index, found, "amax")
+        return Hit(nearest.masked_fill(primitive < 0, torch.inf), primitive.long())
+
+    def hidden(
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        scene: Tensor,
+        limit_m: Tensor,
+        clear: Tensor,
+    ) -> Tensor:
+        """Return which rays meet something nearer than a limit.
+
+        Args:
+            origins: as of ``trace``.
+            directions: as of ``trace``.
+            scene: as of ``trace``.
+            limit_m: (bundles, rays); a ray of limit 0 is not asked about, and is not hidden.
+            clear: bool (surfaces,), those that hide nothing.
+
+        Returns:
+            bool (bundles, rays).
+        """
+        nearest = limit_m.clone()
+        start, along = origins.permute(2, 0, 1).contiguous(), directions.permute(2, 0, 1)
+        along = along.contiguous()
+        for pairs in self._pairs(origins, directions, scene, limit_m):
+            # One obstacle is enough: bundles without an open ray are done.
+            is_open = ((nearest >= limit_m) & (limit_m > 0)).any(1)
+            wanted = is_open[pairs.bundle] & ~clear[pairs.surface]
+            self._meet(start, along, pairs.where(wanted), nearest)
+        return nearest < limit_m
+
+    def _meet(
+        self, origins: Tensor, directions: Tensor, pairs: _Pairs, nearest: Tensor
+    ) -> list[tuple[_Pairs, Tensor]]:
+        """Compute pairs, and lower the distances (bundles, rays) in place to what is met.
+
+        Args:
+            origins: (3, bundles, rays) or (3, bundles, 1).
+            directions: (3, bundles, rays).
+            pairs: those to compute.
+            nearest: distances so far.
+
+        Returns:
+            For some of the pairs at a time their distances (pairs, rays).
+        """
         met = []
-        bundle, surface = self._near(origins, directions, scene, far)
-        for shape, intersect in _INTERSECT.items():
-            of_shape = (self.shape[surface] == shape).nonzero()[:, 0]
-            if not len(of_shape):
-                continue
-            b, s = bundle[of_shape], surface[of_shape]
-            o, d = self._own_frame(origins[b], directions[b], s)
-            size = self.size[s]
-            distance = intersect(o, d, (size[:, 0:1], size[:, 1:2], size[:, 2:3]), self._waves[s])
-            nearest.scatter_reduce_(0, b[:, None].expand(-1, rays), distance, "amin")
-            met.append((b, s, distance))
-        primitive = torch.full_like(nearest, -1, dtype=torch.int64)
-        for b, s, distance in met:
-            is_it = (distance == nearest[b]) & distance.isfinite()
-            found = torch.where(is_it, s[:, None], -1)
-            primitive.scatter_reduce_(0, b[:, None].expand(-1, rays), found, "amax")
-        return Hit(nearest.masked_fill(primitive < 0, torch.inf), primitive)
+        for shape, intersect in INTERSECT.items():
+            of_shape = pairs.where(self.shape[pairs.surface] == shape)
+            for at in range(0, len(of_shape.bundle), _AT_ONCE):
+                some = of_shape.part(at, at + _AT_ONCE)
+                b, s = some.bundle, some.surface
+                o, d = self._own_frame(origins, directions, b, s)
+                size = self.size[s]
+                sizes = (size[:, 0:1], size[:, 1:2], size[:, 2:3])
+                distance = intersect(o, d, sizes, self._waves[s])
+                nearest.scatter_reduce_(0, b[:, None].expand_as(distance), distance, "amin")
+                met.append((some, distance))
+        return met
+
+    def _pairs(
+        self, origins: Tensor, directions: Tensor, scene: Tensor, limit_m: Tensor
+    ) -> tuple[_Pairs, _Pairs]:
+        """Pair each bundle with what it may touch: the first few of each, and the rest."""
+        bundle, surface = self._near(origins, directions, scene, limit_m)
+        # Where the bundle may be in the box of a surface, by intervals: exact for no ray, but
+        # never later than any of them.
+        turn = self.rotation[surface]
+        (o, o_reach), (d, d_reach) = (
+            _turned_bounds(vectors, bundle, turn) for vectors in (origins, directions)
+        )
+        o = o - torch.einsum("nij,ni->nj", turn, self.position[surface])
+        reach = self._box[surface] + o_reach + 1e-3 + 1e-5 * o.abs()
+        enter, leave = torch.zeros_like(o[:, 0]), limit_m.amax(1)[bundle]
+        for offset, slope in ((o - reach, d - d_reach), (-o - reach, -d - d_reach)):
+            # offset + t · slope <= 0 on each axis.
+            slope = torch.where(slope == 0, TINY, slope)
+            t = -offset / slope
+            enter = torch.maximum(enter, t.masked_fill(slope > 0, -torch.inf).amax(1))
+            leave = torch.minimum(leave, t.masked_fill(slope < 0, torch.inf).amin(1))
+        met = (enter <= leave * (1 + 1e-5) + 1e-3).nonzero()[:, 0]
+        pairs = _Pairs(bundle[met], surface[met], enter[met])
+        early = _rank(pairs.bundle, pairs.enter) < _FIRST
+        early |= self._radius[pairs.surface].isinf()
+        return pairs.where(early), pairs.where(~early)
 
     def _near(
         self, origins: Tensor, directions: Tensor, scene: Tensor, limit_m: Tensor
@@ -146,13 +248,14 @@ class World:
         return self._radius.isinf() & (scene[:, None] == self.scene)
 
     def _own_frame(
-        self, origins: Tensor, directions: Tensor, surface: Tensor
-    ) -> tuple[_Axes, _Axes]:
-        """Bring rays to the frames of their surfaces, one tensor an axis: those are contiguous."""
+        self, origins: Tensor, directions: Tensor, bundle: Tensor, surface: Tensor
+    ) -> tuple[Axes, Axes]:
+        """Bring rays (3, bundles, rays) to the frames of surfaces, one tensor an axis."""
         rotation = self.rotation[surface]
-        starts = (origins - self.position[surface][:, None]).unbind(-1)
+        position = self.position[surface].T[..., None]
+        starts = origins[:, bundle] - position
         turned = []
-        for x, y, z in (starts, directions.unbind(-1)):
+        for x, y, z in (starts, directions[:, bundle]):
             axes = []
             for axis in range(3):
                 rx, ry, rz = rotation[:, :, axis, None].unbind(1)
@@ -173,7 +276,7 @@ class World:
         rotation = self.rotation[surface]
         own = torch.einsum("ni,nij->nj", points - self.position[surface], rotation)
         normal = torch.zeros_like(own)
-        for shape, compute in _NORMAL.items():
+        for shape, compute in NORMAL.items():
             at = (self.shape[surface] == shape).nonzero()[:, 0]
             if len(at):
                 s = surface[at]
@@ -189,229 +292,41 @@ def _seed(scene: Scene, primitive: Primitive) -> int:
     return (scene.seed * 1_000_003 + primitive.seed * 7919) % (1 << 31)
 
 
-def _bounding_radius(primitive: Primitive) -> float:
+def _bounding_box(primitive: Primitive) -> tuple[float, float, float]:
+    """Return half lengths of the box around a surface in its own frame."""
     x, y, z = primitive.size
-    radius: dict[Shape, float] = {
-        Shape.BOX: (x * x + y * y + z * z) ** 0.5,
-        Shape.SPHERE: x,
-        Shape.CYLINDER: (x * x + z * z) ** 0.5,
-        Shape.CONE: (x * x + z * z) ** 0.5,
+    boxes = {
+        Shape.BOX: (x, y, z),
+        Shape.SPHERE: (x, x, x),
+        Shape.CYLINDER: (x, x, z),
+        Shape.CONE: (x, x, z),
+        Shape.PLANE: (_INF, _INF, 0.0),
+        Shape.HEIGHT_FIELD: (_INF, _INF, x),
     }
-    return radius.get(primitive.shape, float("inf"))
+    return boxes.get(primitive.shape, (_INF, _INF, _INF))
 
 
-def _waves(seed: int) -> list[list[float]]:
-    """Draw four waves of a height field: direction (x, y) times frequency, phase, weight."""
-    rng = np.random.default_rng(seed)
-    angle = rng.uniform(0, 2 * np.pi, 4)
-    frequency = 2 * np.pi * np.array([1.0, 1.4, 2.3, 3.7])
-    weight = np.array([0.5, 0.27, 0.15, 0.08])
-    phase = rng.uniform(0, 2 * np.pi, 4)
-    rows = zip(frequency * np.cos(angle), frequency * np.sin(angle), phase, weight, strict=True)
-    return [[float(value) for value in row] for row in rows]
-
-
-def height_at(x: Tensor, y: Tensor, size: Tensor, waves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return height and both slopes of a height field: amplitude · Σ wᵢ sin(kᵢ·p / λ + φᵢ).
+def _turned_bounds(vectors: Tensor, bundle: Tensor, turn: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the middle and half lengths of upright boxes around bundles, in turned frames.
 
     Args:
-        x: (n,) in its own frame, in metres.
-        y: the same.
-        size: (n, 3): amplitude and wave length, in metres.
-        waves: (n, 4, 4): direction x, direction y, phase and weight of each wave.
+        vectors: (bundles, rays, 3).
+        bundle: int64 (n,).
+        turn: (n, 3, 3), takes vectors of each frame to the world.
     """
-    amplitude, length = size[:, 0], size[:, 1]
-    kx, ky = waves[..., 0] / length[:, None], waves[..., 1] / length[:, None]
-    phase = kx * x[:, None] + ky * y[:, None] + waves[..., 2]
-    height = amplitude * (waves[..., 3] * phase.sin()).sum(1)
-    swing = waves[..., 3] * phase.cos()
-    return height, amplitude * (swing * kx).sum(1), amplitude * (swing * ky).sum(1)
+    low, high = vectors.aminmax(dim=1)
+    middle, half = ((low + high) / 2)[bundle], ((high - low) / 2)[bundle]
+    return torch.einsum("nij,ni->nj", turn, middle), torch.einsum("nij,ni->nj", turn.abs(), half)
 
 
-def _first(*candidates: tuple[Tensor, Tensor]) -> Tensor:
-    """Return the least distance that is ahead and valid, of pairs (distance, valid)."""
-    best: Tensor | None = None
-    for distance, valid in candidates:
-        found = distance.masked_fill(~(valid & (distance > NEAR_M)), torch.inf)
-        best = found if best is None else torch.minimum(best, found)
-    assert best is not None
-    return best
+def _rank(group: Tensor, value: Tensor) -> Tensor:
+    """Return the place of each value in the order of its group; groups come in order."""
+    order = value.argsort(stable=True)
+    order = order[group[order].argsort(stable=True)]
+    begin = torch.searchsorted(group, group)
+    place = torch.arange(len(group), device=group.device)
+    return torch.empty_like(place).scatter_(0, order, place) - begin
 
 
-def _slabs(o: _Axes, d: _Axes, size: _Axes) -> tuple[Tensor, Tensor]:
-    """Return where rays enter and leave a box (Kay and Kajiya 1986)."""
-    enter: Tensor | None = None
-    leave: Tensor | None = None
-    for start, along, half in zip(o, d, size, strict=True):
-        inverse = (along + _TINY).reciprocal()
-        middle, reach = -start * inverse, half * inverse.abs()
-        low, high = middle - reach, middle + reach
-        enter = low if enter is None else torch.maximum(enter, low)
-        leave = high if leave is None else torch.minimum(leave, high)
-    assert enter is not None and leave is not None
-    return enter, leave
-
-
-def _box(o: _Axes, d: _Axes, size: _Axes, _: Tensor) -> Tensor:
-    enter, leave = _slabs(o, d, size)
-    return _first((enter, enter <= leave))
-
-
-def _room(o: _Axes, d: _Axes, size: _Axes, _: Tensor) -> Tensor:
-    enter, leave = _slabs(o, d, size)
-    return _first((leave, enter <= leave))
-
-
-def _nearest_to_centre(o: _Axes, d: _Axes) -> tuple[Tensor, _Axes]:
-    """Return the distance at which a ray is nearest to the centre, and its point there.
-
-    Formulas that start from there do not cancel when the ray comes from far away.
-    """
-    start = -(o[0] * d[0] + o[1] * d[1] + o[2] * d[2])
-    x, y, z = (torch.addcmul(p, start, q) for p, q in zip(o, d, strict=True))
-    return start, (x, y, z)
-
-
-def _sphere(o: _Axes, d: _Axes, size: _Axes, _: Tensor) -> Tensor:
-    middle, (x, y, z) = _nearest_to_centre(o, d)
-    inside = size[0].square() - (x * x + y * y + z * z)
-    return _first((middle - inside.clamp_min(0).sqrt(), inside >= 0))
-
-
-def _cylinder(o: _Axes, d: _Axes, size: _Axes, _: Tensor) -> Tensor:
-    radius, half = size[0], size[2]
-    steep = (d[0].square() + d[1].square()).clamp_min(_TINY)
-    middle = -(o[0] * d[0] + o[1] * d[1]) / steep
-    x, y = torch.addcmul(o[0], middle, d[0]), torch.addcmul(o[1], middle, d[1])
-    inside = radius.square() - x * x - y * y
-    side = middle - (inside.clamp_min(0) / steep).sqrt()
-    on_side = (inside >= 0) & (torch.addcmul(o[2], side, d[2]).abs() <= half)
-    return _first((side, on_side), _cap(o, d, radius, half), _cap(o, d, radius, -half))
-
-
-def _cap(o: _Axes, d: _Axes, radius: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    distance = (z - o[2]) / (d[2] + _TINY)
-    x, y = torch.addcmul(o[0], distance, d[0]), torch.addcmul(o[1], distance, d[1])
-    return distance, x * x + y * y <= radius.square()
-
-
-def _cone(o: _Axes, d: _Axes, size: _Axes, _: Tensor) -> Tensor:
-    radius, half = size[0], size[2]
-    start, (x, y, z) = _nearest_to_centre(o, d)
-    slope = (radius / (2 * half)).square()
-    below = half - z
-    a = d[0].square() + d[1].square() - slope * d[2].square()
-    b = x * d[0] + y * d[1] + slope * below * d[2]
-    c = x * x + y * y - slope * below.square()
-    inside = b.square() - a * c
-    # Each root by the sum that does not cancel.
-    q = -(b + torch.where(b >= 0, 1.0, -1.0) * inside.clamp_min(0).sqrt())
-    roots = (q / (a + _TINY), c / (q + _TINY))
-    sides = [(t, (inside >= 0) & (torch.addcmul(z, t, d[2]).abs() <= half)) for t in roots]
-    ends = (*sides, _cap((x, y, z), d, radius, -half))
-    return _first(*[(start + t, valid) for t, valid in ends])
-
-
-def _plane(o: _Axes, d: _Axes, _: _Axes, __: Tensor) -> Tensor:
-    distance = -o[2] / (d[2] + _TINY)
-    return _first((distance, distance < _GROUND_RANGE_M))
-
-
-def _height_field(o: _Axes, d: _Axes, size: _Axes, waves: Tensor) -> Tensor:
-    """March along each ray by steps that cannot pass the surface, until it is met.
-
-    Above the surface by h, and with slopes of at most L, a ray of direction d meets it no sooner
-    than after h / (L · |d_xy| - d_z).
-    """
-    shape = d[2].shape
-    x, y, z, dx, dy, dz = (axis.expand(shape).reshape(-1) for axis in (*o, *d))
-    sizes = torch.cat(size, 1)
-    owner = torch.arange(len(waves), device=x.device).repeat_interleave(shape[1])
-    amplitude = sizes[owner, 0]
-    frequency = waves[..., :2].norm(dim=-1)
-    steepest = (waves[..., 3] * frequency).sum(1)[owner] * amplitude / sizes[owner, 1]
-    closing = steepest * (dx.square() + dy.square()).sqrt() - dz
-    answer = torch.full_like(closing, torch.inf)
-    # From where the ray comes down to the highest crest.
-    start = ((amplitude - z) / (dz + _TINY)).clamp_min(0)
-    t = torch.where((z > amplitude) & (dz < 0), start, torch.zeros_like(start))
-    never = (z >= amplitude) & (dz >= 0)
-    active = (~never & (closing > 1e-6)).nonzero()[:, 0]
-    for _ in range(_FIELD_STEPS):
-        now = t[active]
-        east, north = x[active] + now * dx[active], y[active] + now * dy[active]
-        ground = height_at(east, north, sizes[owner[active]], waves[owner[active]])[0]
-        height = z[active] + now * dz[active] - ground
-        done = height <= 2e-5 * (1 + now)
-        answer[active[done]] = now[done]
-        t[active] = now + height.clamp_min(1e-5) / closing[active]
-        active = active[~done & (t[active] < _GROUND_RANGE_M)]
-        if not len(active):
-            break
-    # What is left skims a crest: it is there to within a step.
-    answer[active] = t[active]
-    return answer.masked_fill(answer <= NEAR_M, torch.inf).view(shape)
-
-
-def _box_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    share = p / size
-    axis = share.abs().argmax(-1, keepdim=True)
-    return torch.zeros_like(p).scatter_(1, axis, share.gather(1, axis).sign())
-
-
-def _room_normal(p: Tensor, size: Tensor, waves: Tensor) -> Tensor:
-    return -_box_normal(p, size, waves)
-
-
-def _round_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    return p
-
-
-def _cylinder_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    side = torch.cat((p[:, :2], torch.zeros_like(p[:, 2:])), 1)
-    cap = torch.zeros_like(p)
-    cap[:, 2] = p[:, 2].sign()
-    on_cap = p[:, 2].abs() / size[:, 2] > p[:, :2].norm(dim=-1) / size[:, 0]
-    return torch.where(on_cap[:, None], cap, side)
-
-
-def _cone_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    radius, half = size[:, 0], size[:, 2]
-    across = p[:, :2].norm(dim=-1)
-    side = torch.cat((p[:, :2], (across * radius / (2 * half))[:, None]), 1)
-    base = torch.tensor((0.0, 0.0, -1.0), dtype=p.dtype, device=p.device).expand_as(p)
-    slant = radius * (half - p[:, 2]) / (2 * half)
-    on_base = (p[:, 2] + half).abs() < (slant - across).abs()
-    return torch.where(on_base[:, None], base, side)
-
-
-def _plane_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    normal = torch.zeros_like(p)
-    normal[:, 2] = 1
-    return normal
-
-
-def _field_normal(p: Tensor, size: Tensor, waves: Tensor) -> Tensor:
-    _, slope_x, slope_y = height_at(p[:, 0], p[:, 1], size, waves)
-    return torch.stack((-slope_x, -slope_y, torch.ones_like(slope_x)), 1)
-
-
-_Intersect = Callable[[_Axes, _Axes, _Axes, Tensor], Tensor]
-_INTERSECT: dict[Shape, _Intersect] = {
-    Shape.BOX: _box,
-    Shape.SPHERE: _sphere,
-    Shape.CYLINDER: _cylinder,
-    Shape.CONE: _cone,
-    Shape.ROOM: _room,
-    Shape.PLANE: _plane,
-    Shape.HEIGHT_FIELD: _height_field,
-}
-_NORMAL: dict[Shape, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    Shape.BOX: _box_normal,
-    Shape.SPHERE: _round_normal,
-    Shape.CYLINDER: _cylinder_normal,
-    Shape.CONE: _cone_normal,
-    Shape.ROOM: _room_normal,
-    Shape.PLANE: _plane_normal,
-    Shape.HEIGHT_FIELD: _field_normal,
-}
+def _waves_of(primitive: Primitive, seed: int) -> list[list[float]]:
+    return waves_of(seed) if primitive.shape is Shape.HEIGHT_FIELD else _LEVEL

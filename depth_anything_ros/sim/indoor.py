@@ -52,22 +52,23 @@ def _furnished(
     things: Sequence[Maker],
 ) -> Scene:
     height = draw.between(2.4, 3.2) if draw.chance(0.9) else draw.between(3.2, 4.5)
-    plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=125)
+    plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=195)
     sky, sun = open_shell(plot, height) if draw.chance(0.2) else shut(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
     path = plot.lane(room_lane(plot))
     _rug(plot)
-    furnish_walls(plot, height, draw.count(1, 4))
+    furnish_walls(plot, height, draw.count(1, 6))
     if draw.chance(0.4):
         _dining(plot)
-    for _ in range(draw.count(6, 9 + int(size[0] * size[1] / 3))):
+    for _ in range(draw.count(8, 13 + int(size[0] * size[1] / 2.5))):
         thing = draw.pick(makers)(draw)
         pose = plot.against_wall(thing) if draw.chance(0.75) else plot.anywhere(thing)
         if pose:
             _lay(plot, thing, pose, things)
-    for _ in range(draw.count(0, 4)):
-        plot.anywhere(draw.pick((*things, clutter.carton, furniture.bin_, clutter.ball))(draw))
+    for _ in range(draw.count(0, 9)):
+        plot.anywhere(draw.pick((*things, *clutter.FLOOR, furniture.bin_))(draw))
     lights = (sun, *light) if sun else light
+    stand, pitch = plot.viewpoints(height)
     return Scene(
         kind,
         seed,
@@ -75,8 +76,9 @@ def _furnished(
         lights,
         ambient(plot),
         sky,
-        stand=plot.stands(height),
+        stand=stand,
         path=path,
+        pitch=pitch,
     )
 
 
@@ -104,7 +106,7 @@ def _lay(
     """Put small things on the surfaces of what stands at a pose, fewer on smaller ones."""
     for surface in thing.surfaces:
         area = 4 * surface.half_x * surface.half_y
-        plot.scatter(surface, pose, things, plot.draw.count(0, 1 + min(4, int(area * 5))))
+        plot.scatter(surface, pose, things, plot.draw.count(0, 2 + min(6, int(area * 7))))
 
 
 def _rug(plot: Plot) -> None:
@@ -222,7 +224,7 @@ def desk(seed: int) -> Scene:
     """Build a room with a desk full of things, seen from 0.4-1.5 m."""
     draw = draw_of(seed, "desk")
     size, height = (draw.between(2.8, 6.0), draw.between(3.0, 6.0)), draw.between(2.4, 3.0)
-    plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=150)
+    plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=195)
     sky, sun = open_shell(plot, height) if draw.chance(0.1) else shut(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
     y = -plot.half[1] + WALL_GAP_M
@@ -241,7 +243,7 @@ def desk(seed: int) -> Scene:
         chair = draw.pick((furniture.chair, furniture.office_chair))(draw)
         plot.put(chair, x + draw.between(-0.5, 0.5), at - half[1] - 0.35, math.pi, gap=-0.2)
     makers = (*furniture.OFFICE, *furniture.LIVING)
-    for _ in range(draw.count(2, 6)):
+    for _ in range(draw.count(3, 8)):
         plot.against_wall(draw.pick(makers)(draw))
     edge = at - half[1]
     stand = (
@@ -258,15 +260,15 @@ def desk(seed: int) -> Scene:
         stand=stand,
         path=path,
         gaze=math.pi / 2,
-        pitch=(0.1, 0.75),
+        pitch=(0.1, 0.9),
     )
 
 
 def _crowd(plot: Plot, thing: Assembly, pose: tuple[float, float, float]) -> None:
     things = plot.draw.pick((clutter.OFFICE, clutter.SMALL, clutter.KITCHEN), (3, 3, 1))
     for surface in thing.surfaces:
-        plot.scatter(surface, pose, things, plot.draw.count(2, 6))
-        plot.scatter(surface, pose, clutter.SMALL, plot.draw.count(2, 8))
+        plot.scatter(surface, pose, things, plot.draw.count(2, 8))
+        plot.scatter(surface, pose, clutter.SMALL, plot.draw.count(2, 14))
 
 
 def shelf_bin(seed: int) -> Scene:

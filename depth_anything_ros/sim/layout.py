@@ -179,6 +179,21 @@ class Plot:
                 boxes.append(_box(x, y, 0.2, 0.2, max(low, 1.0 if below else low), top))
         return tuple(boxes)
 
+    def viewpoints(self, ceiling: float) -> tuple[tuple[Box, ...], tuple[float, float]]:
+        """Return boxes for a camera, and its pitch: one that a hand holds, or one of a robot.
+
+        Hands hold it at 1.0-1.7 m and look up by 10° or down by as much as 45°.
+        """
+        boxes = self.stands(ceiling)
+        held = self.draw.chance(0.6)
+        low, top = (1.0, 1.7) if held else (0.2, 1.2)
+        cut = [
+            ((x0, y0, max(z0, low)), (x1, y1, min(z1, top)))
+            for (x0, y0, z0), (x1, y1, z1) in boxes
+            if min(z1, top) > max(z0, low) + 0.1
+        ]
+        return tuple(cut) or boxes, (-0.17, 0.79) if held else (-0.15, 0.35)
+
 
 def on_wall(wall: int, along: float, across: float) -> tuple[float, float, float]:
     """Return x, y and yaw of a place at a wall, whose back is then towards it.

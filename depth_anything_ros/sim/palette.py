@@ -125,7 +125,7 @@ class Draw:
         """Return foliage, from spring to autumn."""
         hue = (0.2, 0.36) if self.chance(0.85) else (0.04, 0.16)
         colour = self.hued(hue, (0.3, 0.8), (0.2, 0.65))
-        return self._pattern(Texture.FOLIAGE, colour, self.near(colour, 0.7), (0.2, 1.0))
+        return self._pattern(Texture.FOLIAGE, colour, self.near(colour, 0.7), (0.1, 0.7))
 
     def bark(self) -> Material:
         """Return the bark of a tree."""
@@ -136,6 +136,23 @@ class Draw:
         """Return concrete, plaster, asphalt or rock."""
         colour = self.hued((0.05, 0.65), (0.0, 0.15), value)
         return self._pattern(Texture.NOISE, colour, self.near(colour, 0.4), (0.1, 2.0))
+
+    def asphalt(self) -> Material:
+        """Return the cover of a road: dry, wet, or under trodden snow."""
+        colour = self.hued((0.05, 0.65), (0.0, 0.1), (0.3, 0.68))
+        gloss = 0.0
+        if self.chance(0.15):
+            colour, gloss = self.hued((0.5, 0.65), (0.0, 0.15), (0.15, 0.4)), self.between(0.4, 1.0)
+        elif self.chance(0.05):
+            colour = self.hued((0.5, 0.65), (0.0, 0.08), (0.7, 0.95))
+        second = self.near(colour, 0.25)
+        rough, scale = self.between(0.2, 0.7), self.between(0.3, 5.0)
+        return Material(colour, second, Texture.NOISE, scale, rough, gloss)
+
+    def snow(self) -> Material:
+        """Return snow, fresh or old."""
+        colour = self.hued((0.5, 0.65), (0.0, 0.08), (0.8, 0.98))
+        return Material(colour, self.near(colour, 0.3), Texture.NOISE, self.between(0.3, 4.0))
 
     def earth(self) -> Material:
         """Return grass, soil, sand or snow."""

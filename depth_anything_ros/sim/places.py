@@ -10,9 +10,10 @@ from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.indoor import corridor, desk, kitchen, office, room, shelf_bin
 from depth_anything_ros.sim.interior import ambient, closed_shell, lamps
 from depth_anything_ros.sim.layout import WALL_GAP_M, Plot
-from depth_anything_ros.sim.outdoor import ground, parking, street
+from depth_anything_ros.sim.outdoor import ground, parking
 from depth_anything_ros.sim.palette import Draw, draw_of
 from depth_anything_ros.sim.scene import Scene
+from depth_anything_ros.sim.street import street
 from depth_anything_ros.sim.warehouse import warehouse
 
 
@@ -82,17 +83,17 @@ PLACES: dict[str, Callable[[int], Scene]] = {
 }
 # How often each kind is drawn; real pictures are mostly rooms, streets and desks.
 WEIGHTS: dict[str, float] = {
-    "room": 0.2,
-    "office": 0.08,
+    "room": 0.17,
+    "office": 0.07,
     "kitchen": 0.06,
-    "corridor": 0.08,
-    "warehouse": 0.1,
-    "desk": 0.12,
+    "corridor": 0.06,
+    "warehouse": 0.07,
+    "desk": 0.11,
     "shelf_bin": 0.06,
-    "street": 0.16,
-    "parking": 0.03,
-    "ground": 0.06,
-    "primitives": 0.05,
+    "street": 0.28,
+    "parking": 0.04,
+    "ground": 0.05,
+    "primitives": 0.03,
 }
 
 

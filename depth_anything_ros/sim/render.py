@@ -128,38 +128,42 @@ class Renderer:
     ) -> tuple[_Rays, Tensor, Tensor]:
         """Return tiled rays, the length along Z of each, and where there is one."""
         world = self.world
-        points = np.stack([camera.rays() for camera in cameras])
-        valid = torch.from_numpy(~np.isnan(points[..., 2])).to(world.device)
-        points = np.where(np.isnan(points), (0.0, 0.0, 1.0), points)
-        length = np.linalg.norm(points, axis=-1, keepdims=True)
-        turned = np.einsum("bhwj,bij->bhwi", points / length, T_world_camera[:, :3, :3])
-        packed = torch.from_numpy(np.concatenate((turned, 1 / length), -1))
+        points = torch.from_numpy(np.stack([camera.rays() for camera in cameras]))
+        valid = ~points[..., 2:].isnan()
+        points = torch.where(valid, points, points.new_tensor((0.0, 0.0, 1.0)))
+        length = points.norm(dim=-1, keepdim=True)
+        turn = torch.from_numpy(T_world_camera[:, None, :3, :3]).mT
+        packed = torch.cat(((points / length) @ turn, 1 / length), -1)
+        valid = valid[..., 0].to(world.device)
         tiles = _tiled(packed.to(world.device, world.dtype))
         of_view = len(tiles) // len(cameras)
         scene = torch.arange(len(cameras), device=world.device).repeat_interleave(of_view)
         start = torch.from_numpy(T_world_camera[:, :3, 3]).to(world.device, world.dtype)
         origins = start[scene][:, None]
         pixel = world._real([[1 / c.K[0]] for c in cameras], 1)[:, 0]
-        return _Rays(origins, tiles[..., :3], scene, pixel[scene]), tiles[..., 3], valid
+        directions = tiles[..., :3].contiguous()
+        return _Rays(origins, directions, scene, pixel[scene]), tiles[..., 3], valid
 
     def _shade(self, rays: _Rays, distance: Tensor, primitive: Tensor, depth: int) -> Tensor:
         """Return the linear light (bundles, rays, 3) that comes along rays."""
-        count = distance.shape[1]
-        scene = rays.scene[:, None].expand(-1, count)
+        shape = distance.shape
+        scene = rays.scene[:, None].expand(shape)
         light = torch.zeros_like(rays.directions)
-        lost = primitive < 0
-        s = scene[lost]
-        light[lost] = sky_colour(
-            rays.directions[lost], self.zenith[s], self.horizon[s], self.cloud[s], self.sky_seed[s]
-        ).to(light.dtype)
-        met = ~lost
-        surface, along = primitive[met], distance[met]
-        points = (
-            rays.origins.expand_as(rays.directions)[met] + along[:, None] * rays.directions[met]
-        )
+        met = primitive >= 0
+        # Indices of rays in one row: a mask would be counted anew at each use.
+        at, lost = (mask.view(-1).nonzero()[:, 0] for mask in (met, ~met))
+        self._see_sky(rays, lost, light.view(-1, 3))
+        surface, along = primitive.view(-1)[at], distance.view(-1)[at]
+        bundle = at.div(shape[1], rounding_mode="floor")
+        directions = rays.directions.reshape(-1, 3)[at]
+        if rays.origins.shape[1] == 1:
+            origins = rays.origins[bundle, 0]
+        else:
+            origins = rays.origins.reshape(-1, 3)[at]
+        points = torch.addcmul(origins, along[:, None], directions)
         own, own_normal = self.world.local(points, surface)
         normal = self.world.to_world(own_normal, surface)
-        facing = (normal * rays.directions[met]).sum(-1).abs().clamp_min(0.05)
+        facing = (normal * directions).sum(-1).abs().clamp_min(0.05)
         colour = albedo(
             own,
             own_normal,
@@ -169,77 +173,149 @@ class Renderer:
             self.scale_m[surface],
             self.roughness[surface],
             self.world.seed[surface],
-            footprint_m=along * rays.pixel[:, None].expand(-1, count)[met] / facing,
+            footprint_m=along * rays.pixel[bundle] / facing,
         ).to(light.dtype)
-        grid = torch.zeros_like(rays.directions)
-        grid_normal = torch.zeros_like(rays.directions)
-        grid[met], grid_normal[met] = points, normal
-        diffuse, shine = self._lit(rays, grid, grid_normal, met, shadows=depth == 0)
-        glow = self.glow[surface][:, None]
-        light[met] = colour * (diffuse[met] + glow) + self.gloss[surface][:, None] * shine[met]
+        grid, grid_normal = torch.zeros_like(rays.directions), torch.zeros_like(rays.directions)
+        grid.view(-1, 3)[at], grid_normal.view(-1, 3)[at] = points, normal
+        glossy = met.clone()
+        glossy.view(-1)[at] = self.gloss[surface] > 0
+        diffuse, shine = self._lit(rays, grid, grid_normal, met, glossy, shadows=depth == 0)
+        diffuse, shine = diffuse.view(-1, 3)[at], shine.view(-1, 3)[at]
+        glow, gloss = self.glow[surface][:, None], self.gloss[surface][:, None]
+        light.view(-1, 3)[at] = colour * (diffuse + glow) + gloss * shine
         if depth == 0:
             self._bounce(rays, grid, grid_normal, primitive, met, light)
+        if not bool(self.haze.any()):
+            return light
         left = torch.exp(-self.haze[scene] * distance.clamp_max(1e4))[..., None]
         return torch.where(met[..., None], light * left + self.horizon[scene] * (1 - left), light)
 
+    def _see_sky(self, rays: _Rays, lost: Tensor, light: Tensor) -> None:
+        """Give the rays (in one row) that meet nothing the light of the sky, in place."""
+        if len(lost):
+            scene = rays.scene[lost.div(rays.directions.shape[1], rounding_mode="floor")]
+            directions = rays.directions.reshape(-1, 3)[lost]
+            sky = (self.zenith, self.horizon, self.cloud, self.sky_seed)
+            light[lost] = sky_colour(directions, *(part[scene] for part in sky)).to(light.dtype)
+
     def _lit(
-        self, rays: _Rays, points: Tensor, normals: Tensor, met: Tensor, shadows: bool
+        self,
+        rays: _Rays,
+        points: Tensor,
+        normals: Tensor,
+        met: Tensor,
+        glossy: Tensor,
+        shadows: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return what white matte surfaces at points give back, and the highlights."""
+        """Return what white matte surfaces at points give back, and highlights of glossy ones."""
         # More from above than from below: the sky and the ceiling are brighter than the floor.
         above = 0.75 + 0.25 * normals[..., 2:]
         diffuse = self.ambient[rays.scene][:, None] * above
         shine = torch.zeros_like(diffuse)
         for index in range(_LIGHTS):
-            at, of = self.light_at[rays.scene, index], self.light_of[rays.scene, index]
-            lit = (of.sum(-1) > 0).nonzero()[:, 0]
-            if not len(lit):
-                continue
-            p, n = points[lit], normals[lit]
-            sun = self.is_sun[rays.scene[lit], index][:, None, None]
-            to = torch.where(sun, at[lit][:, None].expand_as(p), at[lit][:, None] - p)
-            away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
-            to = to / away
-            strength = of[lit][:, None] * torch.where(sun, torch.ones_like(away), away**-2)
-            facing = (n * to).sum(-1, keepdim=True).clamp_min(0)
-            if shadows and index < _SHADOWS:
-                seen = self._unshadowed(p, n, to, sun, away, rays.scene[lit], met[lit])
-                strength = strength * seen[..., None]
-            diffuse[lit] += strength * facing
-            half = normalize(to - rays.directions[lit], dim=-1)
-            bright = (n * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
-            shine[lit] += strength * bright * (facing > 0)
+            is_on = self.light_of[rays.scene, index].sum(-1) > 0
+            for is_sun in (True, False):
+                lit = (is_on & (self.is_sun[rays.scene, index] == is_sun)).nonzero()[:, 0]
+                if len(lit):
+                    of = self.light_of[rays.scene[lit], index][:, None]
+                    at = self.light_at[rays.scene[lit], index][:, None]
+                    shaded = rays.scene[lit] if shadows and index < _SHADOWS else None
+                    to, strength, facing = self._light_on(
+                        points[lit], normals[lit], met[lit], at, of, is_sun, shaded
+                    )
+                    diffuse[lit] += strength * facing
+                    self._highlight(rays, normals, lit, glossy, to, strength * (facing > 0), shine)
         return diffuse, shine
+
+    def _light_on(
+        self,
+        points: Tensor,
+        normals: Tensor,
+        met: Tensor,
+        at: Tensor,
+        of: Tensor,
+        is_sun: bool,
+        scene: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the direction to a light, its strength, and the cosine at which it falls in.
+
+        Args:
+            points: (bundles, rays, 3), and so are normals.
+            normals: of the surfaces.
+            met: bool (bundles, rays).
+            at: (bundles, 1, 3), where the light is, or the direction to a sun.
+            of: (bundles, 1, 3), its colour times intensity.
+            is_sun: whether it is a sun.
+            scene: (bundles,), or None where it casts no shadows.
+        """
+        to = at.expand_as(points) if is_sun else at - points
+        away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
+        to = to / away
+        strength = of.expand_as(to) if is_sun else of * away**-2
+        facing = (normals * to).sum(-1, keepdim=True).clamp_min(0)
+        if scene is not None:
+            asked = met & (facing[..., 0] > 0)
+            seen = self._unshadowed(points, normals, to, is_sun, away, scene, asked)
+            strength = strength * seen[..., None]
+        return to, strength, facing
+
+    def _highlight(
+        self,
+        rays: _Rays,
+        normals: Tensor,
+        lit: Tensor,
+        glossy: Tensor,
+        to: Tensor,
+        strength: Tensor,
+        shine: Tensor,
+    ) -> None:
+        """Add in place what a light that bundles ``lit`` see gives glossy surfaces back."""
+        bundle, ray = glossy[lit].nonzero(as_tuple=True)
+        if not len(bundle):
+            return
+        # Of rows of rays: indices of one axis are faster than of two.
+        count = glossy.shape[1]
+        own, at = bundle * count + ray, lit[bundle] * count + ray
+        half = normalize(to.reshape(-1, 3)[own] - rays.directions.reshape(-1, 3)[at], dim=-1)
+        normal = normals.view(-1, 3)[at]
+        bright = (normal * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
+        shine.view(-1, 3)[at] += strength.reshape(-1, 3)[own] * bright
 
     def _unshadowed(
         self,
         points: Tensor,
         normals: Tensor,
         to: Tensor,
-        sun: Tensor,
+        is_sun: bool,
         away: Tensor,
         scene: Tensor,
-        met: Tensor,
+        asked: Tensor,
     ) -> Tensor:
-        """Return 1 where the light sees the point, 0 where something is between.
+        """Return 0 where something is between a light and a point that is asked about, else 1.
 
         Rays go from the point to the sun, but from a lamp to the point: then those of a tile
-        share an origin, and their cone is narrow.
+        share an origin, and their cone is narrow. Glass lets light through, and a light inside
+        its own shade is not hidden by it.
         """
-        start = points + normals * _LIFT_M
-        lamp = start + to * (away - _LIFT_M)
-        origins = torch.where(sun, start, lamp)
-        directions = torch.where(sun, to, -to)
-        # A ray that met nothing must not widen the bundle: it takes the place of one that did.
-        some = met.int().argmax(1)[:, None, None].expand(-1, 1, 3)
-        origins = torch.where(met[..., None], origins, origins.gather(1, some))
-        directions = torch.where(met[..., None], directions, directions.gather(1, some))
-        limit = torch.where(sun, away.new_full((), 200.0), away - 2 * _LIFT_M)[..., 0]
-        hit = self.world.trace(origins, directions, scene, limit.clamp_min(0).contiguous())
-        # Glass lets light through, and a light inside its own shade is not hidden by it.
-        blocking = hit.primitive.clamp_min(0)
-        through = (self.finish[blocking] == Finish.GLASS) | (self.glow[blocking] > 0)
-        return ((hit.primitive < 0) | through).to(points.dtype)
+        seen = torch.ones_like(points[..., 0])
+        some = asked.any(1).nonzero()[:, 0]
+        if not len(some):
+            return seen
+        asked, to, away = asked[some], to[some], away[some]
+        origins = points[some] + normals[some] * _LIFT_M
+        directions, limit = to, away.new_full((), 200.0)
+        if not is_sun:
+            origins, directions = origins + to * (away - _LIFT_M), -to
+            limit = (away[..., 0] - 2 * _LIFT_M).clamp_min(0)
+        # A ray that is not asked about must not widen the bundle: it takes another's place.
+        one = asked.int().argmax(1)[:, None, None].expand(-1, 1, 3)
+        origins = torch.where(asked[..., None], origins, origins.gather(1, one))
+        directions = torch.where(asked[..., None], directions, directions.gather(1, one))
+        limit = (limit * asked).contiguous()
+        clear = (self.finish == Finish.GLASS) | (self.glow > 0)
+        hidden = self.world.hidden(origins, directions, scene[some], limit, clear)
+        seen[some] = (~hidden).to(seen.dtype)
+        return seen
 
     def _bounce(
         self,

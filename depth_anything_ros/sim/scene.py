@@ -25,7 +25,7 @@ class Shape(IntEnum):
     BOX: half lengths. SPHERE: (radius, -, -). CYLINDER: (radius, -, half height), around z, with
     caps. CONE: the same, its tip at +half height. ROOM: half lengths of a box seen from within.
     PLANE: z = 0, without end. HEIGHT_FIELD: (amplitude, wave length, -): see
-    ``geometry.height_at``.
+    ``shapes.height_at``.
     """
 
     BOX = 0

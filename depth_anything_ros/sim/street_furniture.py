@@ -9,9 +9,9 @@ from depth_anything_ros.sim.palette import MID, PALE, Draw
 from depth_anything_ros.sim.scene import Material, Texture
 
 
-def facade(draw: Draw, width: float) -> Assembly:
+def facade(draw: Draw, width: float, highest: int = 6) -> Assembly:
     """Return a building whose front is y = 0, seen from -y: storeys of 2.8-3.6 m, in relief."""
-    thing, storey, count = Assembly(), draw.between(2.8, 3.6), draw.count(1, 6)
+    thing, storey, count = Assembly(), draw.between(2.8, 3.6), draw.count(1, highest)
     depth, height = draw.between(6, 14), storey * count
     walls = _facing(draw, storey)
     # Windows are counted from the middle of the box, so that it must hold an even number of
@@ -29,6 +29,19 @@ def facade(draw: Draw, width: float) -> Assembly:
         for k in range(1, count):
             size = (width, 0.15, 0.12)
             thing.box(size, (0, -0.07, storey * k - 0.06), draw.stone(PALE))
+    return thing
+
+
+def block(draw: Draw, width: float, highest: int = 6) -> Assembly:
+    """Return a building of few parts, to be seen from afar; its front is y = 0."""
+    thing, storey, count = Assembly(), draw.between(2.8, 3.6), draw.count(1, highest)
+    depth, height = draw.between(8, 16), storey * count
+    deep = storey * (count % 2)
+    thing.box((width, depth, height + deep), (0, depth / 2, -deep), _facing(draw, storey))
+    if count <= 3 and draw.chance(0.6):
+        _roof(draw, thing, width, depth, height)
+    else:
+        thing.box((width + 0.2, depth + 0.3, 0.3), (0, depth / 2, height), draw.stone(PALE))
     return thing
 
 
@@ -134,15 +147,26 @@ def traffic_light(draw: Draw) -> Assembly:
     return thing
 
 
-def fence(draw: Draw) -> Assembly:
+def wall(draw: Draw, length: float, height: float | None = None) -> Assembly:
+    """Return a wall of bricks, stone, boards or panels along x, its top covered."""
+    thing, top = Assembly(), height or draw.between(0.8, 2.2)
+    face = draw.pick(
+        (draw.brick(), draw.stone(), draw.paint(PALE), draw.wood(), draw.tiles((1.0, 3.0))),
+        (4, 4, 2, 1, 2),
+    )
+    thing.box((length, 0.24, top), (0, 0, 0), face)
+    if draw.chance(0.5):
+        thing.box((length, 0.34, 0.07), (0, 0, top), draw.stone(PALE))
+    return thing
+
+
+def fence(draw: Draw, along: float | None = None) -> Assembly:
     """Return a fence of thin bars or of boards, or a wall, 0.9-1.8 m high, along x."""
-    thing, paint = Assembly(), draw.metal() if draw.chance(0.5) else draw.wood()
-    length, height = draw.between(3, 7), draw.between(0.9, 1.8)
-    style = draw.count(0, 3)
+    length = along or draw.between(3, 7)
+    style, height = draw.count(0, 3), draw.between(0.9, 1.8)
     if style == 0:
-        stone = draw.brick() if draw.chance(0.5) else draw.stone()
-        thing.box((length, 0.24, height), (0, 0, 0), stone)
-        return thing
+        return wall(draw, length, height)
+    thing, paint = Assembly(), draw.metal() if draw.chance(0.5) else draw.wood()
     for z in (0.15, height - 0.1):
         thing.box((length, 0.04, 0.05), (0, 0, z), paint)
     count = 12 if style == 1 else 8
@@ -153,9 +177,9 @@ def fence(draw: Draw) -> Assembly:
     return thing
 
 
-def guard_rail(draw: Draw) -> Assembly:
+def guard_rail(draw: Draw, length: float) -> Assembly:
     """Return a crash barrier, 0.75 m high, along x."""
-    thing, metal, length = Assembly(), draw.metal(), draw.between(8, 24)
+    thing, metal = Assembly(), draw.metal()
     thing.box((length, 0.06, 0.31), (0, 0, 0.44), metal)
     for k in range(5):
         thing.box((0.08, 0.1, 0.7), (length * (k / 4 - 0.5) * 0.98, 0.06, 0), metal)

@@ -73,11 +73,52 @@ def bush(draw: Draw) -> Assembly:
     return thing
 
 
-def hedge(draw: Draw) -> Assembly:
-    """Return a clipped hedge, 0.8-1.8 m high."""
-    thing = Assembly()
-    size = (draw.between(2, 8), draw.between(0.4, 0.9), draw.between(0.8, 1.8))
+def hedge(draw: Draw, length: float | None = None) -> Assembly:
+    """Return a clipped hedge along x, 0.8-2.2 m high."""
+    thing, x = Assembly(), length or draw.between(2, 8)
+    size = (x, draw.between(0.4, 0.9), draw.between(0.8, 2.2))
     thing.box(size, (0, 0, 0), draw.leaves())
+    return thing
+
+
+def street_tree(draw: Draw, count: int) -> Assembly:
+    """Return a broad-leaved tree, 4-14 m high, its crown of some balls of leaves."""
+    thing, leaves = Assembly(), draw.leaves()
+    height = draw.between(4.5, 14)
+    clear = min(draw.between(1.9, 4.0), 0.45 * height)
+    thing.rod(draw.between(0.08, 0.28), height * 0.7, (0, 0, -0.2), draw.bark())
+    half = (height - clear) / 2
+    wide = half * draw.between(0.6, 1.0)
+    for k in range(count):
+        # Golden turns, from below to the top; widest in the middle.
+        share = (k + 0.5) / count
+        out = wide * 1.3 * math.sin(math.pi * share) * draw.between(0.3, 0.7)
+        at = (out * math.cos(2.4 * k), out * math.sin(2.4 * k), clear + half * (0.5 + 1.2 * share))
+        radius = half * draw.between(0.35, 0.6) if count > 4 else half * draw.between(0.5, 0.7)
+        thing.ball(radius, at, leaves)
+    return thing
+
+
+def thicket(draw: Draw, length: float, height: float) -> Assembly:
+    """Return the edge of a wood along x: leaves from the ground to uneven tops."""
+    thing, leaves = Assembly(), draw.leaves()
+    thing.box((length, 2.5, 0.6 * height), (0, 0, 0), leaves)
+    count = 5
+    for k in range(count):
+        x = length * ((k + draw.between(0.2, 0.8)) / count - 0.5)
+        radius = min(height, length / 3) * draw.between(0.3, 0.5)
+        other = draw.leaves() if draw.chance(0.2) else leaves
+        thing.ball(radius, (x, draw.between(-1.0, 1.0), height - radius), other)
+    return thing
+
+
+def hill(draw: Draw, distance: float) -> Assembly:
+    """Return a hill, a cap of leaves or earth up to a sixth of its distance high."""
+    thing, cover = Assembly(), draw.leaves() if draw.chance(0.6) else draw.earth()
+    top = distance * draw.between(0.04, 0.16)
+    half = distance * draw.between(0.25, 0.6)
+    radius = (half**2 + top**2) / (2 * top)
+    thing.ball(radius, (half, 0, top - radius), cover)
     return thing
 
 

@@ -7,11 +7,6 @@ from depth_anything_ros.sim.palette import Draw
 from depth_anything_ros.sim.scene import Finish, Material
 
 
-def vehicle(draw: Draw) -> Assembly:
-    """Return a vehicle; most are cars."""
-    return draw.pick((car, van, truck, bus), (8, 2, 0.8, 0.4))(draw)
-
-
 def car(draw: Draw) -> Assembly:
     """Return a car, about 4.3 m long, 1.8 m wide and 1.45-1.7 m high."""
     body, paint, pane = Assembly(), draw.metal() if draw.chance(0.5) else draw.paint(), _pane(draw)
@@ -36,6 +31,23 @@ def car(draw: Draw) -> Assembly:
         body.box((0.08, 0.02, rise), (middle, y, belt), paint)
     _wheels(body, draw, length * 0.31, width, draw.between(0.29, 0.35))
     _lights(body, draw, length * 0.48, width, low + 0.38)
+    return body
+
+
+def far_car(draw: Draw) -> Assembly:
+    """Return a car or a van of few parts, to be seen from afar."""
+    body, paint, pane = Assembly(), draw.metal() if draw.chance(0.5) else draw.paint(), _pane(draw)
+    tall = draw.chance(0.2)
+    length, width = draw.between(3.7, 4.9), draw.between(1.7, 1.9)
+    belt, top = draw.between(0.85, 1.0), draw.between(1.9, 2.3) if tall else draw.between(1.42, 1.7)
+    cabin = length * (0.8 if tall else draw.between(0.48, 0.62))
+    body.box((length, width, belt - 0.25), (0, 0, 0.25), paint)
+    at = length * (-0.08 if tall else draw.between(-0.1, -0.02))
+    body.box((cabin, width * 0.86, top - belt), (at, 0, belt), pane)
+    body.box((cabin * 0.85, width * 0.85, 0.07), (at, 0, top - 0.05), paint)
+    for x in (-length * 0.31, length * 0.31):
+        body.bar((x, -width * 0.49, 0.32), (x, width * 0.49, 0.32), 0.32, draw.rubber())
+    _lights(body, draw, length * 0.5, width, 0.62)
     return body
 
 

@@ -19,11 +19,17 @@ from depth_anything_ros.sim.render import Renderer, camera_pose
 from depth_anything_ros.sim.scene import Scene
 
 # Raised when another picture comes out of the same seed, so that caches are not mixed.
-VERSION = 1
-HFOV_DEG = (40.0, 110.0)
+VERSION = 2
+HFOV_DEG = (36.0, 110.0)
+# Horizontal field of view in degrees, and width / height, of usual cameras: those that cars carry
+# (KITTI, nuScenes and others), and those of robots and hands.
+_OUTDOORS = ((81.4, 3.31), (65.0, 1.78), (49.0, 1.6), (60.0, 1.78), (90.0, 1.78), (69.0, 1.33))
+_INDOORS = ((63.0, 1.33), (57.0, 1.33), (69.0, 1.78), (87.0, 1.78), (75.0, 1.33), (42.0, 1.5))
+_USUAL = 0.65  # share of cameras that are one of these; the others are drawn evenly
+_CUT = 0.6  # share of pictures wider than the views that are cut to them, and not pressed
 _NEAREST_M = 0.2
-_OBJECTS = 5  # that a view should show; walls and floor count
-_TRIES = 8
+_OBJECTS = 8  # that a view should show; walls and floor count
+_TRIES = 10
 # Views that are rendered together: on a CPU, more only fall out of its caches.
 _AT_ONCE = {"cpu": 1}
 _DISTORTED = 0.15  # share of cameras with a lens that bends lines
@@ -92,7 +98,10 @@ def _views(
 ) -> Views:
     rngs = [np.random.default_rng((seed, 1)) for seed in seeds]
     scenes = [build_scene(seed, kind) for seed in seeds]
-    cameras = [_camera(rng, width, height, hfov_deg) for rng in rngs]
+    cameras = [
+        _camera(rng, width, height, hfov_deg, _OUTDOORS if scene.sky else _INDOORS)
+        for rng, scene in zip(rngs, scenes, strict=True)
+    ]
     poses = np.stack([_pose(*args) for args in zip(rngs, scenes, cameras, strict=True)])
     seen = Renderer(scenes, device).view(cameras, poses)
     pictures = [
@@ -122,21 +131,38 @@ def _joined(parts: Sequence[Views]) -> Views:
 
 
 def _camera(
-    rng: np.random.Generator, width: int, height: int, hfov_deg: tuple[float, float]
+    rng: np.random.Generator,
+    width: int,
+    height: int,
+    hfov_deg: tuple[float, float],
+    usual: Sequence[tuple[float, float]],
 ) -> Camera:
-    camera = Camera.from_hfov(width, height, float(rng.uniform(*hfov_deg)))
-    if rng.random() > _DISTORTED:
-        return camera
+    """Draw a camera: a usual one, if it is in the range, or any; some with a lens that bends."""
+    any_deg, jitter, k1 = rng.uniform(*hfov_deg), rng.uniform(0.97, 1.03), rng.uniform(-0.08, 0.05)
+    aspect, (lens_deg, lens_aspect) = width / height, usual[int(rng.integers(len(usual)))]
+    is_usual, is_cut, is_bent = rng.random(3) < (_USUAL, _CUT, _DISTORTED)
+    aside = rng.uniform(-0.35, 0.35)
+    spare = max(lens_aspect / aspect - 1, 0.0) if is_cut else 0.0
+    half = math.tan(math.radians(lens_deg * jitter) / 2) / (1 + spare)
+    found = math.degrees(2 * math.atan(half))
+    if not (is_usual and hfov_deg[0] <= found <= hfov_deg[1]):
+        found, spare = any_deg, 0.0
+    camera = Camera.from_hfov(width, height, float(found))
+    fx, skew, cx, *rest = camera.K
+    # A cut is anywhere in the picture of the lens, though not at its very ends.
+    cx += width * spare * aside
     # As far as no lens of 110° folds: r² is at most about 3.
-    k1 = float(rng.uniform(-0.08, 0.05))
-    return Camera(width, height, camera.K, (k1, 0.0, 0.0, 0.0, 0.0))
+    D = (float(k1), 0.0, 0.0, 0.0, 0.0) if is_bent else ()
+    return Camera(width, height, (fx, skew, float(cx), *rest), D)
 
 
 def _pose(rng: np.random.Generator, scene: Scene, camera: Camera) -> NDArray[np.float64]:
     """Draw poses until one looks at something, and at nothing that touches the lens."""
     best, best_score = np.eye(4), -math.inf
     probe = camera.scaled(14, 14).rays()
-    probe = np.where(np.isnan(probe), (0.0, 0.0, 1.0), probe).reshape(1, -1, 3)
+    probe = np.where(np.isnan(probe), (0.0, 0.0, 1.0), probe)
+    # Four bundles: the narrower ones are, the less they may touch.
+    probe = probe.reshape(2, 7, 2, 7, 3).swapaxes(1, 2).reshape(4, 49, 3)
     world = World([scene])
     for _ in range(_TRIES):
         low, high = scene.stand[rng.integers(len(scene.stand))]
@@ -158,13 +184,13 @@ def _openness(world: World, probe: NDArray[np.float64], pose: NDArray[np.float64
     length = np.linalg.norm(directions, axis=-1, keepdims=True)
     rays = torch.from_numpy(directions / length).float()
     origins = torch.from_numpy(pose[:3, 3]).float().expand_as(rays).contiguous()
-    hit = world.trace(origins, rays, torch.zeros(1, dtype=torch.int64))
-    depth = hit.distance[0] / torch.from_numpy(length[0, :, 0]).float()
-    found = hit.primitive[0] >= 0
+    hit = world.trace(origins, rays, torch.zeros(len(rays), dtype=torch.int64))
+    depth = hit.distance / torch.from_numpy(length[..., 0]).float()
+    found = hit.primitive >= 0
     if not bool(found.any()):
         return -2.0
     near = depth[found]
-    seen = int(world.instance[hit.primitive[0][found]].unique().numel())
+    seen = int(world.instance[hit.primitive[found]].unique().numel())
     enough = min(1.0, seen / _OBJECTS) * min(1.0, float(found.float().mean()) / 0.3)
     free = min(1.0, float(near.min()) / _NEAREST_M)
     return free * enough * min(1.0, float(near.median()) / 0.5)

@@ -38,6 +38,8 @@ class AugmentOptions:
         grayscale: probability of a picture with no colour.
         blur: probability of a Gaussian blur.
         blur_sigma: least and largest sigma of it, in pixels.
+        noise: largest deviation of Gaussian noise, as a share of white; the least is 0.
+        jpeg: probability of a picture that was compressed, with a quality of 30 to 95.
         cutmix: probability that a box of another picture is pasted into a pseudo-labelled one.
     """
 
@@ -52,6 +54,8 @@ class AugmentOptions:
     grayscale: float = 0.05
     blur: float = 0.1
     blur_sigma: tuple[float, float] = (0.1, 1.0)
+    noise: float = 0.0
+    jpeg: float = 0.0
     cutmix: float = 0.0
 
 
@@ -68,6 +72,23 @@ STRONG = AugmentOptions(
     blur=0.5,
     blur_sigma=(0.1, 2.0),
     cutmix=0.5,
+)
+
+# For rendered pictures, whose labels are exact whatever is done to their colours: what cameras
+# differ in, so that the network does not lean on the renderer's.
+RENDERED = AugmentOptions(
+    min_area=0.4,
+    jitter=0.9,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.5,
+    hue=0.08,
+    gamma=1.6,
+    grayscale=0.1,
+    blur=0.3,
+    blur_sigma=(0.1, 1.2),
+    noise=0.03,
+    jpeg=0.3,
 )
 
 
@@ -169,6 +190,20 @@ def _recoloured(
         rgb = np.asarray(cv2.transform(rgb, matrix), np.uint8)
     if rng.random() < options.blur:
         rgb = np.asarray(cv2.GaussianBlur(rgb, (0, 0), rng.uniform(*options.blur_sigma)), np.uint8)
+    return _recorded(rgb, rng, options)
+
+
+def _recorded(rgb: NDArray[np.uint8], rng: Generator, options: AugmentOptions) -> NDArray[np.uint8]:
+    """Add what a sensor and a compressed file add, where that is asked for."""
+    if options.noise:
+        deviation = 255 * options.noise * rng.random() ** 2  # most cameras have little
+        noise = rng.standard_normal(rgb.shape, np.float32) * np.float32(deviation)
+        rgb = np.asarray(np.clip(rgb + noise, 0, 255), np.uint8)
+    if options.jpeg and rng.random() < options.jpeg:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 96))]
+        written = cv2.imencode(".jpg", rgb[..., ::-1], quality)[1]
+        rgb = np.asarray(cv2.imdecode(written, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+        rgb = np.ascontiguousarray(rgb)
     return rgb
 
 

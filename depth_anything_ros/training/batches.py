@@ -8,7 +8,7 @@ from pathlib import Path
 
 from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.core.files import user_path
-from depth_anything_ros.training.augment import STRONG, AugmentOptions
+from depth_anything_ros.training.augment import RENDERED, STRONG, AugmentOptions
 from depth_anything_ros.training.data import BatchStream
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.recipe import Recipe, Source
@@ -20,6 +20,7 @@ _AUGMENTATIONS = {
     "none": AugmentOptions(min_area=1.0, flip=0.0, jitter=0.0, grayscale=0.0, blur=0.0),
     "weak": AugmentOptions(),
     "strong": STRONG,
+    "rendered": RENDERED,
 }
 
 

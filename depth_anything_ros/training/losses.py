@@ -79,9 +79,7 @@ def align_median_mad(values: Tensor, mask: Tensor) -> Tensor:
         ParameterError: where the shapes differ or the mask is not bool.
     """
     values, _ = _known(values, values, mask)
-    median, deviation, spreads = _median_and_deviation(values, mask)
-    divisor = torch.where(spreads, deviation, 1.0)
-    return torch.where(mask, (values - _per_pixel(median)) / _per_pixel(divisor), 0.0)
+    return _median_mad(values, mask)[0]
 
 
 def discard_largest(loss_map: Tensor, mask: Tensor, share: float = 0.1) -> Tensor:
@@ -411,6 +409,13 @@ def _median_and_deviation(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor,
     return median, deviation, deviation.detach() > smallest
 
 
+def _median_mad(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what align_median_mad does, and (B,) whether the deviation is above 0."""
+    median, deviation, spreads = _median_and_deviation(values, mask)
+    divisor = torch.where(spreads, deviation, 1.0)
+    return torch.where(mask, (values - _per_pixel(median)) / _per_pixel(divisor), 0.0), spreads
+
+
 def _aligned_residual(
     prediction: Tensor, target: Tensor, mask: Tensor, alignment: Alignment
 ) -> tuple[Tensor, Tensor]:
@@ -421,9 +426,10 @@ def _aligned_residual(
             "set it in the recipe's losses"
         )
     prediction, target = _known(prediction, target, mask)
-    mask = mask & _per_pixel(_median_and_deviation(target, mask)[2])
+    normalised, spreads = _median_mad(target, mask)
+    mask = mask & _per_pixel(spreads)
     if alignment == "median":
-        residual = align_median_mad(prediction, mask) - align_median_mad(target, mask)
+        residual = _median_mad(prediction, mask)[0] - normalised
     else:
         scale, shift = align_least_squares(prediction, target, mask)
         residual = _per_pixel(scale) * prediction + _per_pixel(shift) - target

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.training.recipe import Optimiser
 
-_BLOCK = re.compile(r"^encoder\.vit\.blocks\.(\d+)\.")
+# The blocks of a vision transformer, and the stages of EfficientNet.
+_BLOCK = re.compile(r"^encoder\.(?:vit|lite)\.blocks\.(\d+)\.")
 _EMBEDDINGS = ("pos_embed", "cls_token", "mask_token", "reg_token")
 
 
@@ -41,6 +42,14 @@ def layer_scale(name: str, depth: int, settings: Optimiser) -> float:
 def decays(name: str, parameter: Tensor) -> bool:
     """Whether weight decay pulls on a parameter: not on norms, biases, gains and embeddings."""
     return parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in _EMBEDDINGS
+
+
+def freeze_depthwise(network: nn.Module) -> None:
+    """Leave depthwise convolutions as they are, but for their biases."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+            for name, parameter in module.named_parameters(recurse=False):
+                parameter.requires_grad_(name == "bias")
 
 
 def parameter_groups(network: nn.Module, settings: Optimiser) -> list[dict[str, Any]]:

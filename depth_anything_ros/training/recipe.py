@@ -47,7 +47,7 @@ class Source:
 
     kind: str = setting("world", "of source", choices=("world", "folder", "pseudo"))
     weight: float = setting(1.0, "share of the pictures, relative to the other sources", 0)
-    augment: str = setting("weak", "perturbations", choices=("none", "weak", "strong"))
+    augment: str = setting("weak", "perturbations", choices=("none", "weak", "strong", "rendered"))
     path: str = setting("", "of a folder or pseudo source")
     first_seed: int = setting(0, "of a world", 0)
     count: int = setting(0, "seeds of a world; 0: without end", 0)
@@ -68,6 +68,9 @@ class Optimiser:
     lr: float = setting(1e-3, "rate of the decoder", 0)
     encoder_lr_scale: float = setting(1.0, "rate of the last encoder block, relative to lr", 0)
     layer_decay: float = setting(1.0, "rate of each block relative to the one after it", 0, 1)
+    depthwise: bool = setting(
+        True, "whether depthwise convolutions are trained; on a CPU their gradients cost a sixth"
+    )
     weight_decay: float = setting(0.05, "of matrices; vectors and embeddings have none", 0)
     warmup_steps: int = setting(500, "of the rate's linear rise", 0)
     min_lr_share: float = setting(0.01, "of lr, at the last step", 0, 1)
@@ -123,6 +126,9 @@ class Recipe:
 
     model: str = setting("tiny", "zoo name of what is trained")
     init: str = setting("", "weights to start from: path, zoo name, hub id, bundled; empty: none")
+    encoder_init: str = setting(
+        "", "weights of the encoder to start from, where init is empty", choices=("", "imagenet")
+    )
     output: str = setting("", "folder of the run; empty: out/train/ and the recipe's name")
     device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps")
     seed: int = setting(0, "of initial weights and of the order of pictures", 0)
@@ -348,6 +354,11 @@ def _check_whole(recipe: Recipe, where: str) -> None:
         raise RecipeError(f"{where}: optimiser.betas must be two numbers below 1")
     if not any(recipe.losses.weights().values()):
         raise RecipeError(f"{where}: every loss has weight 0; set for example losses.log_l1: 1")
+    if recipe.init and recipe.encoder_init:
+        raise RecipeError(
+            f"{where}: init {recipe.init!r} has the weights of the encoder too, so that "
+            f"encoder_init would be overwritten; leave one of them empty"
+        )
     if recipe.losses.feature_alignment and not recipe.teacher.model:
         raise RecipeError(f"{where}: losses.feature_alignment needs teacher.model")
 

@@ -25,11 +25,13 @@ from depth_anything_ros.models.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
+from depth_anything_ros.training.encoder_init import ORIGIN
 from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimiser import (
     AveragedWeights,
     Optimisers,
     clip_gradient,
+    freeze_depthwise,
     rate_share,
 )
 from depth_anything_ros.training.processes import Processes, join_processes
@@ -154,6 +156,8 @@ class Run:
         self.network = initial_network(recipe, self.card).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
+        if not recipe.optimiser.depthwise:
+            freeze_depthwise(self.network)
         self.batches = Batches(recipe, processes, self.card.multiple)
         teacher = teacher_encoder(recipe, self.card)
         self.objective = Objective(
@@ -205,6 +209,8 @@ class Run:
             f"{self.processes.count}, {self.dtype}; {path}"
             f"{f', from step {self.step}' if resumes else ''}"
         )
+        if self.recipe.encoder_init and not resumes:
+            self.say(f"the encoder begins with {ORIGIN}")
         if self.board.missing:
             self.say(f"no TensorBoard logs; for them: {how_to_install('train')}")
 

@@ -11,6 +11,7 @@ from depth_anything_ros.core.errors import CameraError, CheckpointError, ModelEr
 from depth_anything_ros.models import DepthEstimator, find_card
 from depth_anything_ros.models.checkpoint import load_weights
 from depth_anything_ros.models.depth_and_sky import Prediction, beyond_sky
+from depth_anything_ros.models.efficientnet import EfficientNetLite, timm
 from depth_anything_ros.models.networks import empty_network, random_network, untrained_network
 
 CARD = find_card("tiny")
@@ -24,7 +25,7 @@ def rgb(real_picture):
     return real_picture[::4, ::4].copy()
 
 
-def _picture(batch=1, height=56, width=84):
+def _picture(batch=1, height=64, width=96):
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
@@ -35,13 +36,14 @@ def _camera(width, height, fx, fy):
 def _constant(path, sky_logit=IS_NOT_SKY, log_depth=LOG_DEPTH):
     """Write weights, as the trainer does, that answer the same for every pixel."""
     state = {name: v.half() for name, v in random_network(CARD).state_dict().items()}
-    state["answer.weight"] = torch.zeros_like(state["answer.weight"])
+    for name in ("answer.weight", "detail.weight", "detail.bias"):
+        state[name] = torch.zeros_like(state[name])
     state["answer.bias"] = torch.tensor([log_depth, sky_logit, DISPARITY]).half()
     save_file(state, path, metadata={"model": "tiny"})
     return str(path)
 
 
-def _estimator(model, weights, input_size=56):
+def _estimator(model, weights, input_size=64):
     return DepthEstimator(model, weights, "cpu", "fp32", input_size)
 
 
@@ -49,7 +51,7 @@ def _estimator(model, weights, input_size=56):
 
 
 @pytest.mark.parametrize("build", [random_network, untrained_network])
-@pytest.mark.parametrize("size", [(28, 28), (56, 84), (98, 28)])
+@pytest.mark.parametrize("size", [(32, 32), (64, 96), (96, 32)])
 def test_three_maps_and_a_logit_for_each_pixel(size, build):
     network = build(CARD).eval()
 
@@ -68,20 +70,60 @@ def test_it_is_small_enough_for_the_package():
 
     assert 4e6 < parameters < 8e6
     assert 2 * parameters < 16e6  # bytes of float16
-    assert not list(empty_network(CARD).buffers())
+    assert not list(
+        empty_network(CARD).buffers()
+    )  # of batch norms, which are parts of convolutions
 
 
-def test_the_position_embedding_is_no_larger_than_the_training_size():
-    assert empty_network(CARD).encoder.vit.pos_embed.shape == (1, 1 + 16 * 16, 192)
+def test_the_encoder_answers_as_timms_does_with_its_batch_norms():
+    """And so does the gradient of its weights, with statistics that are frozen."""
+    theirs = timm.create_model(CARD.timm_id, pretrained=False, features_only=True).eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, values in theirs.state_dict().items():
+        if name.endswith(("running_mean", "bias")):
+            values.normal_(0, 0.1, generator=generator)
+        elif name.endswith("running_var") or ("bn" in name and name.endswith("weight")):
+            values.uniform_(0.5, 1.5, generator=generator)
+    ours = EfficientNetLite(CARD.timm_id)
+    ours.load_state_dict(ours.from_timm(theirs.state_dict()))
+
+    expected, found = theirs(_picture(2)), ours(_picture(2))
+
+    assert [maps.shape[1:] for maps in found] == [
+        (channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(ours.channels, (2, 4, 8, 16, 32), strict=True)
+    ]
+    for maps in (found, expected):
+        sum(one.square().mean() for one in maps).backward()
+    weights = [
+        [net.get_submodule(name).weight.grad for name in ("conv_stem", "blocks.6.0.conv_pwl")]
+        for net in (ours.lite, theirs)
+    ]
+    for one, other in zip((*found, *weights[0]), (*expected, *weights[1]), strict=True):
+        assert (one - other).abs().max() < 0.03 * other.std()  # ReLU6 has kinks
+
+
+def test_detail_differs_between_the_four_pixels_of_a_place_of_the_answer():
+    network = random_network(CARD).eval()
+    with torch.no_grad():
+        network.answer.weight.zero_()
+        network.detail.weight.zero_()
+        network.detail.bias[:4] = torch.tensor(
+            [0.0, 0.1, 0.2, 0.3]
+        )  # of depth: a row, then the next
+        depth = network(_picture()).depth
+
+    pattern = 6.0 * torch.tensor([[0.0, 0.1], [0.2, 0.3]]).exp()
+    torch.testing.assert_close(depth[0], pattern.repeat(32, 48))
 
 
 def test_an_untrained_network_answers_a_room_without_sky():
     network = untrained_network(CARD).eval()
 
     with torch.inference_mode():
-        prediction = network(_picture(1, 84, 112))
+        prediction = network(_picture(1, 96, 128))
 
-    assert 5 < prediction.depth.min() <= prediction.depth.max() < 7
+    assert 4 < prediction.depth.min() <= prediction.depth.max() < 8
     assert prediction.sky.max() < 0.1
     assert prediction.disparity.min() > 0.5
 
@@ -106,16 +148,18 @@ def test_untrained_weights_are_the_same_for_a_seed_and_leave_the_global_one_alon
 
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(values, again[name]) for name, values in first.items())
-    name = "encoder.vit.blocks.3.mlp.fc1.weight"
+    name = "encoder.lite.blocks.3.1.conv_pw.weight"
     assert not torch.equal(first[name], other[name])
 
 
-def test_layer_scales_begin_at_one():
-    state = untrained_network(CARD).state_dict()
-    gammas = [values for name, values in state.items() if name.endswith("gamma")]
+def test_an_untrained_encoder_passes_on_what_it_sees():
+    """Without batch norms, torch's own initial values would leave nothing of it after 60 layers."""
+    encoder = untrained_network(CARD).encoder.eval()
 
-    assert len(gammas) == 24
-    assert all((values == 1).all() for values in gammas)
+    with torch.inference_mode():
+        maps = encoder(_picture())
+
+    assert all(0.3 < one.std() < 10 for one in maps)
 
 
 def test_gradients_reach_every_parameter():
@@ -133,7 +177,7 @@ def test_training_steps_lower_the_loss():
     network = untrained_network(CARD).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4)
     picture = _picture(2)
-    target = torch.linspace(2.0, 8.0, 56)[:, None].expand(2, 56, 84)
+    target = torch.linspace(2.0, 8.0, 64)[:, None].expand(2, 64, 96)
     losses = []
 
     for _ in range(6):
@@ -151,6 +195,7 @@ def test_depth_stays_finite_and_positive_whatever_the_weights(raw, expected):
     network = random_network(CARD).eval()
     with torch.no_grad():
         network.answer.weight.zero_()
+        network.detail.weight.zero_()
         network.answer.bias.fill_(raw)
         depth = network(_picture()).depth
 
@@ -201,7 +246,7 @@ def test_depth_is_resized_bilinearly_where_there_is_no_sky():
     assert metres[0, 0].tolist() == pytest.approx([2.0, 3.0, 4.0, 5.0, 6.0], rel=1e-6)
 
 
-@pytest.mark.parametrize("input_size", [56, 112])
+@pytest.mark.parametrize("input_size", [64, 128])
 @pytest.mark.parametrize(("width", "height"), [(160, 120), (320, 240), (161, 97), (90, 120)])
 def test_metres_are_the_processed_focal_length_times_depth_over_300(
     width, height, input_size, tmp_path
@@ -210,10 +255,10 @@ def test_metres_are_the_processed_focal_length_times_depth_over_300(
     estimator = _estimator("tiny", _constant(tmp_path / "w.safetensors"), input_size)
     picture = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     sides = {
-        (160, 120): {56: (70, 56), 112: (154, 112)},
-        (320, 240): {56: (70, 56), 112: (154, 112)},
-        (161, 97): {56: (98, 56), 112: (182, 112)},
-        (90, 120): {56: (56, 70), 112: (112, 154)},
+        (160, 120): {64: (96, 64), 128: (160, 128)},
+        (320, 240): {64: (96, 64), 128: (160, 128)},
+        (161, 97): {64: (96, 64), 128: (224, 128)},
+        (90, 120): {64: (64, 96), 128: (128, 160)},
     }[width, height][input_size]
 
     answer = estimator.infer(picture, _camera(width, height, 150.0, 130.0))

@@ -143,7 +143,8 @@ def test_an_engine_that_cannot_run_is_a_clear_failure(start):
 def focal_scaled_checkpoint(path):
     """Write weights of tiny that answer e^1.5 at the canonical focal length, and no sky."""
     state = random_network(find_card("tiny")).state_dict()
-    state["answer.weight"].zero_()
+    for name in ("answer.weight", "detail.weight"):
+        state[name].zero_()
     state["answer.bias"].copy_(torch.tensor([1.5, -3.0, 1.0]))
     save_file(state, path)
     return path
@@ -172,8 +173,8 @@ def test_tiny_gives_no_metres_without_a_focal_length_and_says_so_once(start, tmp
     (line,) = [text for text in process.log.splitlines() if "K[0] is 0" in text]
     assert "camera.fallback_hfov_deg" in line and "tiny_relative" in line
 
-    def expected(focal):  # 160x120 is processed at 70x56
-        return (focal * 70 / 160 + focal * 56 / 120) / 2 * np.exp(1.5) / 300
+    def expected(focal):  # 160x120 is processed at 64x64
+        return (focal * 64 / 160 + focal * 64 / 120) / 2 * np.exp(1.5) / 300
 
     assert camera.set_parameters(node, camera__fallback_hfov_deg=90.0) == []
     key = camera.ask(picture(), output="points")

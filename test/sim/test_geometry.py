@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depth_anything_ros.sim.geometry import World, height_at
+from depth_anything_ros.sim.geometry import World
 from depth_anything_ros.sim.scene import Primitive, Scene, Shape, rotation_of
+from depth_anything_ros.sim.shapes import height_at
 
 ANGLE = st.floats(-3.1, 3.1)
 
@@ -181,3 +182,40 @@ def test_a_height_field_is_met_where_the_first_crossing_is():
             checked += 1
     assert checked > 100
     assert bool((index[distance < 60] == 0).all())
+
+
+def crowd(count=60):
+    """Solids of all bounded shapes before a camera, many of which hide one another."""
+    rng = np.random.default_rng(4)
+    shapes = (Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CONE)
+    solids = [
+        Primitive(
+            shapes[k % 4],
+            tuple(rng.uniform(0.1, 1.5, 3)),
+            tuple(rng.uniform((2.0, -6, -3), (20, 6, 3))),
+            rotation_of(*rng.uniform(-3, 3, 3)),
+        )
+        for k in range(count)
+    ]
+    return [Primitive(Shape.PLANE, (0, 0, 0), (0, 0, -2.0)), *solids]
+
+
+def bundles_ahead():
+    y, z = torch.meshgrid(torch.linspace(-1, 1, 40), torch.linspace(-0.6, 0.6, 24), indexing="ij")
+    d = torch.stack((torch.ones_like(y), y, z), -1).view(10, 4, 6, 4, 3).transpose(1, 2)
+    return torch.nn.functional.normalize(d.reshape(60, 16, 3), dim=-1)
+
+
+def test_hidden_rays_are_those_that_meet_something_in_time():
+    parts, d = crowd(), bundles_ahead()
+    world = World([scene_of(*parts)])
+    o, which = torch.zeros(60, 16, 3), torch.zeros(60, dtype=torch.int64)
+    limit = torch.full((60, 16), 9.0)
+    limit[::7] = 0.0  # not asked about
+    clear = torch.zeros(len(parts), dtype=torch.bool)
+    hidden = world.hidden(o, d, which, limit, clear)
+    assert torch.equal(hidden, world.trace(o, d, which).distance < limit)
+    assert 0.1 < float(hidden.float().mean()) < 0.9
+    clear[1:] = True
+    ground = World([scene_of(parts[0])]).trace(o, d, which).distance
+    assert torch.equal(world.hidden(o, d, which, limit, clear), ground < limit)

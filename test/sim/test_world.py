@@ -1,12 +1,14 @@
 """Views by seed: the same again, in any company, of any kind, with cameras in range."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from depth_anything_ros.sim.places import PLACES, build_scene
 from depth_anything_ros.sim.render import render
-from depth_anything_ros.sim.world import HFOV_DEG, views
+from depth_anything_ros.sim.world import _OUTDOORS, HFOV_DEG, _camera, views
 
 
 def test_the_same_seed_is_the_same_view_in_any_company():
@@ -39,7 +41,8 @@ def test_the_depth_of_a_view_is_that_of_its_scene_from_its_pose():
 
 def test_cameras_stay_in_their_range_and_mostly_see_objects():
     seen = views(list(range(100, 124)), 28, 21)
-    hfov = np.array([camera.hfov_deg for camera in seen.cameras])
+    # Of the focal length: a cut at the side of a wide picture sees a smaller angle.
+    hfov = np.array([2 * math.degrees(math.atan(14 / c.K[0])) for c in seen.cameras])
     assert hfov.min() >= HFOV_DEG[0] and hfov.max() <= HFOV_DEG[1] and np.ptp(hfov) > 30
     assert 0 < sum(camera.is_distorted for camera in seen.cameras) < 12
     up = -seen.T_world_camera[:, 2, 1]  # of the camera's own y, which points down
@@ -48,3 +51,23 @@ def test_cameras_stay_in_their_range_and_mostly_see_objects():
     assert np.median(objects) >= 5
     nearest = seen.depth_m.flatten(1).nan_to_num(torch.inf).amin(1)
     assert float((nearest > 0.15).float().mean()) > 0.9
+
+
+def test_cameras_are_mostly_those_of_cars_and_hands_or_cuts_of_their_pictures():
+    rng = np.random.default_rng(0)
+    cameras = [_camera(rng, 320, 224, HFOV_DEG, _OUTDOORS) for _ in range(400)]
+    focal = np.array([camera.K[0] / 224 for camera in cameras])
+    # KITTI: 1242 x 375 pixels, fx 721.5; a cut of its full height keeps fx / height.
+    kitti = np.abs(focal / (721.5 / 375) - 1) < 0.04
+    assert 0.03 < kitti.mean() < 0.2
+    aside = np.array([camera.K[2] - 159.5 for camera in cameras])
+    assert np.abs(aside[kitti]).max() > 60 and (aside == 0).mean() > 0.5
+    narrow = [_camera(rng, 64, 48, (70.0, 72.0), _OUTDOORS).hfov_deg for _ in range(50)]
+    assert min(narrow) >= 70 and max(narrow) <= 72
+
+
+def test_most_street_cameras_are_as_high_as_those_of_cars():
+    low, high = np.array([build_scene(s, "street").stand[0] for s in range(80)])[..., 2].T
+    middle = (low + high) / 2
+    assert 0.55 < ((middle > 1.2) & (middle < 2.0)).mean() < 0.95
+    assert (middle < 1.0).any()

@@ -94,7 +94,8 @@ def test_models_beside_the_pipeline(tmp_path, capsys):
     assert content["machine"]["cores"] >= 1 and "torch" in content["machine"]["versions"]
     rows = {(row["model"], row["way"]): row for row in content["rows"]}
     assert len(rows) == len(content["rows"]) == 2 * 3 + 1
-    assert {(row["height"], row["width"]) for row in rows.values()} == {(70, 98)}
+    sizes = {(row["model"], row["height"], row["width"]) for row in rows.values()}
+    assert sizes == {("tiny", 96, 96), ("depth_anything_v2_small", 70, 98)}
     pipeline, ours = (
         rows["depth_anything_v2_small", way] for way in ("transformers pipeline", "torch fp32")
     )

@@ -184,7 +184,7 @@ def test_views_of_the_world_by_kind_of_place(tmp_path, capsys, monkeypatch):
 
 
 def test_sky_that_is_known_is_scored():
-    estimator = DepthEstimator("tiny", "random", "cpu", input_size=28)
+    estimator = DepthEstimator("tiny", "random", "cpu", input_size=32)
     job = evaluation.Evaluation(estimator, DepthRange(0.1, 80))
     rgb = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     answer = estimator.infer(rgb, CAMERA)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depth_anything_ros.training.augment import (
+    RENDERED,
     STRONG,
     AugmentOptions,
     augment,
@@ -110,7 +111,7 @@ def test_a_tall_picture_for_a_wide_batch(plane):
     assert made.rgb.shape == (168, 224, 3) and made.depth_m is None
 
 
-@pytest.mark.parametrize("options", [AugmentOptions(), STRONG])
+@pytest.mark.parametrize("options", [AugmentOptions(), STRONG, RENDERED])
 def test_colours_change_and_depth_does_not(plane, options):
     sample = plane.sample()
     still = replace(options, flip=0.0, min_area=1.0)
@@ -140,6 +141,29 @@ def test_strong_changes_are_stronger(plane):
         return np.mean([np.abs(m.astype(int) - sample.rgb).mean() for m in made])
 
     assert change(STRONG) > 1.5 * change(AugmentOptions())
+
+
+def test_noise_is_normal_and_of_all_strengths_up_to_its_own():
+    noisy = replace(PLAIN, min_area=1.0, noise=0.1)
+    gray = Sample(np.full((60, 80, 3), 128, np.uint8))
+    deviations = []
+    for seed in range(60):
+        made = augment(gray, 80, 60, np.random.default_rng(seed), noisy).rgb.astype(float)
+        assert abs(made.mean() - 128) < 1.5
+        deviations.append(made.std() / 255)
+    assert min(deviations) < 0.01 and 0.08 < max(deviations) < 0.102
+
+
+def test_compression_leaves_blocks_of_8_pixels():
+    packed = replace(PLAIN, min_area=1.0, jpeg=1.0)
+    noise = Sample(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    made = augment(noise, 64, 64, np.random.default_rng(0), packed).rgb.astype(int)
+    assert made.shape == (64, 64, 3) and 2 < np.abs(made - noise.rgb).mean() < 80
+    gray = Sample(np.repeat(noise.rgb[..., :1], 3, axis=-1))  # and red stays red: RGB, not BGR
+    made = augment(gray, 64, 64, np.random.default_rng(0), packed).rgb
+    red = Sample(np.full((64, 64, 3), (200, 30, 10), np.uint8))
+    found = augment(red, 64, 64, np.random.default_rng(0), packed).rgb
+    assert np.ptp(made, axis=-1).max() <= 2 and np.abs(found.astype(int) - (200, 30, 10)).max() < 12
 
 
 def relative_batch(count=6, metric=()):

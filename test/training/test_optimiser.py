@@ -12,6 +12,7 @@ from depth_anything_ros.training.optimiser import (
     AveragedWeights,
     Optimisers,
     clip_gradient,
+    freeze_depthwise,
     parameter_groups,
     rate_share,
 )
@@ -23,6 +24,11 @@ LAYERED = Optimiser(lr=0.01, encoder_lr_scale=0.1, layer_decay=0.5, weight_decay
 @pytest.fixture(scope="module")
 def network():
     return untrained_network(find_card("test_metric"))
+
+
+@pytest.fixture(scope="module")
+def convolutional():
+    return untrained_network(find_card("tiny"))
 
 
 def by_name(network, groups):
@@ -70,6 +76,31 @@ def test_the_decoder_has_the_whole_rate(network):
     matrices = {n for n, p in network.named_parameters() if p.ndim > 1 and n in decoder}
     assert matrices and len(matrices) < len(decoder)
     assert decoder == {name: (1.0, 0.05 if name in matrices else 0.0) for name in decoder}
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "decay"),
+    [
+        # Of seven stages the last has the encoder's rate, each before it half of the next.
+        ("encoder.lite.blocks.6.0.conv_pwl.weight", 0.1, 0.05),
+        ("encoder.lite.blocks.4.2.conv_dw.weight", 0.025, 0.05),
+        ("encoder.lite.blocks.6.0.conv_pwl.scale", 0.1, 0.0),
+        ("encoder.lite.conv_stem.weight", 0.1 * 0.5**7, 0.05),
+        ("decoder.level.0.weight", 1.0, 0.05),
+    ],
+)
+def test_stages_of_a_convolutional_encoder_are_its_layers(convolutional, name, scale, decay):
+    found = by_name(convolutional, parameter_groups(convolutional, LAYERED))[name]
+    assert found == (pytest.approx(scale, rel=1e-12), decay)
+
+
+def test_depthwise_convolutions_may_stay_as_they_are_but_for_their_biases(convolutional):
+    freeze_depthwise(convolutional)
+    frozen = {name for name, p in convolutional.named_parameters() if not p.requires_grad}
+    assert "encoder.lite.blocks.0.0.conv_dw.weight" in frozen
+    assert all(name.endswith(("conv_dw.weight", "conv_dw.scale")) for name in frozen)
+    assert len(frozen) == 2 * 21  # one in each of the blocks
+    convolutional.requires_grad_(True)
 
 
 def test_without_layer_decay_there_are_two_groups(network):

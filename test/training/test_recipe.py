@@ -132,6 +132,8 @@ WRONG = [
     ({"sources": [{"weight": 0}]}, "every source has weight 0"),
     ({"sources": [{}, {"kind": "pseudo"}]}, r"sources\.1 is a pseudo and needs a path"),
     ({"losses": {}}, r"every loss has weight 0; set for example losses\.log_l1"),
+    ({"encoder_init": "imagnet"}, r"'imagnet' \(did you mean imagenet\?\); it must be one of"),
+    ({"encoder_init": "imagenet", "init": "bundled"}, "init 'bundled' has the weights of the enc"),
     ({"losses": {"feature_alignment": 1}}, r"feature_alignment needs teacher\.model"),
 ]
 
