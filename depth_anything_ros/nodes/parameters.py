@@ -20,12 +20,22 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from depth_anything_ros.core.errors import ParameterError, printable, quoted
 
 Parameters = TypeVar("Parameters")
 # For a node that has no other state than active.
 START_ANEW = "start the node anew with it"
+# What the names of parameters begin with that override the QoS of a topic.
+OVERRIDES = "qos_overrides."
+_POLICIES = {
+    "history": HistoryPolicy,
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+}
+# A queue of more is refused by Fast DDS.
+_MOST_DEPTH = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -192,6 +202,8 @@ class DeclaredParameters(Generic[Parameters]):
         self._specs = {spec.name: spec for spec in specs(cls)}
         self._is_locked, self._instead = is_locked, instead
         overrides = overrides_of(node)
+        for name, given in overrides.items():
+            _check_override(name, given)
         for name in overrides.keys() & self._specs.keys():
             overrides[name] = self._specs[name].as_declared(overrides[name])
         for spec in self._specs.values():
@@ -246,7 +258,7 @@ class DeclaredParameters(Generic[Parameters]):
         """Name the values given at start that no parameter takes: ROS drops them silently."""
         known = list(self._specs)
         for name in overrides_of(self._node):
-            if self._node.has_parameter(name) or name.startswith("qos_overrides."):
+            if self._node.has_parameter(name) or name.startswith(OVERRIDES):
                 continue
             hint = did_you_mean(name, known)
             self._node.get_logger().warning(
@@ -258,6 +270,24 @@ def overrides_of(node: Node) -> dict[str, Parameter]:
     """Return what was given at start, by name; rclpy has no name for it that is public."""
     found: dict[str, Parameter] = getattr(node, "_parameter_overrides", {})
     return found
+
+
+def _check_override(name: str, given: Parameter) -> None:
+    """Refuse a QoS that is none, where rclpy names neither the topic nor what may be."""
+    policy = name.rsplit(".", 1)[-1] if name.startswith(OVERRIDES) else ""
+    value = given.value
+    if policy == "depth" and not (type(value) is int and 0 < value <= _MOST_DEPTH):
+        expected = "a whole number, 1 or more"
+    elif policy in _POLICIES:
+        known = [word for word in _POLICIES[policy].short_keys() if word != "unknown"]
+        if str(value).lower() in known:
+            return
+        expected = f"one of {', '.join(known)}"
+    else:
+        return
+    raise ParameterError(
+        f"parameter {printable(name, 200)} is {quoted(value)}; it must be {expected}"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

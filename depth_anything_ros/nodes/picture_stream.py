@@ -17,7 +17,7 @@ from depth_anything_ros.nodes.fault_log import FaultLog
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import HealthMonitor
 from depth_anything_ros.nodes.outlet import Outlet
-from depth_anything_ros.nodes.qos import OUTPUT, OUTPUT_OVERRIDES
+from depth_anything_ros.nodes.qos import OUTPUT_OVERRIDES, output_profile
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -199,7 +199,7 @@ class PictureStream:
             publisher = self._node.create_lifecycle_publisher(
                 message_type,
                 self.topic(name),
-                OUTPUT,
+                output_profile(),
                 qos_overriding_options=OUTPUT_OVERRIDES,
             )
             self.outputs[name] = Outlet(self._node, publisher)

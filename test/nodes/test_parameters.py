@@ -191,3 +191,34 @@ def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
 def test_a_wrong_number_at_start_is_an_error_of_its_own(given):
     with pytest.raises((ParameterError, ParameterException), match=r"range\.max_m"):
         node_with(DepthParameters, "-p", given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("reliability:=relible", "'relible'; it must be one of system_default, reliable, best_eff"),
+        ("reliability:=1", "1; it must be one of"),
+        ("durability:=latched", "'latched'; it must be one of system_default, transient_local, vo"),
+        ("durability:=unknown", "'unknown'; it must be one of"),
+        ("history:=all", "'all'; it must be one of system_default, keep_last, keep_all"),
+        ("depth:=0", "0; it must be a whole number, 1 or more"),
+        ("depth:=-1", "-1; it must be"),
+        ("depth:=3000000000", "3000000000; it must be"),
+        ("depth:=2.0", "2.0; it must be"),
+        ("depth:=two", "'two'; it must be"),
+        ("depth:=true", "True; it must be"),
+    ],
+)
+def test_a_quality_of_service_that_is_none_is_named_with_its_topic(given, words):
+    name = "qos_overrides./points.publisher"
+    policy = given.split(":")[0]
+    with pytest.raises(ParameterError) as error:
+        node_with(DepthParameters, "-p", f"{name}.{given}")
+    assert str(error.value).startswith(f"parameter {name}.{policy} is {words}")
+
+
+def test_a_quality_of_service_may_be_in_any_case_and_any_depth():
+    name = "qos_overrides./points.publisher"
+    for given in ("reliability:=BEST_EFFORT", "durability:=transient_local", "depth:=100"):
+        node, _ = node_with(DepthParameters, "-p", f"{name}.{given}")
+        node.destroy_node()
