@@ -6,6 +6,7 @@ A field of the dataclass is a parameter; a nested dataclass is a group, joined b
 
 from __future__ import annotations
 
+import ast
 import difflib
 import math
 from collections.abc import Callable, Iterable
@@ -36,6 +37,9 @@ _POLICIES = {
 }
 # A queue of more is refused by Fast DDS.
 _MOST_DEPTH = 2**31 - 1
+# Characters of a list of numbers that comes as text.
+_LONGEST_LIST = 1000
+_ARRAYS = frozenset(kind for kind in Parameter.Type if kind.name.endswith("_ARRAY"))
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,17 @@ class Spec:
         return self.type is tuple and not self.strings
 
     def as_declared(self, given: Parameter) -> Parameter:
-        """Return a parameter with its integers as what is declared: floats, or text."""
+        """Return a parameter with its integers as what is declared: floats, or text.
+
+        And a list as what is declared: ``ros2 param set`` makes booleans of an empty one, and text
+        of one that mixes integers and floats.
+        """
         kinds = Parameter.Type
+        if self.strings and given.type_ in _ARRAYS and not given.value:
+            return Parameter(self.name, kinds.STRING_ARRAY, [])
+        if self.is_numbers and given.type_ == kinds.STRING:
+            numbers = _numbers(given.value)
+            return given if numbers is None else Parameter(self.name, kinds.DOUBLE_ARRAY, numbers)
         if self.type is float and given.type_ == kinds.INTEGER:
             return Parameter(self.name, kinds.DOUBLE, float(given.value))
         if self.whole_numbers and given.type_ == kinds.INTEGER:
@@ -119,6 +132,17 @@ class Spec:
                 f"parameter {self.name} is {quoted(value)}; it must be one of "
                 f"{', '.join(self.choices)}"
             )
+
+
+def _numbers(text: str) -> list[float] | None:
+    """Return the numbers of a list in text, as ``[0.5, 1]``; None where it is something else."""
+    try:
+        values = ast.literal_eval(text[:_LONGEST_LIST].strip())
+        if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+            return [float(value) for value in values]
+    except (ValueError, SyntaxError, MemoryError, RecursionError, OverflowError):
+        pass
+    return None
 
 
 def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN401

@@ -169,6 +169,31 @@ def test_integers_are_taken_for_floats_at_start_and_later(tmp_path):
     node.destroy_node()
 
 
+def test_lists_are_taken_as_ros2_param_sends_them():
+    """Text, of a list that mixes integers and floats; booleans, of an empty one."""
+    node, declared = node_with(ScaleAnchorParameters)
+    name, text = "extrinsics.translation_m", Parameter.Type.STRING
+    for given, wanted in (("[0.5, 1, 0]", [0.5, 1.0, 0.0]), (" [-1e-3,2,.5] ", [-0.001, 2.0, 0.5])):
+        (result,) = node.set_parameters([Parameter(name, text, given)])
+        assert result.successful, result.reason
+        assert typed(declared.values.extrinsics.translation_m) == typed(wanted)
+    wrong = ("[1, 2.5]", "[1, 2.5, x]", "[1, True, 2.5]", "[1, [2.5], 3]", "1.5", "(1, 2, 3)", "")
+    for given in (*wrong, "[" * 5000, f"[1.5, 2, 1{'0' * 400}]", "[1e999, 2, 3]"):
+        (result,) = node.set_parameters([Parameter(name, text, given)])
+        assert not result.successful and result.reason, given
+    node.destroy_node()
+
+    node, declared = node_with(DepthParameters, "-p", "cameras:=[left, right]")
+    for kind in ("BOOL_ARRAY", "BYTE_ARRAY", "INTEGER_ARRAY", "DOUBLE_ARRAY", "STRING_ARRAY"):
+        both = Parameter("cameras", value=["left", "right"])
+        none = Parameter("cameras", Parameter.Type[kind], [])
+        assert [one.reason for one in node.set_parameters([both, none])] == ["", ""]
+        assert declared.values.cameras == ()
+    wrong = Parameter("cameras", Parameter.Type.BOOL_ARRAY, [True])
+    assert not node.set_parameters([wrong])[0].successful
+    node.destroy_node()
+
+
 @pytest.mark.parametrize("cls", TABLES.values())
 def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
     node, declared = node_with(cls)
