@@ -168,9 +168,9 @@ class PictureStream:
         for subscription in self._subscriptions:
             subscription.adapt()
 
-    def late_s(self, stamp_ns: int) -> float:
+    def late_ns(self, stamp_ns: int) -> int:
         """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
-        return max(self._newest_ns - stamp_ns, 0) * 1e-9
+        return max(self._newest_ns - stamp_ns, 0)
 
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
