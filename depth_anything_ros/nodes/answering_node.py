@@ -296,8 +296,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         elif late_ns > 0:
             stream.say_once(
                 "late",
-                f"{stream.image_topic}: pictures come out of order, by {late_ns * 1e-9:.3f} s; such "
-                "a late one is answered unless a newer one waits. See to the driver's stamps; "
+                f"{stream.image_topic}: pictures come out of order, by {late_ns * 1e-9:.3f} s; "
+                "such a late one is answered unless a newer one waits. See to the driver's stamps; "
                 "beyond sync.max_late_s it would be a jump of time",
             )
         frame = stream.receive(message)
