@@ -17,7 +17,7 @@ from depth_anything_ros.nodes.fault_log import FaultLog
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import HealthMonitor
 from depth_anything_ros.nodes.outlet import Outlet
-from depth_anything_ros.nodes.qos import OUTPUT, OUTPUT_OVERRIDES
+from depth_anything_ros.nodes.qos import OUTPUT_OVERRIDES, output_profile
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -175,9 +175,9 @@ class PictureStream:
         for subscription in self._subscriptions:
             subscription.adapt()
 
-    def late_s(self, stamp_ns: int) -> float:
+    def late_ns(self, stamp_ns: int) -> int:
         """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
-        return max(self._newest_ns - stamp_ns, 0) * 1e-9
+        return max(self._newest_ns - stamp_ns, 0)
 
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
@@ -206,7 +206,7 @@ class PictureStream:
             publisher = self._node.create_lifecycle_publisher(
                 message_type,
                 self.topic(name),
-                OUTPUT,
+                output_profile(),
                 qos_overriding_options=OUTPUT_OVERRIDES,
             )
             self.outputs[name] = Outlet(self._node, publisher)

@@ -114,7 +114,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
         """Start anew where ranges are back before the pictures are; else these came first."""
-        if any(stream.late_s(stamp_ns) > self._max_late_s() for stream in self._streams):
+        if any(self._is_jump(stream.late_ns(stamp_ns)) for stream in self._streams):
             self._restart_time(f"the stamps on {topic}")
 
     def _forget(self, streams: Sequence[PictureStream] | None) -> None:
