@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import ImageError, SourceError, first_line, quoted
+from depth_anything_ros.core.files import read_file
 
 # Of a file on disk; the largest sensors of phones have 200 million pixels.
 MAX_FILE_MEGAPIXELS = 200.0
@@ -144,12 +145,24 @@ def decode_file(path: Path, flags: int) -> NDArray[Any]:
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
+    data = read_file(path, "the picture")
     try:
-        return decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)[1]
-    except OSError as error:
-        raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
+        return decode_picture(data, flags, MAX_FILE_MEGAPIXELS)[1]
     except ImageError as error:
         raise SourceError(f"{path} is not a picture to read: {error}") from error
+
+
+def write_picture(path: Path, picture: NDArray[Any]) -> None:
+    """Write a picture as PNG: ``cv2.imwrite`` says no reason, and dies of a name of other bytes.
+
+    Args:
+        path: to write.
+        picture: as OpenCV takes it, BGR.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:
