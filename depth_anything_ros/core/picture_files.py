@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import ImageError, SourceError, first_line, quoted
+from depth_anything_ros.core.files import read_file
 
 _LOG = logging.getLogger(__name__)
 # Of a file on disk; the largest sensors of phones have 200 million pixels.
@@ -154,15 +155,14 @@ def decode_file(path: Path, flags: int) -> NDArray[Any]:
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
+    data = read_file(path, "the picture")
     try:
-        name, picture = decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)
-        if doubt := doubt_of_filling(name, picture):
-            _warn_once(f"{path}: {doubt}")
-        return picture
-    except OSError as error:
-        raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
+        name, picture = decode_picture(data, flags, MAX_FILE_MEGAPIXELS)
     except ImageError as error:
         raise SourceError(f"{path} is not a picture to read: {error}") from error
+    if doubt := doubt_of_filling(name, picture):
+        _warn_once(f"{path}: {doubt}")
+    return picture
 
 
 @lru_cache(maxsize=1024)
@@ -191,6 +191,19 @@ def doubt_of_filling(name: str, picture: NDArray[Any]) -> str:
         f"the lower {rows} of {len(picture)} rows of a JPEG are the grey that stands in for "
         "missing data: does the camera, its cable or the network lose some?"
     )
+
+
+def write_picture(path: Path, picture: NDArray[Any]) -> None:
+    """Write a picture as PNG: ``cv2.imwrite`` says no reason, and dies of a name of other bytes.
+
+    Args:
+        path: to write.
+        picture: as OpenCV takes it, BGR.
+
+    Raises:
+        OSError: where it cannot be written.
+    """
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:

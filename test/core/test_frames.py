@@ -1,4 +1,5 @@
 import logging
+import os
 
 import cv2
 import numpy as np
@@ -103,3 +104,10 @@ def test_the_rotation_in_a_video_is_treated_in_the_same_way(tmp_path):
     path.write_bytes(data)
     assert [frame.bgr.shape for frame in FrameSource(str(path))] == [(48, 64, 3)]
     assert [frame.bgr.shape for frame in FrameSource(str(path), upright=True)] == [(64, 48, 3)]
+
+
+def test_a_video_whose_name_is_no_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.mp4")
+    path.touch()
+    with pytest.raises(SourceError, match=r"\\udcff.mp4: its name is no UTF-8"):
+        next(iter(FrameSource(str(path))))

@@ -1,5 +1,6 @@
 """Headers of picture files, against what OpenCV writes and what is written here byte by byte."""
 
+import os
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ from depth_anything_ros.core.picture_files import (
     decode_file,
     doubt_of_filling,
     read_header,
+    write_picture,
 )
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
@@ -189,3 +191,26 @@ def test_a_jpeg_that_ends_too_early_is_doubted(tmp_path, caplog, grey, progressi
         assert (said in caplog.text) == is_doubted and (rows > 100) == is_doubted
     plain = np.full((240, 320, 3), 128, np.uint8)
     assert doubt_of_filling("JPEG", plain) == doubt_of_filling("PNG", picture) == ""
+
+
+def test_a_pipe_and_a_file_of_nothing_are_no_pictures(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "sparse.png").touch()
+    os.truncate(tmp_path / "sparse.png", 10**12)
+    for name, words in (
+        ("pipe.png", "it is no file"),
+        ("endless.png", "it is no file"),
+        ("sparse.png", "it has 1000000000000 bytes, and 2000000000 is the most"),
+    ):
+        with pytest.raises(SourceError, match=rf"cannot read the picture .*{name}: {words}"):
+            decode_file(tmp_path / name, cv2.IMREAD_COLOR)
+
+
+def test_a_picture_is_written_under_any_name(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.png")  # of which OpenCV would end the process
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    write_picture(path, picture)
+    assert (decode_file(path, cv2.IMREAD_COLOR) == picture).all()
+    with pytest.raises(OSError, match="Is a directory"):
+        write_picture(tmp_path, picture)
