@@ -201,9 +201,13 @@ def write_picture(path: Path, picture: NDArray[Any]) -> None:
         picture: as OpenCV takes it, BGR.
 
     Raises:
-        OSError: where it cannot be written.
+        OSError: naming the path, where it cannot be written.
     """
-    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    data = cv2.imencode(".png", picture)[1].tobytes()
+    try:
+        path.write_bytes(data)
+    except OSError as error:  # of a full disk, it names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:

@@ -237,6 +237,7 @@ def _check(folder: Path, key: str) -> None:
         OSError: naming the file.
     """
     _check_own(folder)
+    _check_own(folder / _SEAL)  # of a pipe, reading has no end
     try:
         seal = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
         of, named = str(seal["key"]), dict(seal["files"])

@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -212,5 +213,6 @@ def test_a_picture_is_written_under_any_name(tmp_path):
     picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     write_picture(path, picture)
     assert (decode_file(path, cv2.IMREAD_COLOR) == picture).all()
-    with pytest.raises(OSError, match="Is a directory"):
-        write_picture(tmp_path, picture)
+    for place, words in ((tmp_path, "Is a directory"), ("/dev/full", "No space left on device")):
+        with pytest.raises(OSError, match=rf"{words}: '{place}'"):
+            write_picture(Path(place), picture)

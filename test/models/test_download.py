@@ -226,7 +226,7 @@ def test_a_server_that_is_not_there_is_not_waited_for(cache, monkeypatch):
 @pytest.mark.parametrize("said", ['{"path": "/etc/passwd"}', '{"error": "x"}', '{"total": "x"}'])
 def test_what_a_server_has_the_library_print_is_no_word_of_the_download(said, cache, monkeypatch):
     def answer(handler):
-        headers(handler, X_HF_Warning=f"a; {said}")
+        headers(handler, etag='"v1"', X_HF_Warning=f"a; {said}")
         body(handler)
 
     with serving(answer) as url:
