@@ -428,7 +428,7 @@ def test_wrong_shapes(network, tmp_path):
     [
         (768, "is a Base checkpoint (768 wide)"),
         (1024, "is a Large checkpoint (1024 wide)"),
-        (192, "is a Tiny checkpoint (192 wide)"),
+        (192, "is a checkpoint of no known size (192 wide)"),
         (96, "is a checkpoint of no known size (96 wide)"),
     ],
 )
