@@ -44,7 +44,7 @@ setup(
         "hf": ["transformers>=4.50"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
-        "openvino": ["openvino>=2026.0", "nncf>=3.0"],
+        "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
         "onnx": ["onnxruntime>=1.18", "onnx>=1.16", "onnxscript>=0.2"],
         # In the place of onnx: onnxruntime-gpu is the same module as onnxruntime.
         "tensorrt": [
@@ -57,6 +57,7 @@ setup(
             # The engines.
             "openvino>=2026.0",
             "nncf>=3.0",
+            "rich",
             "onnxruntime>=1.18",
             "onnx>=1.16",
             "onnxscript>=0.2",

@@ -31,6 +31,8 @@ _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "D": (), "R": (3, 3), "P": (3, 4)}
 # Fields of view that cameras have; others come of units that are not pixels, or of another size.
 PLAUSIBLE_VIEW_DEG = (5.0, 170.0)
+# Of a side of the picture, from its middle: principal points beyond this in both are of no lens.
+_CORNER = 0.45
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class Camera:
         if model not in DISTORTION_MODELS:
             raise CameraError(
                 f"unknown distortion model {quoted(model)}; known are "
-                f"{', '.join(DISTORTION_MODELS)}",
+                f"{', '.join(DISTORTION_MODELS)}. Pictures that come rectified need none (rectify: "
+                "already)",
                 reason="distortion_model",
             )
         if len(self.D) not in DISTORTION_MODELS[model] and any(self.D):
@@ -143,12 +146,16 @@ class Camera:
         return camera.binned(max(info.binning_x, 1), max(info.binning_y, 1))
 
     @classmethod
-    def of_sensor(cls, info: Any) -> Camera:  # noqa: ANN401 - as above
-        """Make the camera of the full sensor of a CameraInfo, its ROI and binning left out."""
+    def of_sensor(cls, info: Any, has_lens: bool = True) -> Camera:  # noqa: ANN401 - as above
+        """Make the camera of the full sensor of a CameraInfo, its ROI and binning left out.
+
+        Args:
+            info: as of ``from_info``.
+            has_lens: False leaves D and its model out.
+        """
+        D, model = (info.d, info.distortion_model) if has_lens else ((), "plumb_bob")
         frame_id = info.header.frame_id
-        return cls(
-            info.width, info.height, info.k, info.d, info.distortion_model, info.r, info.p, frame_id
-        )
+        return cls(info.width, info.height, info.k, D, model, info.r, info.p, frame_id)
 
     @classmethod
     def from_hfov(cls, width: int, height: int, hfov_deg: float, frame_id: str = "") -> Camera:
@@ -177,29 +184,31 @@ class Camera:
         """Say what of K is no camera's as a rule; "" where nothing is.
 
         That is a field of view outside of 5 to 170 degrees, or a principal point outside the
-        picture. It is meant for the full sensor: a crop of one may be like this.
+        picture or in a corner of it, as where K is of a picture of twice the size, or in units that
+        are not pixels. It is meant for the full sensor: a crop of one may be like this.
         """
         fx, _, cx, _, fy, cy, *_ = self.K
+        size = f"{self.width}x{self.height}"
         said = []
         low, high = PLAUSIBLE_VIEW_DEG
-        # A line camera sees little across its line: a view is narrow by its longer side.
-        half = max(self.width, self.height) / 2
-        narrow = min(_view_deg(half, half, f) for f in (fx, fy))
-        wide = max(
-            _view_deg(cx + 0.5, self.width - 0.5 - cx, fx),
-            _view_deg(cy + 0.5, self.height - 0.5 - cy, fy),
-        )
+        # A line camera sees little across its line: a view is narrow by its longer side. And seen
+        # from the middle: beside it a view is half at most, however short the focal length.
+        longer = max(self.width, self.height)
+        narrow = min(_view_deg(longer, f) for f in (fx, fy))
+        wide = max(_view_deg(self.width, fx), _view_deg(self.height, fy))
         if narrow < low or wide > high:
             said.append(
                 f"focal lengths of {fx:.4g} and {fy:.4g} px see "
-                f"{narrow if narrow < low else wide:.4g} deg of {self.width}x{self.height} pixels, "
+                f"{narrow if narrow < low else wide:.4g} deg of {size} pixels, "
                 f"and cameras see {low:g} to {high:g}"
             )
-        if not (-0.5 <= cx <= self.width - 0.5 and -0.5 <= cy <= self.height - 0.5):
-            said.append(
-                f"the principal point ({cx:.4g}, {cy:.4g}) is outside the picture of "
-                f"{self.width}x{self.height}"
-            )
+        # Of the picture's sides, from its middle: 0.5 is the border.
+        off = ((cx + 0.5) / self.width - 0.5, (cy + 0.5) / self.height - 0.5)
+        point = f"the principal point ({cx:.4g}, {cy:.4g})"
+        if max(map(abs, off)) > 0.5:
+            said.append(f"{point} is outside the picture of {size}")
+        elif min(map(abs, off)) >= _CORNER:
+            said.append(f"{point} is in a corner of the picture of {size}")
         return "; ".join(said)
 
     def fits(self, width: int, height: int) -> bool:
@@ -335,9 +344,9 @@ def same_aspect(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return min(by_height, by_width) <= 1.0
 
 
-def _view_deg(left: float, right: float, focal: float) -> float:
-    """Return the angle that a pinhole sees of so many pixels on both sides of its axis."""
-    return math.degrees(math.atan(left / focal) + math.atan(right / focal))
+def _view_deg(side: int, focal: float) -> float:
+    """Return the angle that a pinhole sees of so many pixels, its axis in their middle."""
+    return 2 * math.degrees(math.atan(side / 2 / focal))
 
 
 def _numbers(name: str, values: Any, shape: tuple[int, ...]) -> tuple[float, ...]:  # noqa: ANN401

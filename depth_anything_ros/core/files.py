@@ -17,6 +17,10 @@ from depth_anything_ros.core.errors import DepthAnythingError, SourceError, one_
 
 # Of a calibration or a recipe; the largest that is known has 20 kB.
 MOST_BYTES = 1_000_000
+# Of a picture or a LiDAR's points: what is larger is something else, or a file of nothing (sparse).
+MOST_DATA_BYTES = 2_000_000_000
+# In base 60 ("1:59:59..."), 300,000 digits take PyYAML a minute.
+_LONGEST_NUMBER = 200
 # A mapping that YAML's merge keys ("<<") can make of a file of a few hundred bytes has billions.
 _MOST_MERGED = 10_000
 # What PyYAML and json let through besides their own: a number of 5,000 digits (ValueError),
@@ -32,6 +36,7 @@ _PARSE_ERRORS = (
 )
 _OPENCV_HEADER = re.compile(r"\A%YAML:[\d.]+[^\n]*")
 _OPENCV_TAG = "tag:yaml.org,2002:opencv-"
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
@@ -50,11 +55,53 @@ def user_path(name: str | Path, error: type[DepthAnythingError] = SourceError) -
         path = Path(name).expanduser()
         path.stat()
     except (RuntimeError, ValueError) as reason:
-        raise error(f"{one_line(name)} is no path: {one_line(reason)}") from reason
+        raise error(f"{one_line(name, 200)} is no path: {one_line(reason)}") from reason
     except OSError as reason:
         if reason.errno not in _NOT_THERE:
-            raise error(f"{one_line(name)} is no path: {reason.strerror}") from reason
+            raise error(f"{one_line(name, 200)} is no path: {reason.strerror}") from reason
     return path
+
+
+def is_utf8(path: Path) -> bool:
+    """Say whether a path is text. Others are files too, but libraries of C++ open none of them."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def read_file(
+    path: Path,
+    what: str,
+    error: type[DepthAnythingError] = SourceError,
+    most: int = MOST_DATA_BYTES,
+) -> bytes:
+    """Read a file that is one, and no larger than any of its kind.
+
+    Args:
+        path: of the file.
+        what: it is, for the message: "the calibration".
+        error: that is raised.
+        most: bytes that are taken.
+
+    Raises:
+        DepthAnythingError: of that class, naming the file, where it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():  # of a pipe or a device, reading has no end
+            raise error(f"cannot read {what} {path}: it is no file")
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            data = file.read(most + 1) if size <= most else b""
+    except OSError as reason:
+        raise error(f"cannot read {what} {path}: {reason.strerror}") from reason
+    if max(size, len(data)) > most:
+        raise error(
+            f"cannot read {what} {path}: it has {max(size, len(data))} bytes, and {most} is the "
+            f"most that is taken"
+        )
+    return data
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds
@@ -70,18 +117,7 @@ def read_document(path: Path, what: str, error: type[DepthAnythingError] = Sourc
     Raises:
         DepthAnythingError: of that class, naming the file, where it cannot be read.
     """
-    try:
-        if path.exists() and not path.is_file():  # of a pipe or a device, reading has no end
-            raise error(f"cannot read {what} {path}: it is no file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as reason:
-        raise error(f"cannot read {what} {path}: {reason.strerror}") from reason
-    if len(data) > MOST_BYTES:
-        raise error(
-            f"cannot read {what} {path}: it has {path.stat().st_size} bytes, and {MOST_BYTES} is "
-            f"the most that is taken"
-        )
+    data = read_file(path, what, error, MOST_BYTES)
     if data.lstrip().startswith(b"<?xml"):  # to YAML, a long word
         raise error(
             f"cannot read {what} {path}: it is XML; write it as .yml, which cv::FileStorage does "
@@ -118,7 +154,16 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401 - whatever YAML holds
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, with OpenCV's tags, and a bound on what merge keys make."""
+    """The safe loader, with OpenCV's tags, and bounds on merge keys and on long numbers."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:  # noqa: ANN401
+        """Return the text of a scalar."""
+        is_number = node.tag in _NUMBER_TAGS
+        if is_number and isinstance(node.value, str) and len(node.value) > _LONGEST_NUMBER:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number of {len(node.value)} characters", node.start_mark
+            )
+        return super().construct_scalar(node)
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Resolve the merge keys of a mapping."""

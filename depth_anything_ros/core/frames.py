@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.files import is_utf8, user_path
 from depth_anything_ros.core.picture_files import decode_file
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +72,11 @@ class FrameSource:
                 _LOG.error("%s; left out", error)
 
     def _video(self) -> Iterator[Frame]:
+        if not is_utf8(self.paths[0]):  # OpenCV would end the process
+            raise SourceError(
+                f"cannot read {self.paths[0]}: its name is no UTF-8, and OpenCV opens no such "
+                f"video; rename it"
+            )
         capture = cv2.VideoCapture(str(self.paths[0]))
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self.upright))
         try:

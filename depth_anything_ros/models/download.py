@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import select
 import signal
 import subprocess
@@ -119,8 +120,9 @@ def download(
     Raises:
         DownloadError: where it did not come whole.
     """
+    mark = secrets.token_hex()  # what a server has a library print is no word of the process
     process = subprocess.Popen(
-        [sys.executable, str(_SCRIPT), json.dumps(task)],
+        [sys.executable, str(_SCRIPT), json.dumps(task), mark],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -128,7 +130,7 @@ def download(
         start_new_session=True,  # a Ctrl-C is for this process, which ends that one
     )
     try:
-        return _wait(process, measure, progress or _to_log(task))
+        return _wait(process, mark.encode(), measure, progress or _to_log(task))
     finally:
         _end(process)
         for pipe in (process.stdin, process.stdout):
@@ -146,7 +148,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], measure: Callable[[], int], progress: Progress) -> Path:
+def _wait(
+    process: subprocess.Popen[bytes], mark: bytes, measure: Callable[[], int], progress: Progress
+) -> Path:
     """Watch a download until it says how it ended."""
     assert process.stdout is not None
     watch, total, rest, other = _Watch(PATIENCE), 0, b"", ""
@@ -155,7 +159,7 @@ def _wait(process: subprocess.Popen[bytes], measure: Callable[[], int], progress
             said = os.read(process.stdout.fileno(), 1 << 16)
             *lines, rest = (rest + said).split(b"\n")
             for line in lines:
-                words = _words(line)
+                words = _words(line, mark)
                 if "path" in words:
                     path = Path(words["path"])
                     progress(path.stat().st_size, path.stat().st_size)
@@ -169,18 +173,15 @@ def _wait(process: subprocess.Popen[bytes], measure: Callable[[], int], progress
         progress(min(done, total) if total else done, total)
 
 
-def _words(line: bytes) -> dict[str, Any]:
+def _words(line: bytes, mark: bytes) -> dict[str, Any]:
     """Read a line of the process; one that a library of it wrote becomes ``other``.
 
     Raises:
         DownloadError: where it says that the download failed.
     """
-    try:
-        words = json.loads(line)
-    except ValueError:
-        words = None
-    if not isinstance(words, dict):
+    if not line.startswith(mark):
         return {"other": line.decode(errors="replace")} if line.strip() else {}
+    words: dict[str, Any] = json.loads(line.removeprefix(mark))
     if "error" in words:
         raise DownloadError(one_line(words["error"], 300).rstrip("."), words["kind"])
     return words

@@ -1,8 +1,9 @@
 """The process that downloads one file: a script, which ``download`` starts and may kill.
 
 It is run by its path, so that it imports nothing of this package (torch takes seconds). What it is
-to do stands in its argument, as JSON; it prints lines of JSON: ``{"total": bytes}`` once that is
-known, and then ``{"path": ...}``, or ``{"error": ..., "kind": ...}`` with the kind ``absent``
+to do stands in its first argument, as JSON; it prints lines of JSON, each after its second
+argument, which tells them from what libraries print: ``{"total": bytes}`` once that is known, and
+then ``{"path": ...}``, or ``{"error": ..., "kind": ...}`` with the kind ``absent``
 (there is no such file), ``refused`` (an answer that no honest server gives) or ``failed``.
 """
 
@@ -35,7 +36,7 @@ class RefusedError(Exception):
 
 def say(**words: Any) -> None:  # noqa: ANN401 - JSON
     """Tell the process that waits."""
-    print(json.dumps(words), flush=True)
+    print(f"{sys.argv[2]}{json.dumps(words)}", flush=True)
 
 
 # A file of the hub
@@ -118,10 +119,14 @@ def _download(url: str, part: Path) -> None:
         headers |= {"Range": f"bytes={done}-", "If-Range": version.read_text()}
     request = urllib.request.Request(url, headers=headers)
     with closing(urllib.request.urlopen(request, timeout=_TIMEOUT_S)) as answer:
+        start = f"bytes {done}-"
         if answer.status != 206:  # the whole file
             done = 0
+        elif not answer.headers.get("Content-Range", start).startswith(start):
+            part.unlink(missing_ok=True)  # so that the next time begins anew
+            raise OSError(f"what came is not the part from byte {done} on that was asked for")
         _note_version(version, answer.headers)
-        length = int(answer.headers.get("Content-Length") or 0)
+        length = answer.length or 0  # as its library read it: None of what is no length
         total = done + length if length else 0
         say(total=total)
         with part.open("ab" if done else "wb", buffering=0) as file:
@@ -137,7 +142,7 @@ def _note_version(version: Path, headers: Any) -> None:  # noqa: ANN401 - of htt
     tag = headers.get("ETag", "")
     name = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
     version.unlink(missing_ok=True)
-    if name:
+    if name.isascii() and name.isprintable() and name:  # else it cannot be asked with
         version.write_text(name)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
+from depth_anything_ros.core.files import MOST_BYTES, read_file
 from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.families import FAMILIES
 from depth_anything_ros.models.hashes import sha256_of
@@ -182,8 +183,8 @@ def _claim_of_metadata(path: Path) -> Claim | None:
 def _claim_of_config(path: Path) -> Claim | None:
     config_path = path.parent / "config.json"
     try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        config = json.loads(read_file(config_path, "the description", CheckpointError, MOST_BYTES))
+    except (CheckpointError, ValueError, RecursionError):
         return None  # not there, or not ours: it may be anything that lies beside the weights
     if not isinstance(config, dict):
         return None

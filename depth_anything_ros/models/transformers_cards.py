@@ -14,8 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depth_anything_ros.core.errors import ModelError, one_line, quoted
-from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.errors import ModelError, SourceError, one_line, quoted
+from depth_anything_ros.core.files import MOST_BYTES, read_file, user_path
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before transformers
 from depth_anything_ros.models.card import Kind, ModelCard
@@ -185,17 +185,17 @@ def _find_folder(place: str, download: bool) -> Path:
 def read_facts(folder: Path) -> tuple[str, Kind, float | None]:
     """Return the model_type, the kind and the maximum depth that a folder's config.json says."""
     path = folder / CONFIG_FILE
-    try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        model_type = str(written["model_type"])
-        architectures = [str(name) for name in written.get("architectures") or ()]
-    except FileNotFoundError as error:
+    if not path.exists():
         raise ModelError(
             f"{PREFIX}{folder} has no {CONFIG_FILE}, which says what model it is; give a folder "
             f"that save_pretrained of transformers wrote, or a repo on the hub",
             reason="unknown_model",
-        ) from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        )
+    try:
+        written = json.loads(read_file(path, "the description", ModelError, MOST_BYTES))
+        model_type = str(written["model_type"])
+        architectures = [str(name) for name in written.get("architectures") or ()]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise malformed(path, error) from error
     others = [name for name in architectures if name.endswith(("Segmentation", "Classification"))]
     if model_type not in TYPES or others:
@@ -253,8 +253,8 @@ def _canonical_focal_px(
 def _licence(folder: Path) -> str:
     """Read the licence in the head of the repo's README; SPDX's word for others is LicenseRef."""
     try:
-        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_file(folder / "README.md", "the licence").decode(errors="replace")
+    except SourceError:
         text = ""
     head = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
     found = (

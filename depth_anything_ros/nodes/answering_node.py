@@ -290,14 +290,14 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     # Input ----------------------------------------------------------------------------------
 
     def _on_image(self, stream: PictureStream, message: Any) -> None:  # noqa: ANN401 - any picture
-        late_s = stream.late_s(stamp_of(message))
-        if late_s > self._max_late_s():
+        late_ns = stream.late_ns(stamp_of(message))
+        if self._is_jump(late_ns):
             self._restart_time(f"the stamps on {stream.image_topic}", [stream])
-        elif late_s > 0:
+        elif late_ns > 0:
             stream.say_once(
                 "late",
-                f"{stream.image_topic}: pictures come out of order, by {late_s:.3f} s; such a "
-                "late one is answered unless a newer one waits. See to the driver's stamps; "
+                f"{stream.image_topic}: pictures come out of order, by {late_ns * 1e-9:.3f} s; "
+                "such a late one is answered unless a newer one waits. See to the driver's stamps; "
                 "beyond sync.max_late_s it would be a jump of time",
             )
         frame = stream.receive(message)
@@ -310,8 +310,12 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             drop(left, "late" if left is frames else "newer_frame")
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
-        if -jump.delta.nanoseconds > self._max_late_s() * 1e9:
+        if self._is_jump(-jump.delta.nanoseconds):
             self._restart_time("the clock")
+
+    def _is_jump(self, back_ns: int) -> bool:
+        """Say whether time that is back by so much has jumped; what is back by less is late."""
+        return back_ns > round(self._max_late_s() * 1e9)
 
     def _restart_time(self, what: str, streams: Sequence[PictureStream] | None = None) -> None:
         """Start anew after a backward jump (a bag that loops, a simulation that is reset).

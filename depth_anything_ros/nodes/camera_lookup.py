@@ -54,7 +54,7 @@ class CameraLookup:
     def update(self, info: CameraInfo) -> None:
         """Take a CameraInfo; one that makes no camera is kept as the reason why."""
         known = _known(info)
-        key = (info.header.frame_id, *known.sizes[0])
+        key = (frame_name(info.header.frame_id), *known.sizes[0])
         with self._lock:
             self._known[key] = known
             self._known.move_to_end(key)
@@ -66,7 +66,14 @@ class CameraLookup:
         """Wait until any CameraInfo has come, or the time is over."""
         self._any_came.wait(timeout_s)
 
-    def match(self, frame_id: str, width: int, height: int, any_frame: bool = False) -> Match:
+    def match(
+        self,
+        frame_id: str,
+        width: int,
+        height: int,
+        any_frame: bool = False,
+        is_rectified: bool = False,
+    ) -> Match:
         """Find the camera of a picture.
 
         A CameraInfo of the picture's frame_id comes first. One without contradicts nothing, nor
@@ -77,6 +84,7 @@ class CameraLookup:
             width: of the picture, in pixels.
             height: of the picture, in pixels.
             any_frame: take a CameraInfo of another frame_id where none is of the picture's.
+            is_rectified: P is the picture's camera, so that a lens of an unknown model is none.
 
         Raises:
             CameraError: where there is none; the reason is ``no_camera_info``,
@@ -86,9 +94,9 @@ class CameraLookup:
             known = list(reversed(self._known.items()))
         if not known:
             raise CameraError("no CameraInfo has come yet", reason="no_camera_info")
-        candidates, remark = _of_frame(known, frame_id, any_frame)
+        candidates, remark = _of_frame(known, frame_name(frame_id), any_frame)
         for candidate in candidates:
-            match = candidate.match(width, height)
+            match = candidate.match(width, height, is_rectified)
             if match is not None:
                 return Match(match.camera, (*((remark,) if remark else ()), *match.remarks))
         sizes = ", ".join("{}x{}".format(*candidate.sizes[0]) for candidate in candidates)
@@ -112,18 +120,22 @@ class _Known:
         sizes: of the picture that it means, and of its sensor.
         sensor: what it says, or why that is no camera.
         remarks: what is odd whatever the picture.
+        rectified: what it says of rectified pictures, where it is only the lens that is not known.
     """
 
     sizes: tuple[_Size, ...]
     sensor: Sensor | CameraError
     remarks: tuple[Remark, ...] = ()
+    rectified: _Known | None = None
 
-    def match(self, width: int, height: int) -> Match | None:
+    def match(self, width: int, height: int, is_rectified: bool) -> Match | None:
         """Return the camera of a picture of this size; None where it cannot be.
 
         Raises:
             CameraError: where it could, if it were a camera.
         """
+        if is_rectified and self.rectified is not None:
+            return self.rectified.match(width, height, is_rectified)
         if isinstance(self.sensor, CameraError):
             sized = [size for size in self.sizes if all(size)]
             if sized and not any(same_aspect(size, (width, height)) for size in sized):
@@ -137,11 +149,18 @@ class _Known:
         return Match(shown.camera, (*((remark,) if shown.remark else ()), *self.remarks))
 
 
-def _known(info: CameraInfo) -> _Known:
+def frame_name(frame_id: str) -> str:
+    """Return a frame_id without the slash of ROS 1, which tf2 leaves out, too."""
+    return frame_id.removeprefix("/")
+
+
+def _known(info: CameraInfo, has_lens: bool = True) -> _Known:
     try:
-        sensor = Sensor.from_info(info)
+        sensor = Sensor.from_info(info, has_lens)
     except CameraError as error:
-        return _Known((_picture_size(info), (info.width, info.height)), error)
+        rectified = _known(info, False) if error.reason == "distortion_model" else None
+        sizes = (_picture_size(info), (info.width, info.height))
+        return _Known(sizes, error, rectified=rectified)
     own = sensor.own
     return _Known(((own.width, own.height),), sensor, _doubts(sensor.full))
 

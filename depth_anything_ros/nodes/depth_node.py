@@ -313,7 +313,8 @@ class DepthNode(AnsweringNode[DepthParameters]):
             with times.of("shrink"):
                 rgb = halved(rgb, size, estimator.network_size(width, height))
         try:
-            camera = stream.camera_of(frame_id, width, height, not p.camera.check_frame_id)
+            any_frame, rectified = not p.camera.check_frame_id, pipeline.is_rectified(p.rectify)
+            camera = stream.camera_of(frame_id, width, height, any_frame, rectified)
             camera = camera.scaled(rgb.shape[1], rgb.shape[0])
             with times.of("rectify"):
                 view = pipeline.view(rgb, camera, p.rectify)

@@ -105,17 +105,20 @@ class DepthPipeline:
         treatment = f"rectified to the pinhole of P {why}"
         return View(rectifier.rectify(rgb), rectifier.camera, rectifier.valid, treatment)
 
+    def is_rectified(self, rectify: str) -> bool:
+        """Say whether a policy takes the pictures as they come for rectified, whatever D says."""
+        return rectify == "already" or (rectify == "auto" and self._input_is_rectified)
+
     def _policy(self, camera: Camera, rectify: str) -> tuple[str, str]:
         """Return what auto means for a camera, and why."""
+        hint = "; where the pictures come rectified, set rectify to already"
         if rectify != "auto":
-            return rectify, f"(rectify: {rectify})"
+            bends = rectify != "already" and camera.is_distorted
+            return rectify, f"(rectify: {rectify}){', by K and D' + hint if bends else ''}"
         if self._input_is_rectified:
             return "already", "(rectify: auto, of a topic named image_rect*)"
         if camera.is_distorted:
-            return "always", (
-                "(rectify: auto, D is not zero); where the pictures come rectified, set rectify "
-                "to already"
-            )
+            return "always", f"(rectify: auto, D is not zero){hint}"
         if camera == camera.as_taken():
             return "never", "(rectify: auto, D is zero)"
         return "never", (

@@ -6,6 +6,7 @@ A field of the dataclass is a parameter; a nested dataclass is a group, joined b
 
 from __future__ import annotations
 
+import ast
 import difflib
 import math
 from collections.abc import Callable, Iterable
@@ -20,12 +21,25 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 
 from depth_anything_ros.core.errors import ParameterError, printable, quoted
 
 Parameters = TypeVar("Parameters")
 # For a node that has no other state than active.
 START_ANEW = "start the node anew with it"
+# What the names of parameters begin with that override the QoS of a topic.
+OVERRIDES = "qos_overrides."
+_POLICIES = {
+    "history": HistoryPolicy,
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+}
+# A queue of more is refused by Fast DDS.
+_MOST_DEPTH = 2**31 - 1
+# Characters of a list of numbers that comes as text.
+_LONGEST_LIST = 1000
+_ARRAYS = frozenset(kind for kind in Parameter.Type if kind.name.endswith("_ARRAY"))
 
 
 @dataclass(frozen=True)
@@ -83,8 +97,17 @@ class Spec:
         return self.type is tuple and not self.strings
 
     def as_declared(self, given: Parameter) -> Parameter:
-        """Return a parameter with its integers as what is declared: floats, or text."""
+        """Return a parameter with its integers as what is declared: floats, or text.
+
+        And a list as what is declared: ``ros2 param set`` makes booleans of an empty one, and text
+        of one that mixes integers and floats.
+        """
         kinds = Parameter.Type
+        if self.strings and given.type_ in _ARRAYS and not given.value:
+            return Parameter(self.name, kinds.STRING_ARRAY, [])
+        if self.is_numbers and given.type_ == kinds.STRING:
+            numbers = _numbers(given.value)
+            return given if numbers is None else Parameter(self.name, kinds.DOUBLE_ARRAY, numbers)
         if self.type is float and given.type_ == kinds.INTEGER:
             return Parameter(self.name, kinds.DOUBLE, float(given.value))
         if self.whole_numbers and given.type_ == kinds.INTEGER:
@@ -109,6 +132,17 @@ class Spec:
                 f"parameter {self.name} is {quoted(value)}; it must be one of "
                 f"{', '.join(self.choices)}"
             )
+
+
+def _numbers(text: str) -> list[float] | None:
+    """Return the numbers of a list in text, as ``[0.5, 1]``; None where it is something else."""
+    try:
+        values = ast.literal_eval(text[:_LONGEST_LIST].strip())
+        if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+            return [float(value) for value in values]
+    except (ValueError, SyntaxError, MemoryError, RecursionError, OverflowError):
+        pass
+    return None
 
 
 def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN401
@@ -192,6 +226,8 @@ class DeclaredParameters(Generic[Parameters]):
         self._specs = {spec.name: spec for spec in specs(cls)}
         self._is_locked, self._instead = is_locked, instead
         overrides = overrides_of(node)
+        for name, given in overrides.items():
+            _check_override(name, given)
         for name in overrides.keys() & self._specs.keys():
             overrides[name] = self._specs[name].as_declared(overrides[name])
         for spec in self._specs.values():
@@ -246,7 +282,7 @@ class DeclaredParameters(Generic[Parameters]):
         """Name the values given at start that no parameter takes: ROS drops them silently."""
         known = list(self._specs)
         for name in overrides_of(self._node):
-            if self._node.has_parameter(name) or name.startswith("qos_overrides."):
+            if self._node.has_parameter(name) or name.startswith(OVERRIDES):
                 continue
             hint = did_you_mean(name, known)
             self._node.get_logger().warning(
@@ -258,6 +294,24 @@ def overrides_of(node: Node) -> dict[str, Parameter]:
     """Return what was given at start, by name; rclpy has no name for it that is public."""
     found: dict[str, Parameter] = getattr(node, "_parameter_overrides", {})
     return found
+
+
+def _check_override(name: str, given: Parameter) -> None:
+    """Refuse a QoS that is none, where rclpy names neither the topic nor what may be."""
+    policy = name.rsplit(".", 1)[-1] if name.startswith(OVERRIDES) else ""
+    value = given.value
+    if policy == "depth" and not (type(value) is int and 0 < value <= _MOST_DEPTH):
+        expected = "a whole number, 1 or more"
+    elif policy in _POLICIES:
+        known = [word for word in _POLICIES[policy].short_keys() if word != "unknown"]
+        if str(value).lower() in known:
+            return
+        expected = f"one of {', '.join(known)}"
+    else:
+        return
+    raise ParameterError(
+        f"parameter {printable(name, 200)} is {quoted(value)}; it must be {expected}"
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import cv2
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError, first_line, quoted
-from depth_anything_ros.core.picture_files import check_size, decode_picture
+from depth_anything_ros.core.picture_files import check_size, decode_picture, doubt_of_filling
 from depth_anything_ros.nodes.depth_parameters import ImageParameters
 from depth_anything_ros.nodes.messages import byte_array, check_rows
 
@@ -39,6 +40,8 @@ _PACKED = {
 # A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21, "nv24": None}
 _BAYER = tuple(f"bayer_{tile}" for tile in ("rggb", "bggr", "gbrg", "grbg"))
+# Wherever a format names one: drivers of their own write "jpeg; bayer_rggb8".
+_MOSAIC = re.compile(rf"(?:{'|'.join(_BAYER)})\d*")
 PICTURE_ENCODINGS = (
     *(f"{name}{bits}" for bits in (8, 16) for name in (*_COLOURS, *_BAYER)),
     *_PACKED,
@@ -130,7 +133,8 @@ class PictureDecoder:
     ) -> NDArray[np.uint8]:
         """Scale 16 bits to 8, and look whether all that a camera ever sent fills less of them."""
         known = self._brightest[1] if self._brightest[0] == what else 0
-        brightest = max(known, int(values.max()))
+        colours = values[..., :3] if values.ndim == 3 else values  # alpha fills all of its bits
+        brightest = max(known, int(colours.max()))
         self._brightest = (what, brightest)
         filled = next((bits for bits in (8, 10, 12, 14) if brightest < 1 << bits), 16)
         if brightest >= 1 << p.bits:
@@ -164,14 +168,17 @@ class PictureDecoder:
             name, picture = decode_picture(data, cv2.IMREAD_UNCHANGED, p.max_megapixels)
         except ImageError as error:
             raise ImageError(f"{error} (format {quoted(text)})", error.reason) from error
+        if doubt := doubt_of_filling(name, picture):
+            self.doubts["filled"] = doubt
         if picture.dtype not in (np.uint8, np.uint16):
             raise ImageError(
                 f"a file of {name} with numbers of {picture.dtype} is no picture (format "
                 f"{quoted(text)})",
                 reason="undecodable",
             )
-        if encoding.rstrip("0123456789") in _BAYER:
-            return self._from_bayer_file(picture, encoding, target, name, p)
+        mosaic = _MOSAIC.search(text.lower())
+        if mosaic is not None:
+            return self._from_bayer_file(picture, mosaic[0], target, name, p)
         if name == "TIFF" and encoding.startswith("rgb") and not target:
             # compressed_image_transport writes the channels as they lie.
             picture = _swapped(picture)

@@ -17,7 +17,7 @@ from depth_anything_ros.nodes.fault_log import FaultLog
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import HealthMonitor
 from depth_anything_ros.nodes.outlet import Outlet
-from depth_anything_ros.nodes.qos import OUTPUT, OUTPUT_OVERRIDES
+from depth_anything_ros.nodes.qos import OUTPUT_OVERRIDES, output_profile
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -116,7 +116,14 @@ class PictureStream:
             self._said.add(text)
             self._node.get_logger().info(text)
 
-    def camera_of(self, frame_id: str, width: int, height: int, any_frame: bool) -> Camera:
+    def camera_of(
+        self,
+        frame_id: str,
+        width: int,
+        height: int,
+        any_frame: bool,
+        is_rectified: bool = False,
+    ) -> Camera:
         """Return the camera of a picture; what is odd about it is said once.
 
         What depth may be wrong by is the stream's problem as long as it lasts.
@@ -124,7 +131,7 @@ class PictureStream:
         Raises:
             CameraError: as ``CameraLookup.match``.
         """
-        match = self.lookup.match(frame_id, width, height, any_frame)
+        match = self.lookup.match(frame_id, width, height, any_frame, is_rectified)
         for remark in match.remarks:
             self.say_once(remark.cause, f"{self.resolved('camera_info')}: {remark.text}")
         self.problem = "; ".join(remark.text for remark in match.remarks if remark.is_doubt)
@@ -168,9 +175,9 @@ class PictureStream:
         for subscription in self._subscriptions:
             subscription.adapt()
 
-    def late_s(self, stamp_ns: int) -> float:
+    def late_ns(self, stamp_ns: int) -> int:
         """Return how much earlier a stamp is than that of the newest picture; 0 where it is not."""
-        return max(self._newest_ns - stamp_ns, 0) * 1e-9
+        return max(self._newest_ns - stamp_ns, 0)
 
     def receive(self, message: Any) -> Frame:  # noqa: ANN401 - any message with a header
         """Count a picture that came."""
@@ -199,7 +206,7 @@ class PictureStream:
             publisher = self._node.create_lifecycle_publisher(
                 message_type,
                 self.topic(name),
-                OUTPUT,
+                output_profile(),
                 qos_overriding_options=OUTPUT_OVERRIDES,
             )
             self.outputs[name] = Outlet(self._node, publisher)

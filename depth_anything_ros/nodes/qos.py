@@ -5,15 +5,11 @@ from rclpy.qos import HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolic
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from depth_anything_ros.nodes.outlet import Outlet
-from depth_anything_ros.nodes.parameters import did_you_mean, overrides_of
+from depth_anything_ros.nodes.parameters import OVERRIDES, did_you_mean, overrides_of
 
 # From any driver: a best-effort subscription hears every publisher.
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
-)
-# Reliable, because a reliable subscriber (RViz) gets nothing from a best-effort publisher.
-OUTPUT = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
 )
 # What a user may override of an output.
 OUTPUT_OVERRIDES = QoSOverridingOptions(
@@ -24,15 +20,24 @@ OUTPUT_OVERRIDES = QoSOverridingOptions(
         QoSPolicyKind.DURABILITY,
     )
 )
-OVERRIDES = "qos_overrides."
+
+
+def output_profile() -> QoSProfile:
+    """Return the QoS of an output, to be given to one alone: rclpy writes the overrides into it.
+
+    Reliable, because a reliable subscriber (RViz) gets nothing from a best-effort publisher.
+    """
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+    )
 
 
 def create_output(node: Node, message_type: type, topic: str) -> Outlet:
-    """Create a publisher as ``OUTPUT`` says, whose QoS a user may override."""
+    """Create a publisher as ``output_profile`` says, whose QoS a user may override."""
     publisher = node.create_publisher(
         message_type,
         topic,
-        OUTPUT,
+        output_profile(),
         qos_overriding_options=OUTPUT_OVERRIDES,
     )
     return Outlet(node, publisher)

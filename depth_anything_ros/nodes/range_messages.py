@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import Any, TypeAlias
 
@@ -214,11 +215,22 @@ def _coordinates(message: PointCloud2) -> list[PointField]:
                 f"field {axis} ends at byte {field.offset + size} of a point of "
                 f"{message.point_step} (point_step)"
             )
+        _check_apart(axis, field.offset, size, found)
         found[axis] = PointField(name=axis, offset=field.offset, datatype=field.datatype, count=1)
     missing = [axis for axis in _AXES if axis not in found]
     if missing:
         raise _bad_cloud(f"it has no field {', '.join(missing)}; a cloud has x, y and z")
     return [found[axis] for axis in _AXES]
+
+
+def _check_apart(axis: str, offset: int, size: int, others: dict[str, PointField]) -> None:
+    """Refuse a coordinate in the bytes of another: offsets that were left out are all 0."""
+    for name, other in others.items():
+        if offset < other.offset + _SIZES[other.datatype] and other.offset < offset + size:
+            raise _bad_cloud(
+                f"fields {name} and {axis} share bytes: their offsets are {other.offset} and "
+                f"{offset}"
+            )
 
 
 def _bad_cloud(what: str) -> DepthAnythingError:
@@ -229,9 +241,10 @@ def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float
     """Return the beams of a scan as float64 (N, 3) in its frame, NaN where they met nothing.
 
     Raises:
-        DepthAnythingError: with the reason ``too_large``.
+        DepthAnythingError: with the reason ``bad_scan`` or ``too_large``.
     """
     check_size(message, most)
+    _check_scan(message)
     return points_of_scan(
         np.asarray(message.ranges, np.float64),
         message.angle_min,
@@ -239,6 +252,21 @@ def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float
         message.range_min,
         message.range_max,
     )
+
+
+def _check_scan(message: LaserScan) -> None:
+    """Refuse a scan whose beams have no directions of their own, or no limits."""
+    for name in ("angle_min", "angle_increment", "range_min", "range_max"):
+        value = getattr(message, name)
+        is_limit = name == "range_max"  # which may be left open
+        if math.isnan(value) or (math.isinf(value) and not is_limit):
+            raise _bad_scan(f"{name} is {value}")
+    if len(message.ranges) > 1 and message.angle_increment == 0:
+        raise _bad_scan(f"angle_increment is 0 between {len(message.ranges)} beams")
+
+
+def _bad_scan(what: str) -> DepthAnythingError:
+    return DepthAnythingError(f"the scan cannot be read: {what}", reason="bad_scan")
 
 
 def range_points(message: Range) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from depth_anything_ros.nodes.answering_node import (
     autostart,
     dropped_for,
 )
+from depth_anything_ros.nodes.camera_lookup import frame_name
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
 from depth_anything_ros.nodes.messages import (
@@ -113,7 +114,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
         """Start anew where ranges are back before the pictures are; else these came first."""
-        if any(stream.late_s(stamp_ns) > self._max_late_s() for stream in self._streams):
+        if any(self._is_jump(stream.late_ns(stamp_ns)) for stream in self._streams):
             self._restart_time(f"the stamps on {topic}")
 
     def _forget(self, streams: Sequence[PictureStream] | None) -> None:
@@ -256,7 +257,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
 
 def _check_frame(sparse: str, picture: str) -> None:
-    if sparse != picture and sparse and picture:  # without a name it contradicts nothing
+    one, other = frame_name(sparse), frame_name(picture)
+    if one != other and one and other:  # without a name it contradicts nothing
         raise DepthAnythingError(
             f"sparse depth in the frame {quoted(sparse)} is not of the picture's frame "
             f"{quoted(picture)}: register it to the camera, or set camera.check_frame_id to false"

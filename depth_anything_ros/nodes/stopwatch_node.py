@@ -29,15 +29,15 @@ from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import camera_info_message, image_message
 from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
 from depth_anything_ros.nodes.picture_stream import stamp_of
-from depth_anything_ros.nodes.qos import NEWEST, OUTPUT, create_output
+from depth_anything_ros.nodes.qos import NEWEST, create_output, output_profile
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
 
 # What a listener may be told to listen to. Pictures it takes as depth_node does.
 TOPICS = {
     "image": (Image, NEWEST),
-    "depth/image_rect": (Image, OUTPUT),
-    "points": (PointCloud2, OUTPUT),
+    "depth/image_rect": (Image, output_profile()),
+    "points": (PointCloud2, output_profile()),
 }
 HFOV_DEG = 70.0
 # A camera stays for so long after its last picture, which may still be on its way.
@@ -131,7 +131,7 @@ class ListenerRole:
         self._statuses: list[tuple[int, dict[str, str]]] = []
         for name, rows in self._received.items():
             kind, qos = TOPICS[name]
-            qos = OUTPUT if parameters.reliable else qos
+            qos = output_profile() if parameters.reliable else qos
             node.create_subscription(kind, name, partial(self._note, rows), qos)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._keep_status, 10)
         node.get_logger().info(f"listening to {', '.join(parameters.topics)}")

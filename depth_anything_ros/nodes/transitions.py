@@ -12,7 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 
-from depth_anything_ros.core.errors import DepthAnythingError, quoted
+from depth_anything_ros.core.errors import DepthAnythingError, printable, quoted
 from depth_anything_ros.nodes.background import Background
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
@@ -85,8 +85,7 @@ class Transitions:
         self._since = time.monotonic()
         try:
             self._machine.trigger_transition_by_id(transition_id, True)
-            await self._prepared(self._state().state_id)
-            code = self._call(start)
+            code = await self._made(start)
             self._machine.trigger_transition_by_label(code.to_label(), True)
             if code == ERROR:  # the state is now errorprocessing
                 self._machine.trigger_transition_by_label(self._call(start).to_label(), True)
@@ -119,6 +118,14 @@ class Transitions:
             f"transition {wanted} is not possible in the state {self._state().label}, but "
             f"{listed or 'none'}"
         )
+
+    async def _made(self, start: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            await self._prepared(self._state().state_id)
+        except Exception as error:  # no thread to be had, say: no state in between is to last
+            self._node.get_logger().error(f"{self._state().label} failed: {printable(error)}")
+            return ERROR
+        return self._call(start)
 
     async def _prepared(self, state_id: int) -> None:
         work = self._prepare(state_id)

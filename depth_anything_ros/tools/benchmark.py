@@ -157,14 +157,14 @@ def _run_anchoring(options: argparse.Namespace) -> int:
     from depth_anything_ros.models.estimator import DepthEstimator
     from depth_anything_ros.tools import anchoring_benchmark as job
     from depth_anything_ros.tools import evaluation
-    from depth_anything_ros.tools.progress import Progress
+    from depth_anything_ros.tools.progress import Progress, say
 
     if options.world < 1:
         raise ParameterError("--world must be 1 or more")
     width, height = parse_size(options.size)
     frames = [] if options.data is None else evaluation.frames_under(options.data, [])
     estimator = DepthEstimator(options.model, options.weights, options.device)
-    print(estimator.description, flush=True)
+    say(estimator.description)
     bench = job.AnchoringBenchmark(estimator)
     progress = Progress(options.world + len(frames), "pictures")
     for picture in evaluation.world(options.first_seed, options.world, width, height, "cpu"):
@@ -174,8 +174,8 @@ def _run_anchoring(options: argparse.Namespace) -> int:
         bench.add_recorded(picture)
         progress.add(1)
     progress.end()
-    print("\n".join(bench.lines()))
+    say(*bench.lines())
     if options.output is not None:
         options.output.write_text(json.dumps(bench.as_json(), indent=1) + "\n")
-        print(f"written: {options.output}")
+        say(f"written: {options.output}")
     return 0

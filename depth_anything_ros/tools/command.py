@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,9 @@ def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a p
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; an error that the user can mend costs one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):  # of a terminal that has not all characters
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     if interrupts.program():  # a caller in Python answers Ctrl-C itself
         interrupts.interrupt_once()

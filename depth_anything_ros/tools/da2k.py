@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.files import read_file
 
 ANNOTATIONS = "annotations.json"
 _OTHER = {"point1": "point2", "point2": "point1"}
@@ -47,11 +48,11 @@ def da2k_pictures(folder: Path, left_out: list[str]) -> list[PairedPicture]:
     """
     path = folder / ANNOTATIONS
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path, "the annotations"))
         found = [_picture(path.parent, name, pairs) for name, pairs in data.items()]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise SourceError(f"cannot read the annotations {path}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise SourceError(
             f"{path} is not as DA-2K has it ({type(error).__name__}: {error}); expected "
             '{"PICTURE": [{"point1": [row, column], "point2": [row, column], '

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
+from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
@@ -28,6 +29,7 @@ from depth_anything_ros.models.weights import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
 from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.progress import say
 from depth_anything_ros.tools.render_world import parse_size
 
 # Written by an earlier run and written again.
@@ -92,20 +94,16 @@ def run(options: argparse.Namespace) -> int:
         parts.insert(0, _robot(options, output / "input"))
     started = time.monotonic()
     _play_and_record(options, output, parts)
-    _say(f"writing the report ({time.monotonic() - started:.0f} s so far)")
+    say(f"writing the report ({time.monotonic() - started:.0f} s so far)")
     calibrated = {part.name: part.is_calibrated for part in parts}
     report = demo_report.write_report(output, options.model, options.weights, calibrated)
     for line in demo_report.summary(report):
-        _say(f"  {line}".rstrip())
-    _say(f"done in {time.monotonic() - started:.0f} s. Look at:")
+        say(f"  {line}".rstrip())
+    say(f"done in {time.monotonic() - started:.0f} s. Look at:")
     for name in ("panel.png", "robot.ply", "picture.ply", "bag", "report.json"):
         if (output / name).exists():
-            _say(f"  {output / name}")
+            say(f"  {output / name}")
     return 0 if report["passed"] else 1
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _check_options(options: argparse.Namespace) -> None:
@@ -179,10 +177,10 @@ def _prepare_picture(options: argparse.Namespace, folder: Path) -> bool:
     picture = read_picture(options.image, upright=not is_calibrated)
     shrink = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
     if shrink < 1.0:
-        _say(f"shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
+        say(f"shrinking the picture to {LONGEST_SIDE} px, as a camera would send it")
     size = [round(side * shrink) for side in picture.shape[1::-1]]
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(folder / "color.png"), small)
+    write_picture(folder / "color.png", small)
     if not is_calibrated:
         return False
     calibration = load_calibration(beside)
@@ -202,8 +200,8 @@ def _write_sample(folder: Path) -> None:
     depth_mm = np.nan_to_num(sample["depth"] * 1000.0, nan=0.0)
     # The sensor's few values beyond 10 m in a shelf bin are errors.
     depth_mm[depth_mm > 10_000] = 0
-    cv2.imwrite(str(folder / "color.png"), sample["rgb"][..., ::-1])
-    cv2.imwrite(str(folder / "depth.png"), np.round(depth_mm).astype(np.uint16))
+    write_picture(folder / "color.png", sample["rgb"][..., ::-1])
+    write_picture(folder / "depth.png", np.round(depth_mm).astype(np.uint16))
     fields = {key: info[key] for key in ("width", "height", "K", "D", "R", "P", "distortion_model")}
     fields["frame_id"] = info["header"]["frame_id"]
     fields |= {"depth_file": "depth.png", "depth_scale_m": 0.001}
@@ -224,7 +222,7 @@ def _play_and_record(options: argparse.Namespace, output: Path, parts: list[Part
     log = output / "log" / "depth_node.log"
     with NodeProcess("depth_node", depth_parameters, environment, log) as depth_node:
         weights = f"weights: {options.weights}" if options.weights else "its own weights"
-        _say(f"starting the depth node with {options.model}, {weights}")
+        say(f"starting the depth node with {options.model}, {weights}")
         depth_node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         for part in parts:
             _play_part(options, output, part, depth_node, environment)
@@ -256,11 +254,11 @@ def _play_part(
             anchor_node.wait_for("confidence/image", DISCOVERY_TIMEOUT_S)
         source = start(part.node, part.parameters)
         if part.node == "sim_node":
-            _say(f"a simulated robot renders {options.frames} pictures of {options.size}")
+            say(f"a simulated robot renders {options.frames} pictures of {options.size}")
             source.wait_for("driving", 60 + options.frames * SLOWEST_RENDERING_S)
         else:
             source.wait_for("playing", DISCOVERY_TIMEOUT_S)
-        _say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
+        say(f"{part.name}: {options.frames} pictures at {options.rate:g} Hz")
         recorder.wait(60 + options.frames * (1 / options.rate + SLOWEST_ANSWER_S) + QUIET_S)
     depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
 

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from depth_anything_ros import __version__
@@ -17,6 +16,7 @@ from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.evaluation import Alignment, Comparison, DepthRange, compare
 from depth_anything_ros.core.metrics import Scores, score
+from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.models.weights import RANDOM
 from depth_anything_ros.tools.demo_bag import (
@@ -87,7 +87,7 @@ def write_report(
         rows.append(panel_row(name, shown.frame, shown.comparison, note, shown.anchored))
         before = _drops(said)
     report["passed"] = all(all(p["checks"].values()) for p in report["sources"].values())
-    cv2.imwrite(str(output / "panel.png"), stacked(rows)[..., ::-1])
+    write_picture(output / "panel.png", stacked(rows)[..., ::-1])
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     return report
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.tools.progress import Progress
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.core.errors import ParameterError, SourceError
+from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.render_world import check_seeds, parse_size
 
 if TYPE_CHECKING:
     from depth_anything_ros.core.alignment import Space
@@ -139,10 +139,11 @@ def run(options: argparse.Namespace) -> int:
     _each(job.add, source.pictures, source.count)
     settings |= {"range_m": [protocol.min_m, protocol.max_m], "protocol": asdict(protocol)}
     left_out += job.left_out
+    _check_scored(job.rows, left_out)
     result = evaluation_report.Result(settings, job.rows, left_out, source.by_group, alignment)
-    print("\n".join(evaluation_report.lines(result)))
+    say(*evaluation_report.lines(result))
     for path in evaluation_report.write(result, output):
-        print(f"written: {path}")
+        say(f"written: {path}")
     return 0
 
 
@@ -156,9 +157,10 @@ def _run_pairs(options: argparse.Namespace) -> int:
     estimator, settings = _estimator(options)
     job = pair_evaluation.PairEvaluation(estimator)
     _each(job.add, pictures, len(pictures))
-    print("\n".join(pair_evaluation.lines(job.rows, left_out)))
+    _check_scored(job.rows, left_out)
+    say(*pair_evaluation.lines(job.rows, left_out))
     for path in pair_evaluation.write(settings, job.rows, left_out, output):
-        print(f"written: {path}")
+        say(f"written: {path}")
     return 0
 
 
@@ -170,11 +172,16 @@ def _each(add: Callable[[Any], None], pictures: Iterable[Any], count: int) -> No
     progress.end()
 
 
+def _check_scored(rows: Sequence[object], left_out: Sequence[str]) -> None:
+    if not rows:
+        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+        raise SourceError(f"no picture could be scored: {'; '.join(left_out[:3])}{more}")
+
+
 def _check_source(options: argparse.Namespace) -> None:
     if options.world is not None and options.world < 1:
         raise ParameterError("--world must be 1 or more")
-    if options.first_seed < 0:
-        raise ParameterError("--first-seed must be 0 or more")
+    check_seeds(options.first_seed, options.world or 0)
     parse_size(options.size)
     if options.world is not None and options.dataset != "folder":
         raise ParameterError(f"--dataset {options.dataset} needs its files: --data, not --world")
@@ -219,7 +226,7 @@ def _estimator(options: argparse.Namespace) -> tuple[DepthEstimator, dict[str, A
         input_size=options.input_size,
         download=options.download,
     )
-    print(estimator.description, flush=True)
+    say(estimator.description)
     return estimator, {
         "source": _asked(options),
         "model": options.model,

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from depth_anything_ros.core.boundaries import boundary_scores
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize, nearness
 from depth_anything_ros.core.depth import DepthMap, Estimate
-from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.evaluation import (
     LEAST_SQUARES,
     Alignment,
@@ -23,6 +22,7 @@ from depth_anything_ros.core.evaluation import (
     compare,
 )
 from depth_anything_ros.core.metrics import METRICS
+from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.recording import RecordedFrame, frames_of, recordings_under
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.panels import row, spread, tile
@@ -99,7 +99,7 @@ def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
         SourceError: where nothing can be used, or a recording is broken.
     """
     recordings, others = recordings_under(folder)
-    left_out += [f"{path.name}: no calibration" for path in others]
+    left_out += [f"{printable(path.name)}: no calibration" for path in others]
     frames = [frame for path in recordings for frame in frames_of(path)]
     left_out += [f"{_name(frame)}: no ground truth" for frame in frames if not frame.has_truth]
     with_truth = [frame for frame in frames if frame.has_truth]
@@ -160,7 +160,7 @@ class Evaluation:
         if self.panels is not None:
             self.panels.mkdir(exist_ok=True)
             path = self.panels / f"{picture.name.replace('/', '_').replace(' ', '_')}.png"
-            cv2.imwrite(str(path), panel(picture, comparison, self.counted)[..., ::-1])
+            write_picture(path, panel(picture, comparison, self.counted)[..., ::-1])
 
 
 def assumed_camera(rgb: NDArray[np.uint8]) -> Camera:

@@ -141,8 +141,9 @@ def write(result: Result, folder: Path) -> list[Path]:
 def write_files(report: dict[str, Any], rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Write report.json, and the rows as pictures.csv; return their paths."""
     path, table = folder / "report.json", folder / "pictures.csv"
-    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    with table.open("w", newline="", encoding="utf-8") as file:
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of other bytes
+    with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["name", "group"])
         writer.writeheader()
         writer.writerows(rows)

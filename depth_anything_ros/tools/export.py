@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depth_anything_ros.core.errors import ModelError, ParameterError
+from depth_anything_ros.core.errors import ModelError, ParameterError, quoted
+from depth_anything_ros.tools.progress import say
+from depth_anything_ros.tools.render_world import parse_size
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
     from depth_anything_ros.engines.export import Run
@@ -46,7 +48,7 @@ def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a 
 def run(options: argparse.Namespace) -> int:
     """Export and compare; return the exit status."""
     for line in _export(options):
-        print(line, flush=True)
+        say(line)
     return 0
 
 
@@ -138,10 +140,12 @@ def _size(options: argparse.Namespace, estimator: DepthEstimator) -> tuple[int, 
 
 
 def _two(text: str, option: str) -> tuple[int, int]:
-    first, _, second = text.partition("x")
-    if not (first.isdigit() and second.isdigit() and int(first) and int(second)):
-        raise ParameterError(f"{option} takes two numbers as 518x686, got {text!r}")
-    return int(first), int(second)
+    try:
+        return parse_size(text)
+    except ParameterError as error:
+        raise ParameterError(
+            f"{option} takes two numbers as 518x686, got {quoted(text)}"
+        ) from error
 
 
 def _onnx(

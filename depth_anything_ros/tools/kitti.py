@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import SourceError, quoted
+from depth_anything_ros.core.files import read_file
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import load_depth, load_lidar
@@ -74,8 +75,8 @@ def kitti_frames(
         SourceError: where the list cannot be read, or nothing of it is there.
     """
     try:
-        lines = listed.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_file(listed, "the list of pictures").decode().splitlines()
+    except UnicodeDecodeError as error:
         raise SourceError(f"cannot read the list of pictures {listed}: {error}") from error
     found: list[KittiFrame] = []
     for number, line in enumerate(lines, 1):
@@ -181,8 +182,8 @@ def kitti_calibration(folder: Path, camera: str) -> tuple[Camera, NDArray[np.flo
 def _fields(path: Path) -> dict[str, list[float]]:
     """Return the fields of a calibration file that are numbers."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_file(path, "the calibration").decode().splitlines()
+    except UnicodeDecodeError as error:
         raise SourceError(f"cannot read the calibration {path}: {error}") from error
     found: dict[str, list[float]] = {}
     for line in lines:

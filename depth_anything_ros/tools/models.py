@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.core.programs import how_to_run
+from depth_anything_ros.tools.progress import say
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
     from depth_anything_ros.models.card import ModelCard
@@ -88,13 +89,16 @@ def run(options: argparse.Namespace) -> int:
     if options.name:
         row = row_of(find_card(options.name))
         facts = as_json(row)
-        print(json.dumps(facts, indent=1) if options.json else "\n".join(card_lines(row)))
+        if options.json:
+            print(json.dumps(facts, indent=1))
+        else:
+            say(*card_lines(row))
         return 0
     rows = [row_of(find_card(name)) for name in card_names()]
     if options.json:
         print(json.dumps([as_json(row) for row in rows], indent=1))
     else:
-        print("\n".join(markdown_lines(rows) if options.markdown else table_lines(rows)))
+        say(*(markdown_lines(rows) if options.markdown else table_lines(rows)))
     return 0
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
+from depth_anything_ros.core.files import MOST_BYTES, read_file
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.tools.evaluation import Picture
 
@@ -105,10 +106,7 @@ def _kind(file: Any, number: int) -> str:  # noqa: ANN401 - h5py has no types
 
 
 def _numbers(split: Path) -> tuple[int, ...]:
-    try:
-        data = split.read_bytes()
-    except OSError as error:
-        raise SourceError(f"cannot read the split {split}: {error}") from error
+    data = read_file(split, "the split", most=MOST_BYTES)
     try:
         if split.suffix != ".mat":
             return tuple(int(word) for word in data.decode().split())
@@ -126,7 +124,7 @@ def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
     """Read the arrays of numbers of a MATLAB 5 file, flat; scipy would be much for one list."""
     for kind, content in _elements(data):
         if kind == _COMPRESSED:
-            yield from _arrays(zlib.decompress(content))
+            yield from _arrays(zlib.decompressobj().decompress(content, MOST_BYTES))
         elif kind == _MATRIX:
             # Flags, dimensions, name, values.
             _, _, (_, name), (number, values), *_ = _elements(content)

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros.core.errors import printable
+
 CAPTION_HEIGHT = 56
 
 
@@ -27,6 +29,7 @@ def tile(rgb: NDArray[np.uint8], title: str, note: str, width: int = 560) -> NDA
     picture = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     caption = np.full((CAPTION_HEIGHT, width, 3), 24, np.uint8)
     font = cv2.FONT_HERSHEY_SIMPLEX
+    title, note = printable(title), printable(note)  # of a name of other bytes, OpenCV dies
     cv2.putText(caption, title, (10, 22), font, 0.62, (255, 255, 255), 1, cv2.LINE_AA)
     cv2.putText(caption, note, (10, 46), font, 0.48, (190, 190, 190), 1, cv2.LINE_AA)
     return np.asarray(cv2.vconcat([caption, picture]), np.uint8)

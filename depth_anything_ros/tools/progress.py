@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import time
 
+from depth_anything_ros.core.errors import printable
+
 PROGRESS_S = 2.0
+
+
+def say(*lines: object) -> None:
+    """Print lines as ``printable``: names of files and what they say of themselves are in them."""
+    print("\n".join(printable(line) for line in lines), flush=True)
 
 
 class Progress:

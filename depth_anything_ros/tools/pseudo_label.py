@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.tools.progress import Progress
+from depth_anything_ros.tools.progress import Progress, say
 
 
 def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     folders = options.input, options.output
     labeller = PseudoLabeller(teacher, provenance, *folders)
     missing = len(labeller.missing)
-    print(f"{teacher.description}: {missing} of {labeller.total} pictures to label", flush=True)
+    say(f"{teacher.description}: {missing} of {labeller.total} pictures to label")
     progress = Progress(missing, "pictures")
     for _ in labeller.run():
         progress.add(1)

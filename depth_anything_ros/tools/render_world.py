@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import re
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.errors import ParameterError, quoted
 from depth_anything_ros.tools.progress import Progress
+
+LARGEST_SIDE = 16_384  # pixels, as of a recipe
+LARGEST_SEED = 2**53  # likewise
+_SIZE = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
 
 
 def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
@@ -38,6 +43,7 @@ def run(options: argparse.Namespace) -> int:
     for name, least in (("count", 1), ("workers", 1), ("first_seed", 0)):
         if getattr(options, name) < least:
             raise ParameterError(f"--{name.replace('_', '-')} must be {least} or more")
+    check_seeds(options.first_seed, options.count)
     arguments = (options.first_seed, options.count, width, height, options.output)
     pool = WorldPool(*arguments, options.device)
     missing = [number for number in range(pool.shard_count) if not pool.has_shard(number)]
@@ -60,10 +66,26 @@ def parse_size(text: str) -> tuple[int, int]:
     Raises:
         ParameterError: where it is none.
     """
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
-        raise ParameterError(f"{text!r} is no size; expected WIDTHxHEIGHT, for example 308x210")
-    return int(width), int(height)
+    sides = _SIZE.fullmatch(text.lower())
+    if sides is None or max(map(int, sides.groups())) > LARGEST_SIDE:
+        raise ParameterError(
+            f"{quoted(text)} is no size; expected WIDTHxHEIGHT, for example 308x210, of at most "
+            f"{LARGEST_SIDE} px"
+        )
+    return int(sides[1]), int(sides[2])
+
+
+def check_seeds(first_seed: int, count: int) -> None:
+    """Refuse views whose seeds the world's generators do not take.
+
+    Raises:
+        ParameterError: naming the option.
+    """
+    if not 0 <= first_seed <= LARGEST_SEED - count:
+        raise ParameterError(
+            f"--first-seed must be 0 or more, and the last view's at most {LARGEST_SEED}; got "
+            f"{quoted(first_seed)} and {quoted(count)} views"
+        )
 
 
 def _in_processes(arguments: tuple[Any, ...], missing: list[int], workers: int) -> Iterator[int]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.tools.progress import say
 
 _NUMBER = re.compile(r"-?\d[\d.e+-]*( of \d+)?")
 # Whose versions change what a benchmark finds.
@@ -76,7 +77,7 @@ def whole_numbers(text: str, option: str) -> list[int]:
         ParameterError: where it is none; it names the option.
     """
     words = text.split(",")
-    if not all(word.strip().isdigit() for word in words):
+    if not all(word.strip().isdecimal() for word in words):
         raise ParameterError(f"{option} is {text!r}; expected numbers with commas, as 252,518")
     return [int(word) for word in words]
 
@@ -141,7 +142,7 @@ def write_json(path: Path, facts: Mapping[str, Any], rows: Sequence[Mapping[str,
     """Write the rows of a table, and the machine that they are from."""
     content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
     path.write_text(json.dumps(content, indent=1) + "\n")
-    print(f"written: {path}")
+    say(f"written: {path}")
 
 
 def _processor() -> str:

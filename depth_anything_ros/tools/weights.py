@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
+from depth_anything_ros.tools.progress import Progress, say
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
     from depth_anything_ros.models.card import ModelCard
@@ -58,14 +59,13 @@ def run(options: argparse.Namespace) -> int:
     """Do the task; return the exit status."""
     tasks = {"fetch": _fetch, "convert": _convert, "check": _check}
     for line in tasks[options.task](options):
-        print(line)
+        say(line)
     return 0
 
 
 def _fetch(options: argparse.Namespace) -> list[str]:
     from depth_anything_ros.models.weights import resolve_weights
     from depth_anything_ros.models.zoo import find_card
-    from depth_anything_ros.tools.progress import Progress
 
     card = find_card(options.name, download=True)
     said = Progress(0, "MB")

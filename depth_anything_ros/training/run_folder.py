@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import io
 import logging
 import math
 import os
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros.core.errors import TrainingError, one_line
+from depth_anything_ros.core.files import read_file
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.checkpoint import said_by_torch, save_tensors
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
@@ -35,7 +37,18 @@ _log = logging.getLogger(__name__)
 STATE_VERSION = 1
 
 # What torch.load lets through on a file that is cut off, overwritten or not its own.
-_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError, UnpicklingError)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    UnpicklingError,
+)
 
 
 class RunFolder:
@@ -253,10 +266,12 @@ def _step_of(row: Mapping[str, str | None]) -> float:
 def _rows(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
-    with path.open(
-        newline="", errors="replace"
-    ) as file:  # a kill may have left half of the last row
-        return list(csv.DictReader(line for line in file if line.endswith("\n")))
+    text = read_file(path, "the table", TrainingError).decode(errors="replace")
+    lines = io.StringIO(text.replace("\0", ""), newline="")
+    try:  # a kill may have left half of the last row
+        return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+    except csv.Error as error:
+        raise TrainingError(f"cannot read {path}: {error}; remove it, or give --restart") from error
 
 
 class Board:

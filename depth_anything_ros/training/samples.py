@@ -269,20 +269,31 @@ def _read_depth(
     return project_lidar(load_lidar(lidar), calibration.T_camera_lidar, camera)
 
 
-def _read_array(path: Path) -> NDArray[np.float32]:
+def mapped_array(path: Path) -> NDArray[Any]:
+    """Map a file that numpy.save wrote: a header that claims more than there is takes no memory.
+
+    Raises:
+        SourceError: where it is none.
+    """
     try:
-        # Mapped: a header that claims more than there is in the file takes no memory.
-        values = np.lib.format.open_memmap(path, mode="r")
+        if path.exists() and not path.is_file():
+            raise SourceError(f"cannot read {path}: it is no file")
+        return np.lib.format.open_memmap(path, mode="r")
     except _ARRAY_ERRORS as error:
         raise SourceError(
             f"cannot read {path}: {one_line(error)}; write it with numpy.save"
         ) from error
-    if values.ndim != 2 or values.dtype.kind != "f":
+
+
+def _read_array(path: Path) -> NDArray[np.float32]:
+    values = mapped_array(path)
+    if values.ndim != 2 or values.dtype.kind != "f" or not values.size:
         raise SourceError(
             f"{path} holds {values.dtype} of shape {values.shape}; expected floats of shape "
             f"(height, width)"
         )
-    return np.array(values, np.float32)
+    with np.errstate(over="ignore"):  # of float64 beyond float32, which is Inf: sky
+        return np.array(values, np.float32)
 
 
 def _on_grid(

@@ -12,13 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import cv2
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line
+from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line, printable, quoted
 from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.provenance import MODEL_KEY
@@ -35,7 +35,7 @@ from depth_anything_ros.training.optimiser import (
     rate_share,
 )
 from depth_anything_ros.training.processes import Processes, join_processes
-from depth_anything_ros.training.recipe import Recipe
+from depth_anything_ros.training.recipe import LARGEST_INTEGER, Recipe
 from depth_anything_ros.training.run_folder import Board, RunFolder, Table, writing
 from depth_anything_ros.training.samples import Batch
 from depth_anything_ros.training.tally import Tally
@@ -112,7 +112,7 @@ def train(
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def _say_nothing(_line: str) -> None:
@@ -352,8 +352,7 @@ class Run:
             path = self.folder.path / "panels" / f"step_{self.step:07d}.png"
             with writing(self.folder.path, path):
                 path.parent.mkdir(exist_ok=True)
-                if not cv2.imwrite(str(path), picture[..., ::-1]):
-                    raise OSError(f"OpenCV cannot write {path.name}")
+                write_picture(path, picture[..., ::-1])
             self.board.picture("panels", picture, self.step)
 
     def _end(self) -> Result:
@@ -442,6 +441,7 @@ class Run:
                 f"{self.processes.count} processes with accumulate {self.recipe.accumulate} make "
                 f"{passes}; start as many processes as before, or give --restart"
             )
+        _check_progress(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -450,6 +450,21 @@ class Run:
         self.seconds, self.skipped = state["seconds"], state["skipped"]
         self.first_loss, self.scores = state["first_loss"], state["scores"]
         self.last_loss = state.get("last_loss", math.nan)  # older states lack it
+
+
+def _check_progress(state: dict[str, Any]) -> None:
+    """Refuse how far a state says that its run was, where that is no number.
+
+    Raises:
+        ValueError: naming it.
+    """
+    for name in ("step", "pictures", "skipped"):
+        if type(state[name]) is not int or not 0 <= state[name] <= LARGEST_INTEGER:
+            raise ValueError(f"{name} is {quoted(state[name])}")
+    numbers = [("seconds", state["seconds"]), ("first_loss", state["first_loss"])]
+    for name, value in (*numbers, *dict(state["scores"]).items()):
+        if not isinstance(value, int | float):
+            raise ValueError(f"{quoted(name)} is {quoted(value)}")
 
 
 def _precision(name: str, device: torch.device) -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.training.samples import Sample, focal_of, write_atomically
+from depth_anything_ros.training.samples import Sample, focal_of, mapped_array, write_atomically
 
 SHARD_VIEWS = 64
 METADATA = "world.json"
@@ -149,7 +149,8 @@ class WorldPool:
         else:
             if not self.has_shard(number):
                 self._render_to_cache(number, wait=True)
-            shard = _mapped(_folder_of(self.cache, number))
+            shape = self.views_in(number), self.height, self.width
+            shard = _mapped(_folder_of(self.cache, number), shape)
         with self._lock:
             self._shards[number] = shard
             if len(self._shards) > (_SHARDS_MAPPED if self.cache else _SHARDS_IN_MEMORY):
@@ -236,11 +237,24 @@ def _publish(partial: Path, folder: Path) -> bool:
     return True
 
 
-def _mapped(folder: Path) -> _Shard:
-    try:
-        arrays = [np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("rgb", "depth", "focal")]
-    except (OSError, ValueError) as error:
-        raise SourceError(f"cannot read the shard {folder}: {error}; remove it") from error
+def _mapped(folder: Path, shape: tuple[int, int, int]) -> _Shard:
+    """Map the arrays of a shard of so many views, of a height and a width."""
+    arrays = []
+    for name, kind, wanted in (
+        ("rgb", np.uint8, (*shape, 3)),
+        ("depth", np.float16, shape),
+        ("focal", np.float32, shape[:1]),
+    ):
+        try:
+            values = mapped_array(folder / f"{name}.npy")
+        except SourceError as error:
+            raise SourceError(f"{error}; remove the shard {folder}") from error
+        if values.dtype != kind or values.shape != wanted:
+            raise SourceError(
+                f"{folder / name}.npy holds {values.dtype} of shape {values.shape}, expected "
+                f"{np.dtype(kind)} of {wanted}; remove the shard {folder}"
+            )
+        arrays.append(values)
     return _Shard(*arrays)
 
 

@@ -222,7 +222,15 @@ def test_arrays_that_are_no_matrices_are_refused(values, words):
         ((640, 480), 320 / math.tan(math.radians(85.1)), 30, (319.5, 239.5), "170.2 deg"),
         ((4096, 16), 3000, 3000, (2048, 7.5), ""),  # a line camera
         ((16, 4096), 3000, 3000, (7.5, 2048), ""),
-        ((640, 480), 500, 510, (-0.5, 479.5), ""),
+        ((640, 480), 500, 510, (-0.5, 239.5), ""),
+        ((640, 480), 500, 510, (319.5, 479.5), ""),
+        ((640, 480), 500, 510, (60, 470), ""),
+        # K of pictures of twice the size; not filled in; all in millimetres, or shares of a side.
+        ((640, 480), 1000, 1000, (635.2, 483.1), "outside the picture of 640x480"),
+        ((640, 480), 1000, 1000, (635.2, 470.4), r"\(635.2, 470.4\) is in a corner of the pic"),
+        ((640, 480), 500, 500, (0, 0), "in a corner"),
+        ((640, 480), 3.6, 3.6, (2.4, 1.8), "see 178.7 deg.*; .*in a corner"),
+        ((640, 480), 0.78, 1.04, (0.5, 0.5), "see 179.7 deg"),
     ],
 )
 def test_numbers_that_no_camera_has_are_doubted(size, fx, fy, centre, words):

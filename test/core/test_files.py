@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from depth_anything_ros.core.errors import RecipeError, SourceError, one_line, shown
+from depth_anything_ros.core.errors import RecipeError, SourceError, one_line, quoted
 from depth_anything_ros.core.files import MOST_BYTES, parse_yaml, read_document, user_path
 
 ESCAPE = chr(27)
@@ -22,7 +22,7 @@ def test_a_path_of_a_user(tmp_path, monkeypatch):
     ("name", "words"),
     [
         ("~nosuchuser/a.yaml", "~nosuchuser/a.yaml is no path: Could not determine home"),
-        ("a" * 300, "aaa... is no path: File name too long"),
+        ("a" * 300, "aaa… (300 characters) is no path: File name too long"),
         ("a/" * 4000, "is no path: File name too long"),
         ("a\0b", r"a\x00b is no path"),
     ],
@@ -50,6 +50,8 @@ HOSTILE = {
     "timestamp": "a: !!timestamp x",
     "date": "a: 2001-99-99",
     "digits": "a: " + "9" * 5000,
+    "base 60": "a: 1" + ":59" * 300_000,
+    "hex": "? 0x" + "f" * 5000 + "\n: 1",
     "key": "{[1]: 2}",
     "bytes": "a: \x07",
     "tab": "a:\n\t- 1",
@@ -116,10 +118,11 @@ def test_yaml_of_opencv_is_plain_values():
 
 def test_what_others_wrote_is_shown_on_one_line():
     assert one_line(f"a\n\t b{ESCAPE}[31m") == r"a b\x1b[31m"
-    assert one_line("x" * 201) == "x" * 197 + "..." and one_line("x" * 200) == "x" * 200
+    assert one_line("x" * 501) == "x" * 500 + "… (501 characters)"
+    assert one_line("x" * 500) == "x" * 500
     lists = ["x"]
     for _ in range(60):
         lists = [lists] * 9
     for value in (lists, json.loads("[" * 500 + "]" * 500), "y" * 10**6, {"a": "\n" * 10**6}):
-        assert len(shown(value)) <= 300 and "\n" not in shown(value)
-    assert shown(16**5000) == "a number of 20001 bits" and shown("a\n") == r"'a\n'"
+        assert len(quoted(value)) <= 300 and "\n" not in quoted(value)
+    assert quoted(16**5000) == "a number of 20001 bits" and quoted("a\n") == r"'a\n'"

@@ -1,4 +1,5 @@
 import logging
+import os
 
 import cv2
 import numpy as np
@@ -74,9 +75,12 @@ def test_nothing_to_play_says_what_was_looked_for(tmp_path):
         list(FrameSource(str(tmp_path)))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_the_orientation_in_a_file_is_left_aside_where_a_camera_goes_with_it(tmp_path, orientation):
-    stored, path = corners(), tmp_path / "picture.jpg"
+def test_the_orientation_in_a_file_is_left_aside_where_a_camera_goes_with_it(
+    tmp_path, orientation, suffix
+):
+    stored, path = corners(), tmp_path / f"picture{suffix}"
     write_turned(path, stored, orientation)
     np.testing.assert_allclose(read_picture(path), stored, atol=3)
     (frame,) = FrameSource(str(path))
@@ -100,3 +104,10 @@ def test_the_rotation_in_a_video_is_treated_in_the_same_way(tmp_path):
     path.write_bytes(data)
     assert [frame.bgr.shape for frame in FrameSource(str(path))] == [(48, 64, 3)]
     assert [frame.bgr.shape for frame in FrameSource(str(path), upright=True)] == [(64, 48, 3)]
+
+
+def test_a_video_whose_name_is_no_utf8(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.mp4")
+    path.touch()
+    with pytest.raises(SourceError, match=r"\\udcff.mp4: its name is no UTF-8"):
+        next(iter(FrameSource(str(path))))

@@ -1,14 +1,22 @@
 """Headers of picture files, against what OpenCV writes and what is written here byte by byte."""
 
+import os
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from depth_anything_ros.core.errors import ImageError, SourceError
-from depth_anything_ros.core.picture_files import check_header, decode_file, read_header
+from depth_anything_ros.core.picture_files import (
+    check_header,
+    decode_file,
+    doubt_of_filling,
+    read_header,
+    write_picture,
+)
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 # Suffix of OpenCV, arguments of its encoder, and the name of the format.
@@ -148,3 +156,63 @@ def test_files_that_are_cut_too_large_or_gone_are_named(tmp_path, suffix):
     path.unlink()
     with pytest.raises(SourceError, match="cannot read the picture"):
         decode_file(path, cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8" + b"\xff" * 2_000_000,  # fill bytes: for hours, were each looked at from anew
+        b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(50),  # the directory at 2^64 - 1
+        b"II+\0\x08\0\0\0" + b"\0" * 7 + b"\x80" + bytes(50),
+    ],
+)
+def test_headers_that_lead_nowhere_are_cut_files(data):
+    with pytest.raises(ImageError, match="lacks its end") as error:
+        read_header(data)
+    assert error.value.reason == "truncated"
+
+
+@pytest.mark.parametrize("progressive", [0, 1])
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_jpeg_that_ends_too_early_is_doubted(tmp_path, caplog, grey, progressive):
+    """What is missing is 128 in a sequential JPEG, and only blurred in a progressive one."""
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3)).astype(np.uint8)
+    whole = noise[..., 0] if grey else noise
+    data = cv2.imencode(".jpg", whole, [cv2.IMWRITE_JPEG_PROGRESSIVE, progressive])[1].tobytes()
+    path = tmp_path / "cut.jpg"
+    for part, is_doubted in (
+        (data, False),
+        (data[: len(data) // 2] + b"\xff\xd9", not progressive),
+    ):
+        caplog.clear()
+        path.write_bytes(part)
+        picture = decode_file(path, cv2.IMREAD_UNCHANGED)
+        rows = int((picture == 128).reshape(240, -1).all(axis=1).sum())
+        said = f"the lower {rows} of 240 rows of a JPEG are the grey"
+        assert (said in caplog.text) == is_doubted and (rows > 100) == is_doubted
+    plain = np.full((240, 320, 3), 128, np.uint8)
+    assert doubt_of_filling("JPEG", plain) == doubt_of_filling("PNG", picture) == ""
+
+
+def test_a_pipe_and_a_file_of_nothing_are_no_pictures(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "sparse.png").touch()
+    os.truncate(tmp_path / "sparse.png", 10**12)
+    for name, words in (
+        ("pipe.png", "it is no file"),
+        ("endless.png", "it is no file"),
+        ("sparse.png", "it has 1000000000000 bytes, and 2000000000 is the most"),
+    ):
+        with pytest.raises(SourceError, match=rf"cannot read the picture .*{name}: {words}"):
+            decode_file(tmp_path / name, cv2.IMREAD_COLOR)
+
+
+def test_a_picture_is_written_under_any_name(tmp_path):
+    path = tmp_path / os.fsdecode(b"\xff.png")  # of which OpenCV would end the process
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    write_picture(path, picture)
+    assert (decode_file(path, cv2.IMREAD_COLOR) == picture).all()
+    for place, words in ((tmp_path, "Is a directory"), ("/dev/full", "No space left on device")):
+        with pytest.raises(OSError, match=rf"{words}: '{place}'"):
+            write_picture(Path(place), picture)

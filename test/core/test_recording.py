@@ -255,6 +255,13 @@ def test_picture_camera_and_depth_are_of_the_same_pixels(tmp_path, orientation):
     assert (truth.depth_m[:, :32] == 2).all() and (truth.depth_m[:, 32:] == 3).all()
 
 
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_depth_picture_is_read_as_it_is_stored(tmp_path, orientation):
+    steps = np.arange(1, 64 * 48 + 1, dtype=np.uint16).reshape(48, 64)
+    write_turned(tmp_path / "depth.tiff", steps, orientation)
+    np.testing.assert_array_equal(load_depth(tmp_path / "depth.tiff", 1.0).depth_m, steps)
+
+
 def test_a_picture_of_another_shape_than_its_calibration_says_so(tmp_path):
     (frame,) = frames_of(recording(tmp_path, width=12, height=16))
     with pytest.raises(SourceError, match=r"12x16, another shape \(an orientation in"):

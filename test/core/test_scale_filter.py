@@ -203,6 +203,15 @@ def test_a_clock_that_goes_back_restarts():
     assert looped.reason == "restarted: the clock went back by 10 s"
 
 
+@pytest.mark.parametrize("late_ms", [0, 9, 11, 100, 1001])
+def test_a_clock_that_goes_back_by_the_tolerance_restarts_nothing(late_ms):
+    options = FilterOptions(late_s=late_ms / 1000)
+    state = step(ScaleState(), line_fit(0.5, 0.1), 100 * SECOND, options)
+    back = 100 * SECOND - late_ms * 10**6
+    assert step(state, None, back, options).ok
+    assert "the clock went back" in step(state, None, back - 1, options).reason
+
+
 def test_a_fit_of_the_scale_with_the_held_shift_leaves_the_shift():
     state = predict(anchored(), SECOND // 10, OPTIONS)
     variance = 0.01**2

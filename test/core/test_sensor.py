@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.sensor import Sensor
 
 K = (500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0)
@@ -79,6 +80,31 @@ def test_a_roi_that_is_enlarged_is_warned_of(size):
     shown = Sensor.from_info(info(roi=ROI)).camera_of(*size)
     assert "larger than that" in shown.remark and not shown.is_sure
     assert shown.camera.K[0] == pytest.approx(500 * size[0] / 320)
+
+
+@pytest.mark.parametrize(
+    ("roi", "binning", "words"),
+    [
+        ((400, 0, 320, 240), (0, 0), "320x240 at (400, 0), and the window 320x240 at (400, 0) le"),
+        (NO_ROI, (1000, 1), "for 640x480 and binning 1000x1, and cannot bin a picture of 640x480"),
+    ],
+)
+def test_a_roi_or_binning_that_no_sensor_has_is_named(roi, binning, words):
+    with pytest.raises(CameraError) as error:
+        Sensor.from_info(info(roi=roi, binning=binning))
+    assert error.value.reason == "camera_size"
+    assert words in str(error.value) and str(error.value).endswith("; mend that in the driver")
+
+
+def test_a_size_that_two_parts_of_the_sensor_have_is_doubted():
+    """Half of the sensor and binning by 2: the ROI unbinned, or all of the sensor, binned."""
+    sensor = Sensor.from_info(info(roi=ROI, binning=(2, 2)))
+    shown = sensor.camera_of(320, 240)
+    sees(shown.camera, (0, 0), (2, 2))
+    assert "clear the ROI, or else the binning, in the driver" in shown.remark
+    assert not shown.is_sure
+    for size in ((640, 480), (160, 120)):  # the sensor's own size, and what the CameraInfo says
+        assert sensor.camera_of(*size).is_sure
 
 
 def test_a_roi_of_the_whole_sensor_is_none():

@@ -105,6 +105,10 @@ WRONG = {
     "seal_of_another_form": seal("[1]"),
     "seal_nested": seal("[" * 100_000),
     "seal_without_text": lambda entry: (entry / "files.json").write_bytes(b"\xff\xfe"),
+    "seal_a_pipe": lambda entry: (
+        (entry / "files.json").unlink(),
+        os.mkfifo(entry / "files.json"),
+    ),
     "a_file": lambda entry: (shutil.rmtree(entry), entry.write_text("x")),
 }
 

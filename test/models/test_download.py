@@ -211,7 +211,7 @@ def test_a_download_ends_with_the_process_that_waits_for_it(cache):
     script = Path(download_module.__file__).with_name("download_process.py")
     with serving(never) as url:
         task = json.dumps({"url": f"{url}/net.pt", "part": str(cache / "part")})
-        process = subprocess.Popen([sys.executable, script, task], stdin=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, script, task, "mark"], stdin=subprocess.PIPE)
         process.stdin.close()
         assert process.wait(20) != 0
 
@@ -221,3 +221,36 @@ def test_a_server_that_is_not_there_is_not_waited_for(cache, monkeypatch):
     message = from_hub("http://127.0.0.1:9", monkeypatch, "download")
     assert "onnect" in message and "hf download org/net net.pth" in message
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("said", ['{"path": "/etc/passwd"}', '{"error": "x"}', '{"total": "x"}'])
+def test_what_a_server_has_the_library_print_is_no_word_of_the_download(said, cache, monkeypatch):
+    def answer(handler):
+        headers(handler, etag='"v1"', X_HF_Warning=f"a; {said}")
+        body(handler)
+
+    with serving(answer) as url:
+        monkeypatch.setattr(constants, "ENDPOINT", url)
+        path = resolve_weights("org/net:net.pth", SMALL, download=True)
+    assert path.read_bytes() == CONTENT and path.is_relative_to(cache / "hub")
+
+
+def test_a_part_that_is_not_the_one_asked_for(cache):
+    def answer(handler):
+        is_more = handler.headers["Range"] is not None
+        facts = {"Content_Range": f"bytes 0-99/{SIZE}"} if is_more else {}
+        headers(handler, 206 if is_more else 200, etag='"v1"', **facts)
+        handler.wfile.write(CONTENT[:100])
+        handler.close_connection = True
+
+    with serving(answer) as url:
+        refusal("download", fetch_release, f"{url}/net.pt")
+        message = refusal("download", fetch_release, f"{url}/net.pt")
+        assert "not the part from byte 100 on" in message
+        assert "100 of 10240 bytes came" in refusal("download", fetch_release, f"{url}/net.pt")
+
+
+@pytest.mark.parametrize(("length", "tag"), [("-5", '"a"'), ("x", '"a"'), (None, '"a\r\n b"')])
+def test_headers_that_say_nothing(length, tag, cache):
+    with serving(lambda handler: (headers(handler, size=length, etag=tag), body(handler))) as url:
+        assert fetch_release(f"{url}/net.pt").read_bytes() == CONTENT

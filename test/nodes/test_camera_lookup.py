@@ -76,6 +76,15 @@ def test_a_camera_info_without_frame_id_contradicts_nothing():
     assert "the picture has no frame_id" in remark.text
 
 
+@pytest.mark.parametrize(("of_info", "of_picture"), [("/left", "left"), ("left", "/left")])
+def test_the_slash_of_ros_1_is_no_other_frame(of_info, of_picture):
+    lookup = CameraLookup()
+    lookup.update(info(of_info, 640, 480, 600.0))
+    match = lookup.match(of_picture, 160, 120)
+    assert (match.camera.K[0], match.remarks) == (150.0, ())
+    assert reason(lookup, "/right", 160, 120) == "camera_frame_id"
+
+
 def test_another_frame_id_is_taken_where_that_is_asked_for():
     lookup = CameraLookup()
     lookup.update(info("lens", 640, 480, 400.0))
@@ -110,6 +119,31 @@ def test_a_roi_that_nobody_applied_and_a_camera_that_is_none_are_remarked():
     lookup.update(info("left", 640, 480, 500.0, p=p))
     (remark,) = lookup.match("left", 640, 480).remarks
     assert "by P, focal lengths of 2.37e+04" in remark.text and "by K" not in remark.text
+
+
+@pytest.mark.parametrize(
+    "lens",
+    [
+        {"distortion_model": "double_sphere", "d": [0.5, 0.1]},
+        {"distortion_model": "equidistant", "d": [0.1] * 6},
+        {"distortion_model": "plumb_bob", "d": [float("nan")] * 5},
+    ],
+)
+@pytest.mark.parametrize("is_rectified_topic", [True, False])
+def test_the_lens_of_pictures_that_come_rectified_is_nobodys_business(lens, is_rectified_topic):
+    """P is their camera, with the ROI cut from it and scaled, whatever D says."""
+    p = [400.0, 0.0, 310.0, -40.0, 0.0, 400.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    roi = RegionOfInterest(x_offset=100, y_offset=60, width=320, height=200)
+    lookup, pipeline = CameraLookup(), DepthPipeline(is_rectified_topic)
+    lookup.update(info("left", 640, 480, 500.0, p=p, roi=roi, **lens))
+    policy = "auto" if is_rectified_topic else "already"
+    camera = lookup.match("left", 160, 100, is_rectified=pipeline.is_rectified(policy)).camera
+    view = pipeline.view(np.zeros((100, 160, 3), np.uint8), camera, policy)
+    principal = ((310 - 100 + 0.5) / 2 - 0.5, (230 - 60 + 0.5) / 2 - 0.5)
+    assert (200, 0, principal[0], 0, 200, principal[1], 0, 0, 1) == view.camera.K
+    assert view.camera.P[3] == -20 and not view.camera.is_distorted
+    assert reason(lookup, "left", 160, 100) == "distortion_model"
+    assert not pipeline.is_rectified("never") and not pipeline.is_rectified("always")
 
 
 class Picture(np.ndarray):

@@ -646,6 +646,7 @@ def test_rectify_never_keeps_the_lens_and_always_turns_a_pinhole(camera, depth_n
     # rectified have the camera P, whatever D is.
     for policy, focal, d in (
         ("already", 230.0, info.d),
+        ("already", 230.0, [0.1] * 9),  # of no known lens
         ("auto", 250.0, []),
         ("always", 230.0, []),
     ):

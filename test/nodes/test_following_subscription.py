@@ -117,6 +117,20 @@ def test_an_override_of_the_durability_is_final(listen):
     assert info.qos_profile.durability == LATCHED
 
 
+def test_an_override_of_one_output_is_none_of_the_next(listen):
+    prefix = "qos_overrides./following/points.publisher"
+    listener = listen(f"{prefix}.reliability:=best_effort", f"{prefix}.depth:=7")
+    for name in ("points", "confidence"):
+        create_output(listener.node, CameraInfo, name)
+    found = [
+        listener.node.get_publishers_info_by_topic(f"/following/{name}")[0].qos_profile.reliability
+        for name in ("points", "confidence")
+    ]
+    assert found == [BEST_EFFORT, RELIABLE]
+    depth = "qos_overrides./following/confidence.publisher.depth"
+    assert listener.node.get_parameter(depth).value == 2
+
+
 def test_overrides_that_do_nothing_are_named_with_their_neighbour(listen, capfd):
     prefix = "qos_overrides."
     taken = {

@@ -169,6 +169,31 @@ def test_integers_are_taken_for_floats_at_start_and_later(tmp_path):
     node.destroy_node()
 
 
+def test_lists_are_taken_as_ros2_param_sends_them():
+    """Text, of a list that mixes integers and floats; booleans, of an empty one."""
+    node, declared = node_with(ScaleAnchorParameters)
+    name, text = "extrinsics.translation_m", Parameter.Type.STRING
+    for given, wanted in (("[0.5, 1, 0]", [0.5, 1.0, 0.0]), (" [-1e-3,2,.5] ", [-0.001, 2.0, 0.5])):
+        (result,) = node.set_parameters([Parameter(name, text, given)])
+        assert result.successful, result.reason
+        assert typed(declared.values.extrinsics.translation_m) == typed(wanted)
+    wrong = ("[1, 2.5]", "[1, 2.5, x]", "[1, True, 2.5]", "[1, [2.5], 3]", "1.5", "(1, 2, 3)", "")
+    for given in (*wrong, "[" * 5000, f"[1.5, 2, 1{'0' * 400}]", "[1e999, 2, 3]"):
+        (result,) = node.set_parameters([Parameter(name, text, given)])
+        assert not result.successful and result.reason, given
+    node.destroy_node()
+
+    node, declared = node_with(DepthParameters, "-p", "cameras:=[left, right]")
+    for kind in ("BOOL_ARRAY", "BYTE_ARRAY", "INTEGER_ARRAY", "DOUBLE_ARRAY", "STRING_ARRAY"):
+        both = Parameter("cameras", value=["left", "right"])
+        none = Parameter("cameras", Parameter.Type[kind], [])
+        assert [one.reason for one in node.set_parameters([both, none])] == ["", ""]
+        assert declared.values.cameras == ()
+    wrong = Parameter("cameras", Parameter.Type.BOOL_ARRAY, [True])
+    assert not node.set_parameters([wrong])[0].successful
+    node.destroy_node()
+
+
 @pytest.mark.parametrize("cls", TABLES.values())
 def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
     node, declared = node_with(cls)
@@ -191,3 +216,34 @@ def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
 def test_a_wrong_number_at_start_is_an_error_of_its_own(given):
     with pytest.raises((ParameterError, ParameterException), match=r"range\.max_m"):
         node_with(DepthParameters, "-p", given)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("reliability:=relible", "'relible'; it must be one of system_default, reliable, best_eff"),
+        ("reliability:=1", "1; it must be one of"),
+        ("durability:=latched", "'latched'; it must be one of system_default, transient_local, vo"),
+        ("durability:=unknown", "'unknown'; it must be one of"),
+        ("history:=all", "'all'; it must be one of system_default, keep_last, keep_all"),
+        ("depth:=0", "0; it must be a whole number, 1 or more"),
+        ("depth:=-1", "-1; it must be"),
+        ("depth:=3000000000", "3000000000; it must be"),
+        ("depth:=2.0", "2.0; it must be"),
+        ("depth:=two", "'two'; it must be"),
+        ("depth:=true", "True; it must be"),
+    ],
+)
+def test_a_quality_of_service_that_is_none_is_named_with_its_topic(given, words):
+    name = "qos_overrides./points.publisher"
+    policy = given.split(":")[0]
+    with pytest.raises(ParameterError) as error:
+        node_with(DepthParameters, "-p", f"{name}.{given}")
+    assert str(error.value).startswith(f"parameter {name}.{policy} is {words}")
+
+
+def test_a_quality_of_service_may_be_in_any_case_and_any_depth():
+    name = "qos_overrides./points.publisher"
+    for given in ("reliability:=BEST_EFFORT", "durability:=transient_local", "depth:=100"):
+        node, _ = node_with(DepthParameters, "-p", f"{name}.{given}")
+        node.destroy_node()

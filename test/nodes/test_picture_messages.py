@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from cv_bridge import CvBridge
+from orientation import UPRIGHT, corners, write_turned
 from ros_harness import picture, picture_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -247,6 +248,19 @@ def test_fewer_bits_than_16_are_said_and_set(encoding, bits):
     assert bright[2, 2].tolist() == [255] * 3 and not decoder.doubts
 
 
+@pytest.mark.parametrize("encoding", ["rgba16", "bgra16", "16UC4", "png"])
+def test_alpha_is_no_brightness(encoding):
+    values = np.full((4, 6, 4), 4000, np.uint16)
+    values[..., 3] = 65535
+    is_file = encoding == "png"
+    message = compressed("", ".png", values) if is_file else picture_message(values, encoding)
+    decoder = PictureDecoder()
+    decoder.decode(message)
+    assert "set image.bits to 12" in decoder.doubts["bits 12"]
+    assert (decoder.decode(message, ImageParameters(bits=12)) == round(4000 * 255 / 4095)).all()
+    assert not any(cause.startswith("bits") for cause in decoder.doubts)
+
+
 def test_the_brightest_pixel_of_all_pictures_counts():
     decoder = PictureDecoder()
     dark, bright = (picture_message(np.full((2, 2), v, np.uint16), "mono16") for v in (900, 40000))
@@ -292,16 +306,14 @@ def test_16_bits_alpha_and_grey_of_png():
     np.testing.assert_array_equal(grey, np.repeat(SCENE[..., :1], 3, axis=2))
 
 
-def test_the_orientation_of_exif_is_the_cameras_business():
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_the_orientation_of_exif_is_the_cameras_business(tmp_path, orientation, suffix):
     """CameraInfo is of the pixels as they lie."""
-    data = bytes(compressed("jpeg", ".jpg", SCENE[..., ::-1]).data)
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    turned = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
-    assert cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR).shape == (96, 64, 3)
-    np.testing.assert_array_equal(
-        decode(CompressedImage(format="jpeg", data=turned)),
-        decode(CompressedImage(format="jpeg", data=data)),
-    )
+    path, stored = tmp_path / f"turned{suffix}", corners(96, 64)
+    write_turned(path, stored, orientation)
+    rgb = decode(CompressedImage(format=suffix[1:], data=path.read_bytes()))
+    np.testing.assert_allclose(rgb, stored, atol=3)
 
 
 def test_progressive_jpeg_and_cmyk():
@@ -342,6 +354,23 @@ def test_a_mosaic_in_a_jpeg_is_debayered_and_said(pattern, channels, target):
     assert "JPEG" in said and "compressed.format" in said
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "jpeg; bayer_rggb8",
+        "mono8; jpeg compressed bayer_rggb8",
+        " BAYER_RGGB8;JPEG",
+        "bayer_rggb10p; jpeg compressed ",
+        "bayer_rggb16; jpeg compressed mono8",
+        "bayer_rggb",
+    ],
+)
+def test_a_mosaic_is_known_wherever_the_format_names_it(form):
+    mosaic = mosaic_of(SCENE, "rggb")
+    rgb = decode(compressed(form, ".jpg", mosaic, (cv2.IMWRITE_JPEG_QUALITY, 100)))
+    assert np.abs(inner(rgb) - inner(SCENE)).max() <= 4
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_bayer_that_its_sender_has_debayered_stays(suffix):
     best = (cv2.IMWRITE_JPEG_QUALITY, 100) if suffix == ".jpg" else ()
@@ -357,6 +386,16 @@ def test_bayer_that_its_sender_has_debayered_stays(suffix):
     grey = decoder.decode(compressed(form.replace("bgr8", "mono8"), suffix, noise, best))
     assert np.abs(grey.astype(int) - noise[..., None]).max() <= (0 if suffix == ".png" else 3)
     assert "its colours are lost" in " ".join(decoder.doubts.values())
+
+
+def test_a_jpeg_whose_data_end_too_early_is_said():
+    noise = np.random.default_rng(4).integers(0, 256, (64, 96, 3)).astype(np.uint8)
+    data = bytes(compressed("jpeg", ".jpg", noise).data)
+    decoder = PictureDecoder()
+    decoder.decode(CompressedImage(format="jpeg", data=data[: len(data) // 2] + b"\xff\xd9"))
+    assert "of 64 rows of a JPEG are the grey" in decoder.doubts["filled"]
+    decoder.decode(CompressedImage(format="jpeg", data=data))
+    assert not decoder.doubts
 
 
 def test_a_tiff_of_the_transport_has_the_channels_as_they_lay():

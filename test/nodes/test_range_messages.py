@@ -254,6 +254,8 @@ def broken_cloud(axis="x", **changes):
         (broken_cloud(count=3), "field x has 3 numbers"),
         (broken_cloud(count=2**32 - 1), "field x has 4294967295 numbers"),
         (broken_cloud("z", offset=2**32 - 1), "field z ends at byte 4294967299"),
+        (broken_cloud("y", offset=0), "x and y share bytes: their offsets are 0 and 0"),
+        (broken_cloud("z", offset=5), "y and z share bytes: their offsets are 4 and 5"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -306,6 +308,31 @@ def test_an_empty_cloud_has_no_points():
     empty = lidar_message(header(), np.empty((0, 4), np.float32))
     assert cloud_points(empty).shape == (0, 3)
     assert cloud_points(PointCloud2()).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("angle_min", math.nan, "angle_min is nan"),
+        ("angle_min", -math.inf, "angle_min is -inf"),
+        ("angle_increment", math.inf, "angle_increment is inf"),
+        ("angle_increment", 0.0, "angle_increment is 0 between 3 beams"),
+        ("range_min", math.nan, "range_min is nan"),
+        ("range_max", math.nan, "range_max is nan"),
+    ],
+)
+def test_a_scan_without_directions_or_limits_is_refused_and_named(name, given, words):
+    scan = LaserScan(angle_increment=0.5, range_max=50.0, ranges=[1.0, 2.0, 3.0])
+    assert np.isfinite(scan_points(scan)).all()
+    setattr(scan, name, given)
+    with pytest.raises(DepthAnythingError, match=f"the scan cannot be read: {words}") as error:
+        scan_points(scan)
+    assert error.value.reason == "bad_scan"
+
+
+def test_a_scan_of_one_beam_or_of_no_farthest_range_is_read():
+    beam = LaserScan(range_max=math.inf, ranges=[2.0])
+    np.testing.assert_array_equal(scan_points(beam), [[2.0, 0.0, 0.0]])
 
 
 def test_a_scan_turns_from_x_to_y_and_leaves_out_what_was_not_measured():

@@ -92,6 +92,8 @@ def test_what_is_refused_is_named(node):
     service = f"{name}/set_parameters_atomically"
     result = client.call(SetParametersAtomically, service, request).result
     assert not result.successful and result.reason.startswith("use_sim_time, use_sim_time: ")
+    nothing = client.call(SetParametersAtomically, service, SetParametersAtomically.Request())
+    assert nothing.result.successful and not nothing.result.reason
 
 
 def test_very_many_names_are_refused_at_once(node):

@@ -117,6 +117,17 @@ def test_services_answer_while_a_transition_is_prepared(slow, outcome, succeeds,
     assert prepared not in (slow.executor, threading.main_thread()) and called is slow.executor
 
 
+def test_a_preparation_that_cannot_begin_leaves_no_state_in_between(slow):
+    def fail(state_id):
+        raise RuntimeError("can't start new thread")
+
+    slow.node.transitions._prepare = fail
+    slow.node.go_on.set()
+    assert not slow.client.change_state(NAME, Transition.TRANSITION_CONFIGURE)
+    assert slow.client.state(NAME) in ("finalized", "unconfigured")
+    assert slow.node.transitions.under_way == ""
+
+
 def test_a_caller_in_process_gets_success_or_failure(logs):
     context = rclpy.Context()
     rclpy.init(context=context)

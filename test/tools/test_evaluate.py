@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 
 import cv2
 import numpy as np
@@ -223,7 +224,11 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
     [
         (["--world", "0"], "--world must be 1 or more"),
         (["--world", "1", "--first-seed", "-1"], "--first-seed must be 0 or more"),
+        (["--world", "1", "--first-seed", "9" * 30], "the last view's at most 9007199254740992"),
         (["--world", "1", "--size", "big"], "'big' is no size"),
+        (["--world", "1", "--size", "²x²"], "'²x²' is no size"),
+        (["--world", "1", "--size", "9" * 5000 + "x1"], "(5002 characters) is no size"),
+        (["--world", "1", "--size", "99999x1"], "of at most 16384 px"),
         (["--world", "1", "--max-depth", "0"], "the depth that counts"),
         (["--world", "1", "--protocol", "kitty"], "no protocol 'kitty'; expected range, nyu"),
         (["--world", "1", "--align", "best"], "no alignment 'best'; expected none, least_squares"),
@@ -268,3 +273,37 @@ def test_the_real_recordings(shared_data, tmp_path):
     assert by_recording["best_constant_abs_rel"] == pytest.approx(0.342, abs=0.001)
     assert by_recording["best_plane_abs_rel"] == pytest.approx(0.264, abs=0.001)
     assert len(list((tmp_path / "panels").iterdir())) == 25
+
+
+def test_where_nothing_can_be_scored_it_says_why(tmp_path, capsys):
+    recording(tmp_path / "data", points=np.zeros((0, 4)))
+    assert evaluate("--data", tmp_path / "data", "--output", tmp_path / "out") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "no picture could be scored: data: fewer than 10 pixels with ground truth" in error
+
+
+def test_names_of_folders_are_printed_and_written_in_one_line(tmp_path, capsys):
+    for name in (b"a\n\x1b[31m", b"\xff"):
+        recording(tmp_path / "data" / "made", np.full((48, 64), 4.0))
+        (tmp_path / "data" / "made").rename(tmp_path / "data" / os.fsdecode(name))
+    assert evaluate("--data", tmp_path / "data", "--output", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\na\\n\\x1b[31m " in said and "\n\\udcff " in said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {row["name"] for row in report["worst_first"]} == {r"a\n\x1b[31m", r"\udcff"}
+    assert len(list((tmp_path / "out" / "panels").iterdir())) == 2
+
+
+@pytest.mark.parametrize("dataset", ["da2k", "kitti_eigen", "nyu"])
+def test_lists_of_pictures_that_never_end(dataset, tmp_path, capsys):
+    for name in ("annotations.json", "list.txt"):
+        (tmp_path / name).symlink_to("/dev/zero")
+    if dataset == "nyu":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(tmp_path / "nyu.mat", "w") as file:
+            for name in ("images", "rawDepths", "depths", "sceneTypes"):
+                file[name] = np.zeros(1)
+    data = tmp_path / "nyu.mat" if dataset == "nyu" else tmp_path
+    split = [] if dataset == "da2k" else ["--split", tmp_path / "list.txt"]
+    assert evaluate("--data", data, "--dataset", dataset, *split) == 2
+    assert "it is no file" in capsys.readouterr().err

@@ -19,3 +19,7 @@ def test_sparse_points_are_spread_and_the_largest_is_on_top():
     assert (found[:2, 7:] == -3).all()
     assert np.isnan(found).sum() == 45 - 9 - 3 - 4
     assert spread(values, 0) is values
+
+
+def test_a_caption_of_a_name_that_is_no_utf8():
+    assert tile(np.zeros((3, 4, 3), np.uint8), "\udcff\x1b", "", 80).shape[1] == 80

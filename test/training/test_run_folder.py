@@ -193,7 +193,7 @@ def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     board.add("train", {"loss": 1.0}, 1)
     board.close()
     assert board.missing
-    with pytest.raises(TrainingError, match=r"install depth_anything_ros\[train\]") as caught:
+    with pytest.raises(TrainingError, match=r"install tensorboard \(the extra") as caught:
         Board(tmp_path, "required", 0)
     assert caught.value.reason == "no_tensorboard"
 
@@ -215,3 +215,14 @@ def test_tensorboard_logs_are_those_of_one_run(tmp_path):
     log.Reload()
     assert [(e.step, e.value) for e in log.Scalars("train/loss")] == [(1, 11.0), (2, 0.5)]
     assert [(e.width, e.height) for e in log.Images("panels")] == [(6, 4)]
+
+
+@pytest.mark.parametrize("rest", [b'"' + b"x" * 200_000 + b'"\n', b"\0\0\n", b"9\xff,\n"])
+def test_a_table_that_somebody_wrote_into(folder, rest):
+    path = folder.path / "log.csv"
+    path.write_bytes(b"step,loss\n1,0.5\n" + rest)
+    try:
+        Table(path, ("step", "loss"), 5).close()
+        assert path.read_text().splitlines()[1] == "1,0.5"
+    except TrainingError as error:
+        assert f"cannot read {path}: field larger" in str(error) and "--restart" in str(error)

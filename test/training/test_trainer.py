@@ -26,7 +26,7 @@ from depth_anything_ros.training.recipe import (
     load_recipe,
 )
 from depth_anything_ros.training.samples import write_sample
-from depth_anything_ros.training.trainer import MOST_BAD_STEPS, train
+from depth_anything_ros.training.trainer import MOST_BAD_STEPS, _check_progress, train
 
 
 def recipe_of(pictures, output, **changes):
@@ -318,3 +318,15 @@ def test_bfloat16_learns_as_well(pictures, tmp_path):
     assert "torch.bfloat16" in said[0] and result.last_loss < 0.9 * result.first_loss
     assert {v.dtype for v in state_of(tmp_path)["network"].values()} == {torch.float32}
     assert find_card("test_metric").max_depth_m == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step", "\x1b[31m"), ("step", -5), ("pictures", None), ("seconds", "x"), ("step", 10**30)],
+)
+def test_how_far_a_state_is_must_be_a_number(name, value):
+    state = {"step": 1, "pictures": 2, "skipped": 0, "seconds": 1.5, "first_loss": 0.1}
+    _check_progress({**state, "scores": {"abs_rel": 0.5}})
+    with pytest.raises(ValueError, match=name) as caught:
+        _check_progress({**state, "scores": {}, name: value})
+    assert str(caught.value).isprintable()

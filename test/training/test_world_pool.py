@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -157,3 +158,28 @@ def test_what_a_growing_world_gives_is_a_function_of_the_step(tmp_path):
 
     one, other = batch(3), batch(3)
     assert torch.equal(one.image, other.image) and not torch.equal(one.image, batch(2).image)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "reading magic string"),
+        (b"\x93NUMPY\x01\x00\x10\x00{'descr': ((((((", "cannot read"),
+        (np.zeros((2, 14, 14, 3), np.float32), "holds float32 of shape"),
+        (np.zeros((2, 14, 13, 3), np.uint8), "expected uint8 of"),
+        (None, "it is no file"),
+    ],
+)
+def test_a_shard_that_is_none_is_named(content, words, tmp_path):
+    made = WorldPool(0, 2, 14, 14, tmp_path)
+    path = tmp_path / "shard_000000" / "rgb.npy"
+    path.parent.mkdir()
+    if content is None:
+        os.mkfifo(path)
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    with pytest.raises(SourceError, match=words) as caught:
+        made.get(0)
+    assert str(path) in str(caught.value) and f"remove the shard {path.parent}" in str(caught.value)
