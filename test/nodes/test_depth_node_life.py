@@ -278,14 +278,6 @@ def test_an_override_of_the_reliability_is_final(start):
     assert info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
 
 
-def test_a_transition_that_fails_says_why(start):
-    override = "qos_overrides./test_a_transition_that_fails_says_why/points.publisher.reliability"
-    process, camera = start(arguments=("-p", f"{override}:=often"), wait=False)
-    process.wait_for_log("not started")
-    assert "on_configure failed" in process.log and "often" in process.log
-    assert camera.state(f"{camera.node.get_namespace()}{NODE}") == "unconfigured"
-
-
 def test_pictures_survive_the_default_transport(start, monkeypatch):
     """Larger than Fast DDS's default shared memory, in fragments."""
     monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE")
