@@ -17,7 +17,7 @@ demo: $(STAMP)
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0 $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check --config .ci/ruff.toml .

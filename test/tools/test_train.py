@@ -222,7 +222,7 @@ def test_minutes_and_restart(recipe, tmp_path, capsys):
         (("--output", "/proc/run"), "cannot write into /proc/run"),
         (("--output", "~nosuchuser/run"), "~nosuchuser/run is no path"),
         (("--recipe", "~nosuchuser/a.yaml"), "~nosuchuser/a.yaml is no path"),
-        (("--recipe", "a" * 5000), "aaa... is no path: File name too long"),
+        (("--recipe", "a" * 5000), "aaa… (5000 characters) is no path: File name too long"),
         (("--set", "init=~nosuchuser/a.pth"), "~nosuchuser/a.pth is no path"),
         (("--set", f"init={'a' * 300}.pth"), "is no path: File name too long"),
         (("--set", "sources.0.path=~nosuchuser"), "~nosuchuser is no path"),
