@@ -116,7 +116,8 @@ def test_in_bf16_openvino_computes_the_last_layers_of_a_file_in_fp32(tmp_path):
 
 def test_outputs_are_what_the_model_is_for():
     def names(model, whole=False):
-        return export.exportable(_estimator(model), (56, 84), whole)[1]
+        estimator = _estimator(model)
+        return export.exportable(estimator, _size(estimator, PATCHES), whole)[1]
 
     assert names("tiny") == ["depth", "sky"]
     assert names("tiny_relative") == ["disparity"]
