@@ -101,17 +101,17 @@ def test_a_grid_that_is_as_high_as_the_trained_one_is_resampled(relative, tmp_pa
 def test_bf16_keeps_within_the_gate_and_the_last_layer_in_float32(tmp_path):
     if "bf16" not in openvino_engine.precisions("cpu"):
         pytest.skip("this CPU has no bfloat16")
-    estimator = load("tiny")
+    estimator = load("test_metric")
     engine = openvino_engine.make(estimator, "auto", cache=tmp_path)
     assert (engine.precision, engine.device) == ("bf16", "cpu")
-    size = NETWORKS["tiny"]
+    size = (112, 154)
     engine.warm_up([size])
     found, exact = engine.run(picture(size)), estimator.run_network(picture(size))
-    assert isinstance(found, Prediction)
+    assert isinstance(found, torch.Tensor)
     assert largest_difference(found, exact) > 0
     assert not compare([found], [exact], estimator.card).problem
     # In bfloat16 there are 128 values from 1 m to 2 m.
-    assert len(found.depth.unique()) > 0.9 * found.depth.numel()
+    assert len(found.unique()) > 0.9 * found.numel()
 
 
 def test_batches_layouts_and_answers_that_are_the_callers_own(converted, relative):
