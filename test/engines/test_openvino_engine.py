@@ -14,7 +14,6 @@ from depth_anything_ros.engines import by_size, openvino_engine
 from depth_anything_ros.engines.cache import CACHE_VARIABLE
 from depth_anything_ros.engines.gate import compare
 from depth_anything_ros.engines.outputs import flat
-from depth_anything_ros.models.depth_and_sky import Prediction
 from depth_anything_ros.models.estimator import DepthEstimator
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))
