@@ -17,7 +17,7 @@ from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
 
 CARD = find_card("tiny")
-NAME = "encoder.vit.blocks.0.attn.proj.weight"
+NAME = "decoder.narrow.weight"
 # The network has no memory, so that what would be copied into it fails there, if it gets so far.
 NETWORK = network_on_meta(CARD)
 

@@ -128,13 +128,13 @@ def settings(folder, **changes):
 
 
 def test_a_folder_is_held_out_in_batches_of_one_size(folder, plane):
-    held_out = HeldOut(settings(folder), TINY, "cpu")
+    held_out = HeldOut(settings(folder), INDOOR, "cpu")
     shapes = sorted(tuple(batch.image.shape) for batch in held_out.batches)
     assert shapes == [(1, 3, 42, 42), (1, 3, 42, 56), (3, 3, 42, 56)]
     focal = torch.cat([batch.focal_px for batch in held_out.batches])
     stretched = (56 / 308 + 42 / 210) / 2 * plane.camera.K[0]
     assert focal[focal.isfinite()].tolist() == pytest.approx([stretched] * 4)
-    assert len(HeldOut(settings(folder, views=2), TINY, "cpu").batches) == 1
+    assert len(HeldOut(settings(folder, views=2), INDOOR, "cpu").batches) == 1
 
 
 def test_scores_are_means_over_pictures(folder):
@@ -152,9 +152,9 @@ def test_scores_are_means_over_pictures(folder):
 
 def test_the_world_is_held_out_by_its_own_seeds():
     settings = Validation(views=3, first_seed=77, width=42, height=28)
-    held_out = HeldOut(settings, TINY, "cpu")
+    held_out = HeldOut(settings, INDOOR, "cpu")
     assert [tuple(batch.image.shape) for batch in held_out.batches] == [(3, 3, 28, 42)]
-    again = HeldOut(replace(settings, first_seed=78), TINY, "cpu")
+    again = HeldOut(replace(settings, first_seed=78), INDOOR, "cpu")
     torch.testing.assert_close(held_out.batches[0].image[1], again.batches[0].image[0])
 
 
