@@ -50,18 +50,20 @@ def test_pictures_are_taken_evenly_from_a_folder(tmp_path):
     assert found[0].shape == (6, 8, 3)
 
 
-def test_int8_is_near_on_pictures_it_has_not_seen(tiny, tmp_path):
+def test_int8_is_near_on_pictures_it_has_not_seen(tmp_path):
     pytest.importorskip("openvino", reason="needs the extra openvino")
     pytest.importorskip("nncf", reason="needs the extra openvino")
-    engine = openvino_engine.make(tiny, "int8", pictures=simulated(range(12)), cache=tmp_path)
+    # tiny loses so much that the gate refuses it (doc/tiny.md).
+    convolutions = DepthEstimator("midas_v21_small", "random", "cpu", "fp32")
+    pictures = simulated(range(12))
+    engine = openvino_engine.make(convolutions, "int8", pictures=pictures, cache=tmp_path)
     engine.warm_up([SIZE])
-    unseen = quantise.calibration_inputs(tiny, SIZE, simulated(range(100, 104)))
-    exact = [tiny.run_network(image) for image in unseen]
+    unseen = quantise.calibration_inputs(convolutions, SIZE, simulated(range(100, 104)))
+    exact = [convolutions.run_network(image) for image in unseen]
     found = [engine.run(image) for image in unseen]
-    difference = compare(found, exact, tiny.card)
+    difference = compare(found, exact, convolutions.card)
     assert difference.mean > 1e-4  # it is not float32 that answers
-    # tiny loses too much for the gate (6 % measured): the gate is what refuses it.
-    assert not difference.non_finite and difference.mean < 0.15, difference
+    assert not difference.non_finite and difference.mean < 0.05, difference  # 2.5 % measured
     (graph,) = tmp_path.glob("*/graph.xml")
     assert "FakeQuantize" in graph.read_text()
 

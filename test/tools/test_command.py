@@ -35,7 +35,9 @@ def refusal(capsys, *words):
 @pytest.mark.parametrize("name", VERBS)
 def test_a_path_that_no_file_can_have(name, capsys):
     assert f"{UNKNOWN} is no path: Could not determine" in refusal(capsys, *VERBS[name], UNKNOWN)
-    assert "aaa… (5000 characters) is no path: File name too long" in refusal(capsys, *VERBS[name], LONG)
+    assert "aaa… (5000 characters) is no path: File name too long" in refusal(
+        capsys, *VERBS[name], LONG
+    )
 
 
 def test_what_the_system_says_of_a_file_names_it(tmp_path, capsys, monkeypatch):
