@@ -42,6 +42,7 @@ ALLOWED = {
         "cv2",
         "yaml",
         "torch",
+        "timm",  # whose names the encoder's weights of ImageNet get
         "safetensors",
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
