@@ -131,7 +131,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         # What is asked for now: parameters may change while it loads, and activation sees that.
         wanted, cameras = self._model_parameters(), len(self._cameras())
         self._load_problem, self._made = "", None
-        self.get_logger().info(f"loading {wanted['model']}")
+        self.get_logger().info(f"loading {printable(wanted['model'], 200)}")
 
         def load() -> None:
             self._made = load_model(self._make_estimator, wanted, cameras, self.get_logger())

@@ -90,8 +90,7 @@ class PlayerNode(Node):
                 return load_calibration(folder / name)
         self.get_logger().warning(
             f"no calibration beside {printable(source, 200)} ({', '.join(CALIBRATION_NAMES)}): "
-            "camera_info stays "
-            "silent; set the parameter calibration"
+            "camera_info stays silent; set the parameter calibration"
         )
         return None
 

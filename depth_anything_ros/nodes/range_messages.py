@@ -56,8 +56,7 @@ def decode_relative(message: Image) -> NDArray[np.float32]:
     if message.encoding != "32FC1":
         raise ImageError(
             f"encoding {quoted(message.encoding)} is no disparity and no affine depth, which "
-            "are 32FC1; "
-            "is the topic depth_node's disparity/image_rect or affine_depth/image_rect?",
+            "are 32FC1; is the topic depth_node's disparity/image_rect or affine_depth/image_rect?",
             reason="encoding",
         )
     return _map(message)
