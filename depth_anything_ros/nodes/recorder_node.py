@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -41,8 +43,8 @@ class RecorderParameters:
     )
     quiet_s: float = parameter(
         0.0,
-        "Stop when nothing has come for this long after the first message; 0 records until it is "
-        "stopped.",
+        "Stop when nothing has come for this long after the first message and, by their "
+        "diagnostics, no node works on a picture; 0 records until it is stopped.",
         unit="s",
         low=0.0,
         high=3600.0,
@@ -68,17 +70,18 @@ class RecorderNode(Node):
         self._writer.open()
         self._recorded: dict[str, Any] = {}
         self._last_message: float | None = None
+        # By node: when its diagnostics came, and how many pictures it had neither answered nor
+        # dropped.
+        self._pending: dict[str, tuple[float, int]] = {}
         self._timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
 
     @property
     def finished(self) -> bool:
-        """Say whether it has been quiet for long enough."""
-        quiet = self.parameters.quiet_s
-        return (
-            quiet > 0
-            and self._last_message is not None
-            and time.monotonic() - self._last_message > quiet
-        )
+        """Say whether it has been quiet for long enough, and not because a node is slow."""
+        quiet, last = self.parameters.quiet_s, self._last_message
+        if not quiet or last is None or time.monotonic() - last <= quiet:
+            return False
+        return all(said > last and pending <= 0 for said, pending in self._pending.values())
 
     def destroy_node(self) -> None:
         """Close the bag before the node goes."""
@@ -104,11 +107,12 @@ class RecorderNode(Node):
         package, _, name = type_name.split("/")
         message_type = getattr(importlib.import_module(f"{package}.msg"), name)
         connection = self._writer.add_connection(topic, type_name, typestore=self._types)
-        counts = topic != "/diagnostics"  # which never falls silent
 
         def write(data: bytes) -> None:
             self._writer.write(connection, time.time_ns(), data)
-            if counts:
+            if topic == "/diagnostics":  # which never falls silent
+                self._read_status(deserialize_message(data, message_type))
+            else:
                 self._last_message = time.monotonic()
 
         qos = QoSProfile(
@@ -116,6 +120,14 @@ class RecorderNode(Node):
         )
         self._recorded[topic] = self.create_subscription(message_type, topic, write, qos, raw=True)
         self.get_logger().info(f"recording {topic}")
+
+    def _read_status(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            said = {pair.key: pair.value for pair in status.values}
+            if "frames in" in said:
+                done = (n for key, n in said.items() if key.startswith(("frames out", "dropped: ")))
+                pending = int(said["frames in"]) - sum(map(int, done))
+                self._pending[status.name] = (time.monotonic(), pending)
 
 
 def main(args: Sequence[str] | None = None) -> int:
