@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line, printable, quoted
-from depth_anything_ros.core.files import user_path
-from depth_anything_ros.core.files import atomically
+from depth_anything_ros.core.files import atomically, user_path
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
