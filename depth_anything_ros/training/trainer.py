@@ -21,7 +21,7 @@ from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
-from depth_anything_ros.models.provenance import MODEL_KEY
+from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
