@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
+from depth_anything_ros.core.files import atomically
 from depth_anything_ros.tools.progress import Progress, say
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
@@ -89,13 +89,11 @@ def _copy(path: Path, output: Path, card: ModelCard) -> Path:
     if output.is_dir():
         own = f"{card.name}{path.suffix}"
         output = output / (own if path.name in _ANY_MODEL else path.name)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, partial)
-        partial.replace(output)
+        with atomically(output) as partial:
+            shutil.copyfile(path, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
     return output
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 import stat
@@ -19,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
-from depth_anything_ros.core.files import is_utf8
+from depth_anything_ros.core.files import atomically, is_utf8
 from depth_anything_ros.models.networks.transformers_models import fill
 from depth_anything_ros.models.weights.identify import (
     described,
@@ -348,17 +347,14 @@ def save_tensors(tensors: StateDict, path: Path, metadata: Mapping[str, str]) ->
     Raises:
         OSError: where it cannot be written; the path is then as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with atomically(path) as part:
         part.touch()
         mode = part.stat().st_mode
-        save_file(tensors, part, dict(metadata))
+        try:
+            save_file(tensors, part, dict(metadata))
+        except SafetensorError as error:  # a full disk, in words of its own
+            raise OSError(one_line(error)) from error
         part.chmod(stat.S_IMODE(mode))  # safetensors' own is 0600, from 0.6 on
-        part.replace(path)
-    except SafetensorError as error:  # a full disk, in words of its own
-        raise OSError(one_line(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _under_our_names(

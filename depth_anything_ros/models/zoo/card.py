@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["relative", "affine_depth", "metric"]
+from depth_anything_ros.core.depth import Kind as Kind
+
 Output = Literal["relu", "sigmoid", "exp"]
 # What input_size is the length of: the shorter side, the longer side, the side that is the nearer
 # to it by ratio, or both sides of a square.
