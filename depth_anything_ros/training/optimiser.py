@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import RecipeError
-from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before timm
+from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before timm
 from depth_anything_ros.training.recipe import Optimiser
 
 from timm.utils.model_ema import ModelEmaV3  # isort: skip
