@@ -16,17 +16,21 @@ from depth_anything_ros.core.depth import ESTIMATES, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.models.any_view import PoseFrom, View, infer_views
-from depth_anything_ros.models.card import Kind, ModelCard
-from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction, beyond_sky
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
-from depth_anything_ros.models.dpt import resize
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.networks.build import empty_network, random_network
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky, Prediction, beyond_sky
+from depth_anything_ros.models.networks.dpt import resize
+from depth_anything_ros.models.networks.transformers_models import (
+    ModelAnswer,
+    prompt_input,
+    to_picture,
+)
 from depth_anything_ros.models.threads import few_threads, torch_threads
-from depth_anything_ros.models.transformers_models import ModelAnswer, prompt_input, to_picture
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import Kind, ModelCard
+from depth_anything_ros.models.zoo.families import family_of
 
 _log = logging.getLogger(__name__)
 # What networks answer, and what runs one on float32 (batch, 3, h, w) of the estimator's device.

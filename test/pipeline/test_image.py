@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.nodes.messages import camera_info_message
 from depth_anything_ros.pipeline.image import ImageRectifier, halved, output_size
 from depth_anything_ros.pipeline.options import OutputOptions
