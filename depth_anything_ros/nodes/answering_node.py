@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from lifecycle_msgs.msg import State, Transition
@@ -12,8 +12,8 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame, drop, newest_ns
+from depth_anything_ros.nodes.depth_parameters import AnsweringParameters
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.health import ERROR, OK, STALE, Health
 from depth_anything_ros.nodes.intake import Intake, OneByOne
@@ -22,29 +22,14 @@ from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
 from depth_anything_ros.nodes.status import Said
 from depth_anything_ros.nodes.steady_time import steady_timer
-from depth_anything_ros.nodes.threads import Mailbox, Task, Worker
 from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
+from depth_anything_ros.nodes.workers import Worker
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 # How often a node looks who publishes images, and who wants its answers.
 FOLLOW_S = 0.5
 
-Parameters = TypeVar("Parameters")
-Callback = Callable[[Any, LifecycleState], TransitionCallbackReturn]
-
-
-def logged(transition: Callback) -> Callback:
-    """Log what a transition raises: rclpy turns it into ERROR without a word."""
-
-    @wraps(transition)
-    def run(node: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception as error:
-            node.get_logger().error(f"{transition.__name__} failed: {printable(error)}")
-            raise
-
-    return run
+Parameters = TypeVar("Parameters", bound=AnsweringParameters)
 
 
 @dataclass(frozen=True)
@@ -96,10 +81,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         guard_services(self, self._declared.as_declared)
         self._transitions = Transitions(self, self._before)
-        self.streams = [CameraStream(self, name) for name in self.camera_names()]
+        self.streams = [CameraStream(self, name) for name in self._camera_names()]
         self._served: set[str] = set()
-        self._worker: Worker[Sequence[Frame]] | None = None
-        self.intake = self._new_intake(OneByOne(), Mailbox(newest_ns))
+        self._answer_anew(OneByOne())
         self._timer = steady_timer(self, FOLLOW_S, self._follow)
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False
@@ -120,37 +104,33 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     # A child's part of the life cycle -------------------------------------------------------
 
-    def camera_names(self) -> Sequence[str]:
+    def _camera_names(self) -> Sequence[str]:
         """Return the names of the cameras; "" for the only one of a node."""
         return ("",)
 
-    def slow_part(self) -> Work | None:
-        """Return what of ``load`` takes long and leaves ROS alone, to be done before it."""
+    def _slow_part(self) -> Work | None:
+        """Return what of ``_load`` takes long and leaves ROS alone, to be done before it."""
         return None
 
-    def load(self) -> Sequence[str] | None:
+    def _load(self) -> Sequence[str] | None:
         """Make what answering takes, and return the names of the outputs; None on failure."""
         raise NotImplementedError
 
-    def is_current(self) -> bool:
+    def _is_current(self) -> bool:
         """Say whether what was loaded is still what the parameters ask for."""
         return True
 
-    def unload(self) -> None:
+    def _unload(self) -> None:
         """Give back what was loaded."""
 
-    def start(self) -> Answering:
+    def _start(self) -> Answering:
         """Make what is needed while the node is active, and say how images are answered."""
         raise NotImplementedError
 
-    def stop(self) -> None:
-        """Undo ``start``, were it half; the worker has ended."""
+    def _stop(self) -> None:
+        """Undo ``_start``, were it half; the worker has ended."""
 
-    def max_late_s(self) -> float:
-        """Return how far back stamps and the clock may go without a jump of time."""
-        raise NotImplementedError
-
-    def restart(self, streams: Sequence[CameraStream] | None) -> None:
+    def _restart(self, streams: Sequence[CameraStream] | None) -> None:
         """Drop what was kept of a time that has jumped away: of these cameras, or of all."""
 
     # Lifecycle ------------------------------------------------------------------------------
@@ -159,29 +139,25 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """Return what is to be done in a thread before the callback of a transition."""
         activating = state_id == State.TRANSITION_STATE_ACTIVATING
         loads = state_id == State.TRANSITION_STATE_CONFIGURING
-        if not loads and not (activating and not self.is_current()):
+        if not loads and not (activating and not self._is_current()):
             return None
-        self._unload()  # two models at once may be more than there is memory for
-        return self.slow_part()
+        self._give_back()  # two models at once may be more than there is memory for
+        return self._slow_part()
 
-    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load what answering takes and make the publishers."""
-        return self._load()
+        return self._make()
 
-    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and subscribe; load anew what was changed while inactive."""
-        if not self.is_current() and self._load() != SUCCESS:
+        if not self._is_current() and self._make() != SUCCESS:
             return FAILURE
         super().on_activate(state)
         self._served = set()
-        how = self.start()
+        how = self._start()
+        self._answer_anew(how.strategy)
         # Not once ROS is shut down: the last publisher may be gone.
-        answer, goes_on = partial(_answer_all, how.answer), self.context.ok
-        self._worker = Worker(self._task, answer, newest_ns, how.overlaps, goes_on)
-        self.intake = self._new_intake(how.strategy, self._worker.mailbox)
-        self._worker.start()
+        self._worker.start(partial(_answer_all, how.answer), how.overlaps, self.context.ok)
         for stream in self.streams:
             stream.subscribe(how.image_type, how.image_topic(stream), self.intake.receive)
         self._active = True
@@ -192,79 +168,80 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
 
-    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and join the worker once its images are out, and unsubscribe."""
-        self._stop()
+        self._end()
         return super().on_deactivate(state)
 
-    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give back what was loaded, and the publishers."""
-        self._unload()
+        self._give_back()
         return SUCCESS
 
-    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop whatever runs."""
-        self._stop()
-        self._unload()
+        self._end()
+        self._give_back()
         return SUCCESS
 
-    @logged
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Return to unconfigured, so that the node can be configured again."""
-        self._stop()
-        self._unload()
+        self._end()
+        self._give_back()
         return SUCCESS
 
     def destroy_node(self) -> None:
         """Stop loading, and the worker, before the node goes."""
         self._transitions.stop()
-        self._stop()
+        self._end()
         super().destroy_node()
 
-    def _load(self) -> TransitionCallbackReturn:
-        outputs = self.load()
+    def _make(self) -> TransitionCallbackReturn:
+        outputs = self._load()
         if outputs is None:
             return FAILURE
-        names = list(self.camera_names())
+        names = list(self._camera_names())
         for stream in self.streams:
             stream.outputs.destroy()
         if [stream.name for stream in self.streams] != names:
             self.streams = [CameraStream(self, name) for name in names]
-            self.intake = self._new_intake(OneByOne(), Mailbox(newest_ns))
+            self._answer_anew(OneByOne())
         for stream in self.streams:
             stream.outputs.make(outputs)
         return SUCCESS
 
-    def _unload(self) -> None:
+    def _give_back(self) -> None:
         for stream in self.streams:
             stream.outputs.destroy()
-        self.unload()
+        self._unload()
 
-    def _stop(self) -> None:
+    def _end(self) -> None:
         self._active = False
         for stream in self.streams:
             stream.unsubscribe()
-        if self._worker is not None:
-            for frames in self._worker.stop():
-                drop(frames, "deactivated")
-            self._worker = None
+        for frames in self._worker.stop():
+            drop(frames, "deactivated")
         self.intake.strategy.clear(self.streams, "deactivated")
-        self.stop()
+        self._stop()
         for stream in self.streams:
             stream.lookup.clear()
 
-    def _new_intake(self, strategy: OneByOne, mailbox: Mailbox[Sequence[Frame]]) -> Intake:
-        return Intake(self.streams, strategy, mailbox, self.max_late_s, self.restart)
+    def _answer_anew(self, strategy: OneByOne) -> None:
+        """Make what images go to; a worker is started once."""
+        self._worker: Worker[Sequence[Frame]] = Worker(self._task, newest_ns)
+        self.intake = Intake(
+            self.streams,
+            strategy,
+            self._worker,
+            lambda: self.parameters.sync.max_late_s,
+            self._restart,
+        )
 
     # While it is active ---------------------------------------------------------------------
 
-    def deliver(self, publish: Task) -> None:
+    def deliver(self, publish: Callable[[], None]) -> None:
         """Publish what the worker has found, here or beside what it does next."""
-        if self._worker is not None:
-            self._worker.deliver(publish)
+        self._worker.deliver(publish)
 
     def _on_clock_jump(self, jump: TimeJump) -> None:
         if self.intake.is_jump(-jump.delta.nanoseconds):
@@ -285,24 +262,23 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
                 f"publishing {names}" if names else "idle: nobody subscribes to an output"
             )
 
-    def state_of(self, stream: CameraStream, health: Health, timeout_s: float, ask: str) -> Said:
+    def state_of(self, stream: CameraStream, health: Health, ask: str) -> Said:
         """Return the level and the sentence where nothing can be answered, else OK and "".
 
         Args:
             stream: the camera.
             health: how it does now.
-            timeout_s: without an image for this long, the input is stale.
             ask: what to ask oneself where no image has come at all.
         """
         if not self._active:
             resting = "inactive" if stream.outputs.publishers else "not configured"
             return OK, self._transitions.under_way or resting
-        if self._worker is None or not self._worker.is_alive:
+        if not self._worker.is_alive:
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
         topic = stream.image_topic
         if health.input_age_s is None:
             return STALE, f"no picture yet on {topic}: {ask}"
-        if health.input_age_s > timeout_s:
+        if health.input_age_s > self.parameters.diagnostics.input_timeout_s:
             return STALE, f"no picture on {topic} for {health.input_age_s:.1f} s"
         return OK, ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,21 +12,20 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, printable
-from depth_anything_ros.core.stage_times import StageTimes
+from depth_anything_ros.core.errors import DepthAnythingError, printable
 from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
+from depth_anything_ros.nodes.image_reader import ImageReader
 from depth_anything_ros.nodes.intake import OneByOne, SynchronisedRig
 from depth_anything_ros.nodes.model_slot import ModelSlot
 from depth_anything_ros.nodes.outputs import Style, outputs_of
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.status import EXPECTED_DROPS, Said, Status, dropped_for
 from depth_anything_ros.nodes.transitions import Work
-from depth_anything_ros.pipeline.image import RectifiedImage, takes_as_rectified
+from depth_anything_ros.pipeline.image import RectifiedImage
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
 
 # An image waits this long for a transform of tf2 that is late.
 _TRANSFORM_WAIT_S = 0.1
-# Beyond, an image's stamp is of another clock than the node's.
-_LONGEST_TRANSPORT_S = 10.0
 # Parameters that are arguments of load_estimator by the same name.
 _LOADING = (
     "model",
@@ -84,34 +80,26 @@ class DepthNode(AnsweringNode[DepthParameters]):
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._model = ModelSlot(self._make_estimator, self.get_logger())
         self._transforms: TransformExtrinsics | None = None
-        self._decoders: dict[str, PictureDecoder] = {}
         self._status = Status(
             self, "depth", lambda: self.streams, self._judged, self._facts, self._hardware
         )
 
     # Lifecycle ------------------------------------------------------------------------------
 
-    def camera_names(self) -> Sequence[str]:
-        """Return the names of the cameras."""
+    def _camera_names(self) -> Sequence[str]:
         return self.parameters.cameras or ("",)
-
-    def max_late_s(self) -> float:
-        """Return the parameter."""
-        return self.parameters.sync.max_late_s
 
     def _wanted_model(self) -> tuple[dict[str, Any], int]:
         """Return the arguments of load_estimator, and how many cameras there are."""
-        p, cameras = self.parameters, len(self.camera_names())
+        p, cameras = self.parameters, len(self._camera_names())
         given = {name: getattr(p, name) for name in _LOADING}
         return {**given, "compiles": p.compile, "together": cameras > 1}, cameras
 
-    def is_current(self) -> bool:
-        """Say whether the model and the cameras are those of the parameters."""
+    def _is_current(self) -> bool:
         names = [stream.name for stream in self.streams]
-        return self._model.is_of(*self._wanted_model()) and names == list(self.camera_names())
+        return self._model.is_of(*self._wanted_model()) and names == list(self._camera_names())
 
-    def slow_part(self) -> Work:
-        """Return what loads the model."""
+    def _slow_part(self) -> Work:
         # What is asked for now: parameters may change while it loads, and activation sees that.
         return self._model.loading(*self._wanted_model())
 
@@ -121,8 +109,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
         return load_estimator(**arguments)
 
-    def load(self) -> Sequence[str] | None:
-        """Take the model, and say what it gives."""
+    def _load(self) -> Sequence[str] | None:
         pipeline = self._model.take(*self._wanted_model())
         if pipeline is None:
             return None
@@ -133,15 +120,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
             self.get_logger().info(_GIVES[pipeline.kind])
         return outputs_of(pipeline.kind)
 
-    def unload(self) -> None:
-        """Give the model back."""
+    def _unload(self) -> None:
         self._model.release()
 
-    def start(self) -> Answering:
-        """Answer images by the model, together where it is of a rig."""
+    def _start(self) -> Answering:
         pipeline, p = self._model.pipeline, self.parameters
         assert pipeline is not None  # on_configure succeeded, or we would not be here
-        self._decoders = {stream.name: PictureDecoder() for stream in self.streams}
         strategy = OneByOne()
         if pipeline.is_rig:
             self._transforms = TransformExtrinsics(self, instead="")
@@ -152,34 +136,34 @@ class DepthNode(AnsweringNode[DepthParameters]):
             )
         compressed = p.image_transport == "compressed"
         return Answering(
-            partial(self._answer, pipeline),
+            partial(self._answer, pipeline, ImageReader(pipeline)),
             CompressedImage if compressed else Image,
             lambda stream: stream.resolved("image") + ("/compressed" if compressed else ""),
             strategy,
             p.overlap,
         )
 
-    def stop(self) -> None:
-        """Hear no more of transforms."""
+    def _stop(self) -> None:
         if self._transforms is not None:
             self._transforms.destroy()
             self._transforms = None
 
-    def restart(self, streams: Sequence[CameraStream] | None) -> None:
-        """Drop the transforms of a time that has jumped away."""
+    def _restart(self, streams: Sequence[CameraStream] | None) -> None:
         if self._transforms is not None:
             self._transforms.forget()
 
     # From images to answers -----------------------------------------------------------------
 
-    def _answer(self, pipeline: DepthPipeline, frames: Sequence[Frame]) -> None:
+    def _answer(
+        self, pipeline: DepthPipeline, reader: ImageReader, frames: Sequence[Frame]
+    ) -> None:
         """Answer the images of any cameras; called by the worker."""
         p = pipeline.options = self.parameters
         rig_frame = p.rig.frame or frames[0].header.frame_id
         seen = []
         for frame in frames:
             with frame.counted():
-                image = self._image(pipeline, frame, p)
+                image = reader.read(frame, p)
                 pose = self._pose(frame, rig_frame) if pipeline.is_rig else None
                 seen.append(_Seen(frame, image, pose, frame.stream.outputs.wanted()))
         asked = [one for one in seen if one.wanted - {"depth/camera_info"}]
@@ -191,37 +175,6 @@ class DepthNode(AnsweringNode[DepthParameters]):
         found = dict(zip(asked, estimates, strict=True))
         style = Style(p.depth.encoding, p.preview.colormap)
         self.deliver(partial(_publish, pipeline, seen, found, style))
-
-    def _image(self, pipeline: DepthPipeline, frame: Frame, p: DepthParameters) -> RectifiedImage:
-        """Return what the network is given; on its own, without a cloud, if need be.
-
-        Raises:
-            ImageError: where it cannot be decoded.
-            CameraError: where the camera cannot be used and is needed.
-        """
-        stream, header, times = frame.stream, frame.header, _times_before(frame)
-        decoder = self._decoders[stream.name]
-        with times.of("decode"):
-            rgb = decoder.decode(frame.message, p.image)
-        stream.doubts = decoder.doubts
-        for cause, text in stream.doubts.items():
-            stream.say_once(cause, f"{stream.image_topic}: {text}")
-        height, width = rgb.shape[:2]
-        is_rectified = _is_rectified_topic(stream.image_topic)
-        as_rectified = takes_as_rectified(p.rectify, is_rectified)
-        any_frame = not p.camera.check_frame_id
-        try:
-            camera = stream.camera_of(header.frame_id, width, height, any_frame, as_rectified)
-            image = pipeline.prepare(rgb, camera, stream.name, is_rectified, times)
-        except CameraError as error:
-            stream.problem = f"{error}; {pipeline.without_camera}"
-            problem = f"{stream.resolved('camera_info')}: {stream.problem}"
-            if pipeline.drops_uncalibrated:
-                raise CameraError(problem, error.reason) from error
-            stream.say_fault(error.reason, problem)
-            return pipeline.prepare(rgb, None, stream.name, times=times)
-        stream.tell_once(f"{stream.image_topic}: each picture is {image.treatment}")
-        return image
 
     def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:
         """Return where a camera was, float64 (4, 4), T_rig_camera.
@@ -264,7 +217,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
             return ERROR, self._model.problem
         p, pipeline = self.parameters, self._model.pipeline
         ask = "is the camera running, the topic remapped?"
-        level, text = self.state_of(stream, health, p.diagnostics.input_timeout_s, ask)
+        level, text = self.state_of(stream, health, ask)
         if text:
             return level, text
         faults = {r: n for r, n in health.new_drops.items() if r not in EXPECTED_DROPS}
@@ -303,21 +256,6 @@ def _publish(
             answer, times = pipeline.finish(one.image, estimate), one.image.times
             one.frame.stream.outputs.publish(one.frame.header, answer, one.wanted, style, times)
             one.frame.answered(times)
-
-
-def _times_before(frame: Frame) -> StageTimes:
-    """Return how long an image travelled and waited; not the former where the clocks differ."""
-    times = StageTimes()
-    if 0 <= frame.age_s < _LONGEST_TRANSPORT_S:
-        times.add("transport", frame.age_s)
-    times.add("wait", time.monotonic() - frame.since)
-    return times
-
-
-def _is_rectified_topic(topic: str) -> bool:
-    """Say whether a topic's name follows the convention of image_proc for rectified images."""
-    base = topic.removesuffix("/compressed").rsplit("/", 1)[-1]
-    return base.startswith("image_rect")
 
 
 def main(args: Sequence[str] | None = None) -> int:

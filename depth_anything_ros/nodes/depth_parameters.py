@@ -79,6 +79,17 @@ class DiagnosticsParameters:
 
 
 @dataclass(frozen=True)
+class AnsweringParameters:
+    """What a user can set on every node that answers images."""
+
+    autostart: bool = parameter(
+        True, "Configure and activate at start, without a lifecycle manager.", static=True
+    )
+    sync: StampOptions = group(StampOptions)
+    diagnostics: DiagnosticsParameters = group(DiagnosticsParameters)
+
+
+@dataclass(frozen=True)
 class RigSyncParameters(StampOptions):
     """Which pictures belong together, and to one run of time."""
 
@@ -109,12 +120,9 @@ _CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class DepthParameters(DepthOptions):
+class DepthParameters(AnsweringParameters, DepthOptions):
     """Everything that a user can set on depth_node."""
 
-    autostart: bool = parameter(
-        True, "Configure and activate at start, without a lifecycle manager.", static=True
-    )
     model: str = parameter(
         "tiny",
         "Name of a model of the zoo (doc/models.md), or hf: and a repository or folder of "
@@ -195,7 +203,6 @@ class DepthParameters(DepthOptions):
     sync: RigSyncParameters = group(RigSyncParameters)
     rig: RigParameters = group(RigParameters)
     preview: PreviewParameters = group(PreviewParameters)
-    diagnostics: DiagnosticsParameters = group(DiagnosticsParameters)
 
     def __post_init__(self) -> None:
         for name in self.cameras:

@@ -8,7 +8,7 @@ from typing import Any
 from message_filters import ApproximateTimeSynchronizer, SimpleFilter
 
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame, drop, stamp_of
-from depth_anything_ros.nodes.threads import Mailbox
+from depth_anything_ros.nodes.workers import Worker
 
 # Images of a camera that wait for those of slower ones: they are large.
 _KEPT = 5
@@ -20,7 +20,7 @@ class OneByOne:
     """Every image is answered by itself."""
 
     def slot(self, stream: CameraStream) -> str:
-        """Return the slot of the mailbox where a camera's images wait."""
+        """Return the slot of the worker where a camera's images wait."""
         return stream.name
 
     def is_wanted(self, stream: CameraStream) -> bool:
@@ -130,12 +130,12 @@ class SynchronisedRig(OneByOne):
 
 
 class Intake:
-    """Take the images of all cameras, the newest of each, to a mailbox; notice jumps of time.
+    """Take the images of all cameras, the newest of each, to a worker; notice jumps of time.
 
     Args:
         streams: the cameras.
         strategy: which images are answered, and with which others.
-        mailbox: where they wait for a worker; None where nobody answers.
+        worker: answers them.
         max_late_s: returns how far back stamps and the clock may go without a jump of time.
         on_restart: called after a jump of time with the cameras whose time it is; all where None.
     """
@@ -144,12 +144,12 @@ class Intake:
         self,
         streams: Sequence[CameraStream],
         strategy: OneByOne,
-        mailbox: Mailbox[Sequence[Frame]],
+        worker: Worker[Sequence[Frame]],
         max_late_s: Callable[[], float],
         on_restart: Callable[[Sequence[CameraStream] | None], None],
     ) -> None:
         self.strategy = strategy
-        self._streams, self._mailbox = streams, mailbox
+        self._streams, self._worker = streams, worker
         self._max_late_s, self._on_restart = max_late_s, on_restart
 
     def receive(self, stream: CameraStream, message: Any) -> None:  # noqa: ANN401 - any image
@@ -170,7 +170,7 @@ class Intake:
             return
         frames = self.strategy.add(frame)
         if frames:
-            left = self._mailbox.put(self.strategy.slot(stream), frames)
+            left = self._worker.put(self.strategy.slot(stream), frames)
             drop(left, "late" if left is frames else "newer_frame")
 
     def is_jump(self, back_ns: int) -> bool:
@@ -187,7 +187,7 @@ class Intake:
         of_jump = self._streams if streams is None else streams
         for stream in of_jump:
             stream.restart_time()
-            drop(self._mailbox.discard(self.strategy.slot(stream)), "clock_jump")
+            drop(self._worker.discard(self.strategy.slot(stream)), "clock_jump")
             stream.say_once("clock_jump", f"{what} jumped backwards; going on from there")
         self.strategy.clear(of_jump, "clock_jump")
         self._on_restart(streams)

@@ -75,16 +75,10 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     # Lifecycle ------------------------------------------------------------------------------
 
-    def max_late_s(self) -> float:
-        """Return the parameter."""
-        return self.parameters.sync.max_late_s
-
-    def load(self) -> Sequence[str]:
-        """Return the outputs; there is nothing to load."""
+    def _load(self) -> Sequence[str]:
         return OUTPUTS
 
-    def start(self) -> Answering:
-        """Hear ranges and transforms, and anchor what comes."""
+    def _start(self) -> Answering:
         p, source = self.parameters, INPUTS[self.parameters.input]
         if p.extrinsics.source == "tf":
             self._transforms = TransformExtrinsics(self)
@@ -92,8 +86,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         answer = partial(self._answer, AnchorPipeline(p), source)
         return Answering(answer, Image, lambda stream: stream.resolved(source.topic))
 
-    def stop(self) -> None:
-        """Hear no more of ranges and transforms."""
+    def _stop(self) -> None:
         for part in (self._ranges, self._transforms):
             if part is not None:
                 part.destroy()
@@ -105,8 +98,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         if any(self.intake.is_jump(stream.late_ns(stamp_ns)) for stream in self.streams):
             self.intake.restart_time(f"the stamps on {topic}")
 
-    def restart(self, streams: Sequence[CameraStream] | None) -> None:
-        """Drop the transforms and ranges of a time that has jumped away."""
+    def _restart(self, streams: Sequence[CameraStream] | None) -> None:
         if self._transforms is not None:
             self._transforms.forget()
         # Where only images have jumped: one odd stamp, or the ranges will tell by their own.
@@ -200,7 +192,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         """Return the level and the sentence that say how the node does by a camera."""
         p, report = self.parameters, self._report
         ask = f"is depth_node running, with {INPUTS[p.input].model}, the topic remapped?"
-        level, text = self.state_of(stream, health, p.diagnostics.input_timeout_s, ask)
+        level, text = self.state_of(stream, health, ask)
         if text:
             return level, text
         faults = {r: n for r, n in health.new_drops.items() if r not in _EXPLAINED_DROPS}

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.options import group, parameter
-from depth_anything_ros.nodes.depth_parameters import DepthImageParameters, DiagnosticsParameters
+from depth_anything_ros.nodes.depth_parameters import (
+    AnsweringParameters,
+    DepthImageParameters,
+    DiagnosticsParameters,
+)
 from depth_anything_ros.nodes.range_messages import MOST_POINTS
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
@@ -106,12 +110,9 @@ class AnchoringDiagnosticsParameters(DiagnosticsParameters, ResidualOptions):
 
 
 @dataclass(frozen=True)
-class ScaleAnchorParameters(AnchoringOptions):
+class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     """Everything that a user can set on scale_anchor_node."""
 
-    autostart: bool = parameter(
-        True, "Configure and activate at start, without a lifecycle manager.", static=True
-    )
     input: str = parameter(
         "disparity",
         "Subscribe to disparity/image_rect, of a relative model, to affine_depth/image_rect, or to "

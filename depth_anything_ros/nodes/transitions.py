@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from depth_anything_ros.core.errors import DepthAnythingError, printable, quoted
-from depth_anything_ros.nodes.threads import Background
+from depth_anything_ros.nodes.workers import Background
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 
@@ -138,9 +138,11 @@ class Transitions:
         self._background = None
 
     def _call(self, start: LifecycleState) -> TransitionCallbackReturn:
+        callback = self._callbacks[self._state().state_id]
         try:
-            return self._callbacks[self._state().state_id](start)
-        except Exception:  # logged where it was raised; the state machine has a state for it
+            return callback(start)
+        except Exception as error:  # the state machine has a state for it
+            self._node.get_logger().error(f"{callback.__name__} failed: {printable(error)}")
             return ERROR
 
     async def _on_change_state(

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.nodes.camera_stream import CameraStream, newest_ns
 from depth_anything_ros.nodes.intake import Intake, OneByOne, SynchronisedRig
-from depth_anything_ros.nodes.threads import Mailbox
+from depth_anything_ros.nodes.workers import Worker
 
 NAMES = ("front", "left", "right")
 
@@ -142,7 +142,11 @@ class TestIntake:
         def show(max_late_s, *stamps_ns):
             stream, counts = CameraStream(node, ""), []
             intake = Intake(
-                [stream], OneByOne(), Mailbox(newest_ns), lambda: max_late_s, lambda _: None
+                [stream],
+                OneByOne(),
+                Worker("intake", newest_ns),
+                lambda: max_late_s,
+                lambda _: None,
             )
             for stamp_ns in stamps_ns:
                 intake.receive(stream, image(stamp_ns))

@@ -15,8 +15,8 @@ from rclpy.parameter import Parameter
 from ros_harness import Camera, wait_until
 
 from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.threads import Background
 from depth_anything_ros.nodes.transitions import Transitions
+from depth_anything_ros.nodes.workers import Background
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
