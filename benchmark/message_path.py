@@ -34,7 +34,7 @@ from depth_anything_ros.nodes.messages import (
     depth_message,
     image_message,
 )
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
     machine_lines,

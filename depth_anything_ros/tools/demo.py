@@ -29,8 +29,8 @@ from depth_anything_ros.models.weights import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
 from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.progress import say
-from depth_anything_ros.tools.render_world import parse_size
 
 # Written by an earlier run and written again.
 WRITTEN = ("input", "bag", "log", "panel.png", "report.json", "robot.ply", "picture.ply")
@@ -81,7 +81,7 @@ class Part:
 def run(options: argparse.Namespace) -> int:
     """Play, record and report; return the exit status."""
     try:
-        from depth_anything_ros.tools import demo_report
+        from depth_anything_ros.tools import demo_report  # needs an extra
     except ImportError as error:
         raise DepthAnythingError(
             f"the demo needs what is not installed ({error}); run: {how_to_install('demo')}"

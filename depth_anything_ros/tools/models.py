@@ -7,13 +7,16 @@ import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_run
+from depth_anything_ros.models.card import ModelCard
+from depth_anything_ros.models.families import family_of
+from depth_anything_ros.models.identify import parameter_count
+from depth_anything_ros.models.weights import cached_weights
+from depth_anything_ros.models.zoo import card_names, find_card
 from depth_anything_ros.tools.progress import say
-
-if TYPE_CHECKING:  # heavy: the parser is built without them
-    from depth_anything_ros.models.card import ModelCard
 
 _HEADER = ("model", "gives", "size", "licence", "commercial", "here")
 _FOCAL = "* needs the camera's focal length"
@@ -68,24 +71,8 @@ class Row:
         return "no" if places(self.card) else "-"
 
 
-def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
-    """Add the parser of this verb."""
-    parser = verbs.add_parser(
-        "models",
-        help="list the models that there are, or say all of one",
-        description="List the zoo: what each model gives, its parameters, the licence of its "
-        "weights, and whether they are on this machine. With a name, say all of that model.",
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of one model, or hf:REPO")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="print JSON")
-    how.add_argument("--markdown", action="store_true", help="print the tables of doc/models.md")
-
-
 def run(options: argparse.Namespace) -> int:
     """Print; return the exit status."""
-    from depth_anything_ros.models.zoo import card_names, find_card
-
     if options.name:
         row = row_of(find_card(options.name))
         facts = as_json(row)
@@ -104,11 +91,6 @@ def run(options: argparse.Namespace) -> int:
 
 def row_of(card: ModelCard) -> Row:
     """Collect what users are told of a model."""
-    from depth_anything_ros.core.errors import ModelError
-    from depth_anything_ros.models.families import family_of
-    from depth_anything_ros.models.identify import parameter_count
-    from depth_anything_ros.models.weights import cached_weights
-
     parameters: int | None = None
     with contextlib.suppress(ImportError, ModelError):  # where an extra is not installed
         parameters = parameter_count(card)

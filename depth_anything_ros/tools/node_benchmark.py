@@ -27,14 +27,17 @@ from depth_anything_ros.tools.demo_nodes import (
     NodeProcess,
     isolated_environment,
 )
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import (
+    check_known,
+    check_least,
+    parse_size,
+    whole_numbers,
+)
 from depth_anything_ros.tools.timing import (
-    check_runs,
     machine,
     machine_lines,
     markdown,
     middle_and_tail,
-    whole_numbers,
     write_json,
 )
 
@@ -403,9 +406,8 @@ def run(options: argparse.Namespace) -> int:
     sizes = [parse_size(text) for text in options.sizes.split(",")]
     input_sizes = whole_numbers(options.input_sizes, "--input-sizes")
     output_sizes, transports = options.output_sizes.split(","), options.transports.split(",")
-    for name in transports:
-        check_transport(name)
-    check_runs(options.rounds)
+    check_known("transport", transports, TRANSPORTS)
+    check_least("--rounds", options.rounds)
     facts = machine()
     with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
         place = Path(folder)
@@ -453,17 +455,6 @@ def _load(options: argparse.Namespace) -> Load:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def check_transport(name: str) -> None:
-    """Refuse a transport that is not known.
-
-    Raises:
-        ParameterError: with those that are.
-    """
-    if name not in TRANSPORTS:
-        known = ", ".join(TRANSPORTS)
-        raise ParameterError(f"there is no transport {name!r}; known are {known}")
 
 
 def _environment(transport: str, folder: Path) -> dict[str, str]:
