@@ -29,6 +29,7 @@ import numpy as np
 NAMES = ("front", "left", "right")
 WIDTH, HEIGHT = 640, 480
 PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds_large_messages.xml"
+ANSWER_TIMEOUT_S = 60.0
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
 # Arrangements: the namespace and the cameras of each node.
 ARRANGEMENTS = {
@@ -150,8 +151,11 @@ def measure(name: str, options: argparse.Namespace, cameras: Cameras, folder: Pa
     """Run an arrangement for a round."""
     with nodes(ARRANGEMENTS[name], options, folder) as pids:
         cameras.spin(options.warm_up)
-        if len(+cameras.answered) < len(NAMES):
-            raise SystemExit(f"{name}: not all cameras are answered: {dict(cameras.answered)}")
+        until = time.monotonic() + ANSWER_TIMEOUT_S
+        while len(+cameras.answered) < len(NAMES):
+            if time.monotonic() > until:
+                raise SystemExit(f"{name}: not all cameras are answered: {dict(cameras.answered)}")
+            cameras.spin(1.0)
         before = sum(map(cpu_s, pids))
         pictures = cameras.spin(options.seconds)
         spent_s = sum(map(cpu_s, pids)) - before

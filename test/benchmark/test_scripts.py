@@ -1,4 +1,4 @@
-"""The scripts of benchmark/: that each runs, and says what is there to be seen, not how fast it is."""
+"""The scripts of benchmark/: what they say is there to be seen, not how fast it is."""
 
 import csv
 import json
