@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from PIL.Image import fromarray
 
-from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import choose_device
-from depth_anything_ros.models.networks import randomise
-from depth_anything_ros.models.rows_depth_anything import FAMILY, FAMILY_V1
-from depth_anything_ros.models.transformers_cards import transformers_library
+from depth_anything_ros.models.networks.build import randomise
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.rows_depth_anything import FAMILY, FAMILY_V1
+from depth_anything_ros.models.zoo.transformers_cards import transformers_library
 from depth_anything_ros.tools import model_benchmark
 from depth_anything_ros.tools.model_benchmark import ModelBenchmark, Row, Setting
 from depth_anything_ros.tools.parsers import add_model_benchmark

@@ -13,7 +13,7 @@ from depth_anything_ros.core.errors import ParameterError, SourceError
 from depth_anything_ros.core.evaluation import Alignment
 from depth_anything_ros.core.protocols import Protocol, find_protocol
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.weights import resolve_weights, sha256_of
+from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools import evaluation, evaluation_report, pair_evaluation
 from depth_anything_ros.tools.da2k import da2k_pictures
@@ -63,7 +63,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_pairs(options: argparse.Namespace) -> int:
-
     left_out: list[str] = []
     pictures = da2k_pictures(options.data, left_out)
     output = _folder(options.output or EVALUATED)

@@ -23,10 +23,10 @@ from depth_anything_ros.engines.export import (
     program_run,
 )
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.hashes import sha256_of
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.hashes import sha256_of
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.families import family_of
 from depth_anything_ros.tools.options import check_output, parse_size
 from depth_anything_ros.tools.parsers import SUFFIXES
 from depth_anything_ros.tools.progress import megabytes, say

@@ -21,7 +21,7 @@ from depth_anything_ros.core.errors import DepthAnythingError, ModelError
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
 from depth_anything_ros.tools.options import check_known, check_least, whole_numbers

@@ -11,11 +11,11 @@ from typing import Any
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_run
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.identify import parameter_count
-from depth_anything_ros.models.weights import cached_weights
+from depth_anything_ros.models.weights.find import cached_weights
+from depth_anything_ros.models.weights.identify import parameter_count
 from depth_anything_ros.models.zoo import card_names, find_card
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import family_of
 from depth_anything_ros.tools.progress import say
 
 _HEADER = ("model", "gives", "size", "licence", "commercial", "here")

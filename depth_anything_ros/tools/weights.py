@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.checkpoint import matching_state, write_weights
-from depth_anything_ros.models.families import FAMILIES
-from depth_anything_ros.models.hashes import sha256_of
-from depth_anything_ros.models.identify import Identity, identify, network_on_meta
-from depth_anything_ros.models.provenance import known_files
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.core.files import atomically
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.hashes import sha256_of
+from depth_anything_ros.models.weights.identify import Identity, identify, network_on_meta
+from depth_anything_ros.models.weights.load import matching_state, write_weights
+from depth_anything_ros.models.weights.provenance import known_files
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import FAMILIES
 from depth_anything_ros.tools.models import gives
 from depth_anything_ros.tools.options import check_output
 from depth_anything_ros.tools.progress import MB, Progress, megabytes, say
@@ -33,7 +33,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> list[str]:
-
     card = find_card(options.name, download=True)
     said = Progress(0, "MB")
 
@@ -56,19 +55,16 @@ def _copy(path: Path, output: Path, card: ModelCard) -> Path:
     if output.is_dir():
         own = f"{card.name}{path.suffix}"
         output = output / (own if path.name in _ANY_MODEL else path.name)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, partial)
-        partial.replace(output)
+        with atomically(output) as partial:
+            shutil.copyfile(path, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
     return output
 
 
 def _convert(options: argparse.Namespace) -> list[str]:
-
     output: Path = options.output
     check_output(output, ".safetensors")
     card = _card(options.model) if options.model else _only_card(options.file)
@@ -82,7 +78,6 @@ def _convert(options: argparse.Namespace) -> list[str]:
 
 
 def _card(name: str) -> ModelCard:
-
     card = find_card(name)
     if card.family == "transformers":
         raise ModelError(
@@ -107,7 +102,6 @@ def _only_card(path: Path) -> ModelCard:
 
 
 def _check(options: argparse.Namespace) -> list[str]:
-
     if options.model:
         card = _card(options.model)
         state = matching_state(options.file, card, network_on_meta(card).state_dict())
@@ -150,7 +144,6 @@ def _identity_lines(found: Identity) -> list[str]:
 
 
 def _hash_line(path: Path) -> str:
-
     found = sha256_of(path)
     name = known_files().get(found)
     return f"sha256   {found}, " + (f"that of {name}" if name else "which is not a pinned one")

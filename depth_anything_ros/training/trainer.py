@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line, printable, quoted
-from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.files import atomically, user_path
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
-from depth_anything_ros.models.provenance import MODEL_KEY
+from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
@@ -350,9 +350,10 @@ class Run:
         if panels:
             picture = draw_panels(panels)
             path = self.folder.path / "panels" / f"step_{self.step:07d}.png"
-            with writing(self.folder.path, path):
+            with writing(self.folder.path):
                 path.parent.mkdir(exist_ok=True)
-                write_picture(path, picture[..., ::-1])
+                with atomically(path) as partial:
+                    write_picture(partial, picture[..., ::-1])
             self.board.picture("panels", picture, self.step)
 
     def _end(self) -> Result:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from depth_anything_ros.models.networks import untrained_network
+from depth_anything_ros.models.networks.build import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.optimiser import (
     AveragedWeights,

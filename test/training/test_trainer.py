@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.provenance import MODEL_KEY
+from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.processes import Processes
