@@ -32,7 +32,7 @@ from depth_anything_ros.core.evaluation import DepthRange
 from depth_anything_ros.core.metrics import abs_rel, rmse
 from depth_anything_ros.core.robust import line_at
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.tools.evaluation import Picture, frames_under, recorded, world
+from depth_anything_ros.tools.evaluation import LabelledImage, frames_under, recorded, world
 from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.parsers import add_shared
 from depth_anything_ros.tools.progress import Progress, say
@@ -120,7 +120,7 @@ class AnchoringBenchmark:
         self.cells: dict[Setting, dict[str, Cell]] = {}
         self._pictures = 0
 
-    def add_view(self, picture: Picture) -> None:
+    def add_view(self, picture: LabelledImage) -> None:
         """Measure a view of the procedural world: its truth distorted, and the model's answer."""
         rng = np.random.default_rng(self._pictures)
         mask = COUNTED.mask(picture.truth)
@@ -128,16 +128,16 @@ class AnchoringBenchmark:
         self._add("model", self._predict(picture), picture)
         self._pictures += 1
 
-    def add_recorded(self, picture: Picture) -> None:
+    def add_recorded(self, picture: LabelledImage) -> None:
         """Measure the model's answer to a real picture."""
         if picture.camera is not None:
             self._add("real", self._predict(picture), picture)
             self._pictures += 1
 
-    def _predict(self, picture: Picture) -> Array:
+    def _predict(self, picture: LabelledImage) -> Array:
         return nearness(self.estimator.infer(picture.rgb, picture.camera))
 
-    def _add(self, source: str, prediction: Array, picture: Picture) -> None:
+    def _add(self, source: str, prediction: Array, picture: LabelledImage) -> None:
         usable = COUNTED.mask(picture.truth) & np.isfinite(prediction)
         rows, columns = np.nonzero(usable)
         for points in POINTS:
@@ -164,7 +164,7 @@ class AnchoringBenchmark:
         setting: Setting,
         prediction: Array,
         measured: Array,
-        picture: Picture,
+        picture: LabelledImage,
         scored: NDArray[np.bool_],
     ) -> None:
         truth = picture.truth.depth_m

@@ -28,7 +28,7 @@ from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.rows_depth_anything import FAMILY, FAMILY_V1
 from depth_anything_ros.models.zoo.transformers_cards import transformers_library
 from depth_anything_ros.tools import model_benchmark
-from depth_anything_ros.tools.model_benchmark import ModelBenchmark, Row, Setting
+from depth_anything_ros.tools.model_benchmark import ModelBenchmark, ModelRow, ModelSetting
 from depth_anything_ros.tools.parsers import add_model_benchmark
 
 NAME = "transformers pipeline"
@@ -133,7 +133,7 @@ def random_rival(card: ModelCard) -> Rival:
     return Rival(network, card)
 
 
-def measure(setting: Setting) -> list[Row]:
+def measure(setting: ModelSetting) -> list[ModelRow]:
     """Load the pipeline and every engine, let them take turns, and return the lines."""
     card = find_card(setting.model)
     if not knows(card):
@@ -148,7 +148,7 @@ def measure(setting: Setting) -> list[Row]:
 
 
 def _load(
-    rival: Rival, card: ModelCard, setting: Setting, rgb: NDArray[np.uint8], attention: str
+    rival: Rival, card: ModelCard, setting: ModelSetting, rgb: NDArray[np.uint8], attention: str
 ) -> tuple[Callable[[], NDArray[np.float32]], str]:
     run = rival.ready(setting.input_size or card.input_size, setting.device, rgb, attention)
     return run, f"{rival.description}, attention {attention}"

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.core.alignment import Space
 from depth_anything_ros.core.errors import ParameterError, SourceError
 from depth_anything_ros.core.evaluation import Alignment
 from depth_anything_ros.core.protocols import Protocol, find_protocol
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.tools import evaluation, evaluation_report, pair_evaluation
 from depth_anything_ros.tools.da2k import da2k_pictures
 from depth_anything_ros.tools.kitti import kitti_frames, kitti_pictures
@@ -27,27 +27,24 @@ PAIRS = "da2k"
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Dataset:
     """Pictures to come: how many, and whether the table has a line for each group of them."""
 
     count: int
-    pictures: Iterator[evaluation.Picture]
+    pictures: Iterator[evaluation.LabelledImage]
     by_group: bool
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; return the exit status."""
     _check_source(options)
+    card, left_out = find_card(options.model, options.download), list[str]()
     if options.data is not None and options.dataset == PAIRS:
-        return _run_pairs(options)
-
-    protocol, alignment = _scoring(options)
-    if alignment.method == "none" and find_card(options.model, options.download).kind != "metric":
-        raise ParameterError(f"{options.model} answers no metres, so --align none scores nothing")
-    left_out: list[str] = []
+        return _run_pairs(options, card, left_out)
+    protocol, alignment = _scoring(options, card)
     source = None if options.data is None else _data(options, left_out)
     output = _folder(options.output or EVALUATED)
-    estimator, settings = _estimator(options)
+    estimator, settings = _estimator(options, card)
     source = source or _world(options, estimator)
     panels = output / "panels" if options.output else None
     job = evaluation.Evaluation(estimator, protocol, panels, alignment)
@@ -57,22 +54,22 @@ def run(options: argparse.Namespace) -> int:
     _check_scored(job.rows, left_out)
     result = evaluation_report.Result(settings, job.rows, left_out, source.by_group, alignment)
     say(*evaluation_report.lines(result))
-    for path in evaluation_report.write(result, output):
-        say(f"written: {path}")
-    return 0
+    return _written(evaluation_report.write(result, output))
 
 
-def _run_pairs(options: argparse.Namespace) -> int:
-    left_out: list[str] = []
+def _run_pairs(options: argparse.Namespace, card: ModelCard, left_out: list[str]) -> int:
     pictures = da2k_pictures(options.data, left_out)
     output = _folder(options.output or EVALUATED)
-    estimator, settings = _estimator(options)
+    estimator, settings = _estimator(options, card)
     job = pair_evaluation.PairEvaluation(estimator)
     _each(job.add, pictures, len(pictures))
     _check_scored(job.rows, left_out)
     say(*pair_evaluation.lines(job.rows, left_out))
-    for path in pair_evaluation.write(settings, job.rows, left_out, output):
-        say(f"written: {path}")
+    return _written(pair_evaluation.write(settings, job.rows, left_out, output))
+
+
+def _written(paths: Iterable[Path]) -> int:
+    say(*(f"written: {path}" for path in paths))
     return 0
 
 
@@ -106,29 +103,26 @@ def _check_source(options: argparse.Namespace) -> None:
         raise ParameterError(f"--dataset {PAIRS} scores pairs of points and has no --protocol")
 
 
-def _scoring(options: argparse.Namespace) -> tuple[Protocol, Alignment]:
+def _scoring(options: argparse.Namespace, card: ModelCard) -> tuple[Protocol, Alignment]:
     """Return what counts and how answers are aligned."""
     protocol = find_protocol(options.protocol or DATASETS[options.dataset])
     limits = {"min_m": options.min_depth, "max_m": options.max_depth}
     protocol = replace(protocol, **{name: m for name, m in limits.items() if m is not None})
-    is_affine = find_card(options.model, options.download).kind == "affine_depth"
-    space: Space = "depth" if is_affine else "disparity"
-    return protocol, Alignment(options.align, options.align_space or space)
+    space = options.align_space or evaluation.own_space(card.kind)
+    alignment = Alignment(options.align, space)
+    if alignment.method == "none" and card.kind != "metric":
+        raise ParameterError(f"{options.model} answers no metres, so --align none scores nothing")
+    return protocol, alignment
 
 
-def _estimator(options: argparse.Namespace) -> tuple[DepthEstimator, dict[str, Any]]:
+def _estimator(
+    options: argparse.Namespace, card: ModelCard
+) -> tuple[DepthEstimator, dict[str, Any]]:
     """Load the model; return it, and what was asked, for the report."""
-    path = resolve_weights(
-        options.weights, find_card(options.model, options.download), options.download
-    )
+    path = resolve_weights(options.weights, card, options.download)
     sha256 = "" if path is None else sha256_of(path)
-    estimator = DepthEstimator(
-        options.model,
-        options.weights,
-        options.device,
-        input_size=options.input_size,
-        download=options.download,
-    )
+    asked = {"input_size": options.input_size, "download": options.download}
+    estimator = DepthEstimator(options.model, options.weights, options.device, **asked)
     say(estimator.description)
     return estimator, {
         "source": _asked(options),
@@ -156,21 +150,21 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _data(options: argparse.Namespace, left_out: list[str]) -> _Source:
+def _data(options: argparse.Namespace, left_out: list[str]) -> _Dataset:
     """Find the pictures of a data set; a line of left_out says what of it cannot be used."""
     if options.dataset == "nyu":
         labelled = nyu_labelled(options.data, options.split)
-        return _Source(len(labelled.numbers), labelled.pictures(), by_group=True)
+        return _Dataset(len(labelled.numbers), labelled.pictures(), by_group=True)
     if options.dataset == "kitti_eigen":
         listed = kitti_frames(options.data, options.split, left_out, options.annotated)
-        return _Source(len(listed), kitti_pictures(listed), by_group=True)
+        return _Dataset(len(listed), kitti_pictures(listed), by_group=True)
 
     frames = evaluation.frames_under(options.data, left_out)
-    return _Source(len(frames), evaluation.recorded(frames), by_group=False)
+    return _Dataset(len(frames), evaluation.recorded(frames), by_group=False)
 
 
-def _world(options: argparse.Namespace, estimator: DepthEstimator) -> _Source:
+def _world(options: argparse.Namespace, estimator: DepthEstimator) -> _Dataset:
     width, height = parse_size(options.size)
     device = str(estimator.device) if estimator.device.type == "cuda" else "cpu"
     pictures = evaluation.world(options.first_seed, options.world, width, height, device)
-    return _Source(options.world, pictures, by_group=True)
+    return _Dataset(options.world, pictures, by_group=True)

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.device import choose_device
@@ -58,7 +57,7 @@ Way = Callable[[], Array]
 
 
 @dataclass(frozen=True)
-class Setting:
+class ModelSetting:
     """What one part of the table is of.
 
     Attributes:
@@ -112,7 +111,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """A line of the table.
 
     Attributes:
@@ -168,7 +167,7 @@ class Row:
         return {**names, "runs": len(self.runs_ms), **rounded}
 
 
-def measure(setting: Setting) -> list[Row]:
+def measure(setting: ModelSetting) -> list[ModelRow]:
     """Load every engine, let them take turns, and return the lines.
 
     Raises:
@@ -179,7 +178,7 @@ def measure(setting: Setting) -> list[Row]:
     return bench.rows(REFERENCE)
 
 
-def lines(rows: Sequence[Row], reference: str) -> list[str]:
+def lines(rows: Sequence[ModelRow], reference: str) -> list[str]:
     """Return the table, and beneath it what was loaded or why not."""
     heading = [word.format(reference) for word in HEADING]
     table = markdown(heading, [row.cells() for row in rows if row.runs_ms])
@@ -201,18 +200,18 @@ class ModelBenchmark:
         weights: that all ways have.
     """
 
-    def __init__(self, setting: Setting, weights: str) -> None:
+    def __init__(self, setting: ModelSetting, weights: str) -> None:
         self._setting, self._weights = setting, weights
         self.rgb = picture(*setting.picture_size)
         width, height = setting.picture_size
         self._camera = Camera.from_hfov(width, height, 70.0)
         exact = DepthEstimator(setting.model, weights, setting.device, "fp32", setting.input_size)
-        self._device, self._exact = str(exact.device), _values(exact.infer(self.rgb, self._camera))
+        self._device, self._exact = str(exact.device), exact.infer(self.rgb, self._camera).values
         card = exact.card
         width, height = network_size(width, height, exact.input_size, card.multiple, card.fit)
         work = gflop(exact.network, (height, width))
-        self._row = Row(card.name, height, width, "", "", work)
-        self._rows: dict[str, Row] = {}
+        self._row = ModelRow(card.name, height, width, "", "", work)
+        self._rows: dict[str, ModelRow] = {}
         self._ways: dict[str, Way] = {}
 
     def leave_out(self, name: str, why: str) -> None:
@@ -243,9 +242,9 @@ class ModelBenchmark:
 
     def _load(self, engine: str, precision: str) -> tuple[Way, str]:
         estimator = self._setting.load(self._weights, engine, precision)
-        return lambda: _values(estimator.infer(self.rgb, self._camera)), estimator.description
+        return lambda: estimator.infer(self.rgb, self._camera).values, estimator.description
 
-    def rows(self, reference: str) -> list[Row]:
+    def rows(self, reference: str) -> list[ModelRow]:
         """Let the ways take turns; return their lines."""
         times = in_turn(self._ways, self._setting.runs)
         base = times.get(reference)
@@ -253,15 +252,6 @@ class ModelBenchmark:
             ratio = float(np.median(base) / np.median(runs_ms)) if base else None
             self._rows[name] = replace(self._rows[name], runs_ms=tuple(runs_ms), ratio=ratio)
         return list(self._rows.values())
-
-
-def _values(estimate: Estimate) -> Array:
-    return estimate.disparity if isinstance(estimate, DisparityMap) else _depth(estimate)
-
-
-def _depth(estimate: Any) -> Array:  # noqa: ANN401 - DepthMap or AffineDepthMap
-    values: Array = estimate.depth_m if isinstance(estimate, DepthMap) else estimate.depth
-    return values
 
 
 def relative_difference(answer: Array, exact: Array) -> tuple[float, float]:
@@ -282,7 +272,7 @@ def relative_difference(answer: Array, exact: Array) -> tuple[float, float]:
 
 def run(
     options: argparse.Namespace,
-    measure: Callable[[Setting], list[Row]] = measure,
+    measure: Callable[[ModelSetting], list[ModelRow]] = measure,
     reference: str = REFERENCE,
 ) -> int:
     """Measure as the command line says; return the exit status.
@@ -306,7 +296,7 @@ def run(
     shared = (engines, precisions, options.device, options.runs, options.calibration)
     for model, size in itertools.product(models, sizes):
         print(f"{model}, input size {size or 'default'}", flush=True)
-        rows += measure(Setting(model, size, *shared))
+        rows += measure(ModelSetting(model, size, *shared))
     rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
     said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
     print("\n".join([*machine_lines(facts), said, *lines(rows, reference)]))

@@ -40,7 +40,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelFacts:
     """What users are told of a model.
 
     Attributes:
@@ -74,14 +74,14 @@ class Row:
 def run(options: argparse.Namespace) -> int:
     """Print; return the exit status."""
     if options.name:
-        row = row_of(find_card(options.name))
+        row = facts_of(find_card(options.name))
         facts = as_json(row)
         if options.json:
             print(json.dumps(facts, indent=1))
         else:
             say(*card_lines(row))
         return 0
-    rows = [row_of(find_card(name)) for name in card_names()]
+    rows = [facts_of(find_card(name)) for name in card_names()]
     if options.json:
         print(json.dumps([as_json(row) for row in rows], indent=1))
     else:
@@ -89,12 +89,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def row_of(card: ModelCard) -> Row:
+def facts_of(card: ModelCard) -> ModelFacts:
     """Collect what users are told of a model."""
     parameters: int | None = None
     with contextlib.suppress(ImportError, ModelError):  # where an extra is not installed
         parameters = parameter_count(card)
-    return Row(card, family_of(card).title, parameters, cached_weights(card))
+    return ModelFacts(card, family_of(card).title, parameters, cached_weights(card))
 
 
 def gives(card: ModelCard) -> str:
@@ -125,7 +125,7 @@ def places(card: ModelCard) -> list[str]:
     return found + ([release] if release else [])
 
 
-def table_lines(rows: list[Row]) -> list[str]:
+def table_lines(rows: list[ModelFacts]) -> list[str]:
     """Lay the zoo out as a table of at most 100 columns, by families."""
     cells = [
         (
@@ -157,7 +157,7 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join(parts).rstrip()
 
 
-def markdown_lines(rows: list[Row]) -> list[str]:
+def markdown_lines(rows: list[ModelFacts]) -> list[str]:
     """Lay the zoo out as tables in Markdown, one a family, without this machine's cache."""
     lines: list[str] = []
     family = ""
@@ -173,7 +173,7 @@ def markdown_lines(rows: list[Row]) -> list[str]:
     return [*lines[1:], "", f"\\{_FOCAL}."]
 
 
-def card_lines(row: Row) -> list[str]:
+def card_lines(row: ModelFacts) -> list[str]:
     """Say all of one model."""
     card = row.card
     size = _FIT[card.fit].format(card.input_size)
@@ -199,7 +199,7 @@ def _how_to_get(card: ModelCard) -> str:
     return f"no; run: {how_to_run('depth_anything', f'weights fetch {card.name}')}"
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: ModelFacts) -> dict[str, Any]:
     """Return what is told of a model as JSON can hold it."""
     card = row.card
     return {

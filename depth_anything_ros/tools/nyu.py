@@ -17,7 +17,7 @@ from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.files import MOST_BYTES, read_file
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.tools.evaluation import Picture
+from depth_anything_ros.tools.evaluation import LabelledImage
 
 # Of the colour camera, by the toolbox of the data set (camera_params.m). The pictures of the file
 # are free of lens distortion, and the depth is registered to them.
@@ -44,7 +44,7 @@ class NyuLabelled:
     path: Path
     numbers: tuple[int, ...]
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[LabelledImage]:
         """Read the pictures, one after the other, each in the group of its kind of room."""
         with _opened(self.path) as file:
             for number in self.numbers:
@@ -54,7 +54,7 @@ class NyuLabelled:
                 height, width = depth.shape
                 camera = Camera(_WIDTH, _HEIGHT, _K).scaled(width, height)
                 kind = _kind(file, number)
-                yield Picture(f"{number:04d}", kind, rgb, camera, DepthMap(depth, camera))
+                yield LabelledImage(f"{number:04d}", kind, rgb, camera, DepthMap(depth, camera))
 
 
 def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:

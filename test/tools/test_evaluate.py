@@ -20,9 +20,9 @@ from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.sim.world import views
 from depth_anything_ros.tools import evaluation
 from depth_anything_ros.tools.command import main
-from depth_anything_ros.tools.evaluate import DATASETS
-from depth_anything_ros.tools.evaluation import Row
+from depth_anything_ros.tools.evaluation import ImageScores
 from depth_anything_ros.tools.evaluation_report import Result, lines, means, worst_first
+from depth_anything_ros.tools.parsers import DATASETS
 
 CAMERA = Camera.from_hfov(64, 48, 70.0)
 # x forward, y left, z up of the LiDAR to x right, y down, z forward.
@@ -192,14 +192,18 @@ def test_sky_that_is_known_is_scored():
     truth = np.where(np.isinf(answer.depth_m), np.inf, 5).astype(np.float32)
     truth[:12] = np.where(np.isinf(truth[:12]), 5, np.inf)  # a quarter is the other way round
     truth[12, 0] = np.nan
-    picture = evaluation.Picture("a", "b", rgb, CAMERA, type(answer)(truth, CAMERA), knows_sky=True)
+    picture = evaluation.LabelledImage(
+        "a", "b", rgb, CAMERA, type(answer)(truth, CAMERA), knows_sky=True
+    )
     job.add(picture)
     assert job.rows[0].values["sky_accuracy"] == pytest.approx((36 * 64 - 1) / (48 * 64 - 1))
 
 
 def test_the_mean_ratio_is_the_ratio_of_means():
     rows = [
-        Row(name, "", {"aligned_abs_rel": a, "best_plane_abs_rel": b, "plane_ratio": a / b, "x": x})
+        ImageScores(
+            name, "", {"aligned_abs_rel": a, "best_plane_abs_rel": b, "plane_ratio": a / b, "x": x}
+        )
         for name, a, b, x in (("easy", 0.02, 0.01, math.nan), ("hard", 0.4, 0.8, 3.0))
     ]
     found = means(row.values for row in rows)
@@ -211,11 +215,13 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
     truth = np.random.default_rng(0).uniform(1, 9, (48, 64)).astype(np.float32)
     upside_down = compare(DepthMap(1 / (1.2 - 1 / truth)), DepthMap(truth), DepthRange(0.1, 80))
     assert upside_down.fit.scale == pytest.approx(-1, rel=1e-3)
-    picture = evaluation.Picture("a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth))
+    picture = evaluation.LabelledImage(
+        "a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth)
+    )
     values = evaluation._values(upside_down, DepthMap(truth), picture)
-    result = Result({}, [Row("a", "b", values)], [], by_group=False)
+    result = Result({}, [ImageScores("a", "b", values)], [], by_group=False)
     assert lines(result)[-1] == "aligned upside down, scale below 0: a"
-    result = Result({}, [Row("a", "b", {**values, "scale": 1.0})], [], by_group=False)
+    result = Result({}, [ImageScores("a", "b", {**values, "scale": 1.0})], [], by_group=False)
     assert "upside down" not in lines(result)[-1]
 
 
