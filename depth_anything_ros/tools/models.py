@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,14 @@ class ModelFacts:
 
 def run(options: argparse.Namespace) -> int:
     """Print; return the exit status."""
-    if options.name:
-        row = facts_of(find_card(options.name))
-        facts = as_json(row)
-        if options.json:
-            print(json.dumps(facts, indent=1))
-        else:
-            say(*card_lines(row))
-        return 0
-    rows = [facts_of(find_card(name)) for name in card_names()]
+    rows = [
+        facts_of(find_card(name)) for name in ([options.name] if options.name else card_names())
+    ]
     if options.json:
-        print(json.dumps([as_json(row) for row in rows], indent=1))
+        facts = [as_json(row) for row in rows]
+        print(json.dumps(facts[0] if options.name else facts, indent=1))
+    elif options.name:
+        say(*card_lines(rows[0]))
     else:
         say(*(markdown_lines(rows) if options.markdown else table_lines(rows)))
     return 0
@@ -138,39 +136,32 @@ def table_lines(rows: list[ModelFacts]) -> list[str]:
         )
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in (_HEADER, *cells)) for i in range(len(_HEADER))]
-    lines, family = [_aligned(_HEADER, widths)], ""
-    for row, line in zip(rows, cells, strict=True):
-        if row.family != family:
-            family = row.family
-            lines += ["", family]
-        lines.append(_aligned(line, widths))
+    widths = [max(map(len, column)) for column in zip(_HEADER, *cells, strict=True)]
+    aligns = "<<><<<"  # numbers to the right
+
+    def aligned(line: tuple[str, ...]) -> str:
+        parts = zip(line, aligns, widths, strict=True)
+        return "  ".join(f"{cell:{align}{width}}" for cell, align, width in parts).rstrip()
+
+    lines = [aligned(_HEADER)]
+    for family, members in groupby(zip(rows, cells, strict=True), lambda pair: pair[0].family):
+        lines += ["", family, *(aligned(line) for _, line in members)]
     return [*lines, "", *_LEGEND]
-
-
-def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Align the columns: text to the left, the size to the right."""
-    parts = [
-        cell.rjust(width) if i == 2 else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(parts).rstrip()
 
 
 def markdown_lines(rows: list[ModelFacts]) -> list[str]:
     """Lay the zoo out as tables in Markdown, one a family, without this machine's cache."""
     lines: list[str] = []
-    family = ""
-    for row in rows:
-        if row.family != family:
-            family = row.family
-            lines += ["", f"### {family}", "", "| model | gives | parameters | licence | weights |"]
-            lines.append("|---|---|---|---|---|")
-        licence = row.card.licence + ("" if row.card.commercial else ", **not commercial**")
-        where = "<br>".join(f"`{place}`" for place in places(row.card)) or "not released"
-        answers = gives(row.card).replace("*", "\\*")
-        lines.append(f"| `{row.card.name}` | {answers} | {row.size} | {licence} | {where} |")
-    return [*lines[1:], "", f"\\{_FOCAL}."]
+    for family, members in groupby(rows, lambda row: row.family):
+        lines += [f"### {family}", "", "| model | gives | parameters | licence | weights |"]
+        lines.append("|---|---|---|---|---|")
+        for row in members:
+            licence = row.card.licence + ("" if row.card.commercial else ", **not commercial**")
+            where = "<br>".join(f"`{place}`" for place in places(row.card)) or "not released"
+            answers = gives(row.card).replace("*", "\\*")
+            lines.append(f"| `{row.card.name}` | {answers} | {row.size} | {licence} | {where} |")
+        lines.append("")
+    return [*lines, f"\\{_FOCAL}."]
 
 
 def card_lines(row: ModelFacts) -> list[str]:

@@ -21,14 +21,16 @@ _SHARED: dict[str, dict[str, Any]] = {
     "--model": {"default": "tiny", "help": "name of the zoo"},
     "--weights": {
         "default": "",
-        "help": "checkpoint: path, zoo name, hub id or random; without it, the model's own",
+        "help": "checkpoint: path, zoo name or hub id; without it, the model's own; random shows "
+        "only that everything runs",
     },
     "--download": {"action": "store_true", "help": "fetch weights from the hub"},
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:N or mps"},
     "--input-size": {
         "type": int,
         "default": 0,
-        "help": "shorter side of the network's input [px]; 0: its own",
+        "metavar": "PX",
+        "help": "shorter side of the network's input; 0: its own",
     },
     "--first-seed": {"type": int, "default": FIRST_SEED, "help": "seed of the first view"},
 }
@@ -94,7 +96,9 @@ def _demo(verbs: _Verbs) -> None:
     parser.add_argument("--rate", type=float, default=5.0, help="of the cameras [Hz]")
     parser.add_argument("--frames", type=int, default=20, help="pictures to play of each source")
     parser.add_argument("--place", default="office", help="where the robot drives")
-    parser.add_argument("--size", default="640x480", help="of the robot's pictures [px]")
+    parser.add_argument(
+        "--size", metavar="WxH", default="640x480", help="of the robot's pictures [px]"
+    )
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
 
 
@@ -224,7 +228,7 @@ def _render_world(verbs: _Verbs) -> None:
     )
     parser.add_argument("--output", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--count", type=int, required=True, help="number of views")
-    parser.add_argument("--size", default="308x210", help="of a view, WIDTHxHEIGHT [px]")
+    parser.add_argument("--size", metavar="WxH", default="308x210", help="of a view [px]")
     parser.add_argument("--workers", type=int, default=1, help="processes that render")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     add_shared(parser, "--first-seed", first_seed=0)
@@ -248,7 +252,9 @@ def _evaluate(verbs: _Verbs) -> None:
     _add_scoring(parser)
     add_shared(parser, "--model", "--weights", "--download", "--device", "--input-size")
     add_shared(parser, "--first-seed")
-    parser.add_argument("--size", default="320x240", help="of the views of the world [px]")
+    parser.add_argument(
+        "--size", metavar="WxH", default="320x240", help="of the views of the world [px]"
+    )
     parser.add_argument(
         "--output",
         type=Path,

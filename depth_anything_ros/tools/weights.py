@@ -89,9 +89,7 @@ def _card(name: str) -> ModelCard:
 
 def _only_card(path: Path) -> ModelCard:
     """Return the card of a file that is of one model only."""
-    found = identify(path)
-    if found.reason:
-        raise CheckpointError(found.reason, reason="other_model")
+    found = _identified(path)
     if len(found.cards) > 1:
         raise CheckpointError(
             f"{path} may be of {' or '.join(found.cards)}, and nothing in it says of which; give "
@@ -105,14 +103,16 @@ def _check(options: argparse.Namespace) -> list[str]:
     if options.model:
         card = _card(options.model)
         state = matching_state(options.file, card, network_on_meta(card).state_dict())
-        return [
-            f"{options.file} fits {card.name}: {len(state)} tensors",
-            _hash_line(options.file),
-        ]
-    found = identify(options.file)
+        fits = f"{options.file} fits {card.name}: {len(state)} tensors"
+        return [fits, _hash_line(options.file)]
+    return _identity_lines(_identified(options.file))
+
+
+def _identified(path: Path) -> Identity:
+    found = identify(path)
     if found.reason:
         raise CheckpointError(found.reason, reason="other_model")
-    return _identity_lines(found)
+    return found
 
 
 def _identity_lines(found: Identity) -> list[str]:
