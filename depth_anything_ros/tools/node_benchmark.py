@@ -35,6 +35,7 @@ from depth_anything_ros.tools.options import (
     whole_numbers,
 )
 from depth_anything_ros.tools.timing import (
+    cpu_s,
     machine,
     machine_lines,
     markdown,
@@ -57,7 +58,6 @@ _STAGE = re.compile(r"stage (\w+) p50 \(ms\)")
 NETWORK = "net"
 # Before a picture's way through the node begins.
 BEFORE = ("transport", "wait")
-_TICKS_HZ = os.sysconf("SC_CLK_TCK")
 NODE_HEADING = (
     "pictures",
     "input size",
@@ -214,9 +214,9 @@ def measure_node(setting: NodeSetting, load: Load, folder: Path) -> NodeRow:
         node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         with _camera_and_listener(environment, folder, OUTPUTS, size, load):
             time.sleep(load.warm_up_s)
-            before, began = _cpu_s(node.pid), time.monotonic()
+            before, began = cpu_s(node.pid), time.monotonic()
             time.sleep(load.seconds)
-            cores = (_cpu_s(node.pid) - before) / (time.monotonic() - began)
+            cores = (cpu_s(node.pid) - before) / (time.monotonic() - began)
             memory = _resident_mb(node.pid)
     counted = _counted(folder, load)
     if not counted.latency_ms[OUTPUTS[0]]:
@@ -413,12 +413,6 @@ def _environment(transport: str, folder: Path) -> dict[str, str]:
     if transport != "profile":
         plain = {k: v for k, v in plain.items() if k not in (*PROFILE_VARIABLES, _BUILTIN)}
     return plain
-
-
-def _cpu_s(pid: int) -> float:
-    """Return user and system time of a process so far; see proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_HZ
 
 
 def _resident_mb(pid: int) -> float:

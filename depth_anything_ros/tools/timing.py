@@ -124,6 +124,12 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def cpu_s(pid: int) -> float:
+    """Return user and system time of a process so far; see proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class PeakMemory:
     """How much the memory that this process holds grew at most, within a block, in MB.
 

@@ -130,7 +130,7 @@ def test_engines_beside_the_pipeline_of_transformers(repository, tmp_path):
         (
             "multi_camera.py",
             ("--rounds", 1, "--seconds", 4, "--warm-up", 4),
-            "| one / three |",
+            "| one / three       |",
         ),
     ],
 )

@@ -234,6 +234,7 @@ def test_an_error_is_one_line(recipe, tmp_path, capsys, words, message):
     ("files", "message"),
     [
         ({"*.png": b""}, ".png"),  # of 60,000 x 60,000 pixels
+        ({"*.json": b'{"width": 56, "height": 42, "K": null, "depth_scale_m": "mm"}'}, "'mm'"),
         ({"*.json": b"[" * 99999}, ".json, which is not JSON: it is nested too deeply"),
         ({"*_depth.npy": b"\x93NUMPY\x01\0\x10\0{'descr':'<f4'}\n"}, "write it with numpy.save"),
     ],
