@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,24 @@ if _CACHE not in os.environ:
 # OpenVINO reports its uses from forked processes, and the forks of a process with threads of ROS
 # may crash or hang. openvino_engine.library() forbids it too, but tests may import it before.
 sys.modules.setdefault("openvino_telemetry", None)
+
+
+def _claim_domain():
+    """Return a ROS domain that is this process's alone, and what holds it."""
+    for domain in range(1, 102):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0depth_anything_ros.test.{domain}")
+        except OSError:
+            claim.close()
+        else:
+            return domain, claim
+    raise RuntimeError("more than 100 runs of the tests on this machine")
+
+
+_DOMAIN, _CLAIM = _claim_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
