@@ -331,10 +331,11 @@ class Camera:
         if state == "active":
             assert self.change_state(node_name, Transition.TRANSITION_DEACTIVATE)
         assert self.set_parameters(node_name, **values) == []
+        self.forget()
         if state == "unconfigured":
             assert self.change_state(node_name, Transition.TRANSITION_CONFIGURE)
         assert self.change_state(node_name, Transition.TRANSITION_ACTIVATE)
-        self.forget()
+        self.statuses.clear()
         return self.connected()
 
     def restore(self, node_name, values):

@@ -34,6 +34,7 @@ def test_a_relative_model_publishes_disparity_and_nothing_in_metres(camera):
     for name in ("/depth/image_rect", "/points"):
         assert not camera.node.get_publishers_info_by_topic(name)
     camera.wait_for_status(lambda s: "test_relative" in values(s)["model"])
+    assert "no depth in metres" in camera.process.log
 
 
 def checkpoint(path, bias):
@@ -80,6 +81,7 @@ def test_the_status_says_which_engine_runs_and_why(camera):
     facts = values(camera.wait_for_status(lambda s: "engine" in values(s)))
     assert facts["engine"].endswith(" fp32") and facts["input size (px)"] == "56"
     assert facts["why this engine"] and facts["engine"].split()[0] in facts["model"]
+    assert f"in fp32 by {facts['engine'].split()[0]}" in camera.process.log
 
 
 @pytest.mark.parametrize(
