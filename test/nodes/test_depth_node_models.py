@@ -20,7 +20,7 @@ from ros_harness import (
 from safetensors.torch import save_file
 from test_depth_node import NODE
 
-from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 
 
