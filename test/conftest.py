@@ -15,6 +15,10 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Tests run side by side: threads of one that wait for each other keep the cores from the others,
+# and each step takes ten times as long. Nodes and commands that tests start have this too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What engines make is kept for the run, for all its processes, and not in the user's cache.
 _CACHE = "DEPTH_ANYTHING_CACHE"
 if _CACHE not in os.environ:
