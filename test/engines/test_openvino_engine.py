@@ -78,6 +78,7 @@ def kept(converted):
     return openvino_engine.core().read_model(text, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_kind_answers_as_in_torch(name, tmp_path):
     estimator, size = load(name), NETWORKS[name]
@@ -244,6 +245,7 @@ def test_what_cannot_be_is_refused(relative, tmp_path):
     assert openvino_engine.device_name("intel:cpu") == openvino_engine.device_name("") == "CPU"
 
 
+@pytest.mark.slow
 def test_signals_come_through_after_networks_of_several_sizes():
     """Each Core gives the thread a stack for signals; see openvino_engine.core."""
     program = """
