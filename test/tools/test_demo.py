@@ -52,6 +52,7 @@ def demo(output, *options):
     return report, result.stdout
 
 
+@pytest.mark.slow
 def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_path):
     options = ("--frames", 4, "--size", "320x240", "--place", "corridor")
     report, said = demo(tmp_path, *options)
