@@ -17,9 +17,9 @@ from torch import Tensor
 from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.engines.engine import ENGINES, Engine, EngineOptions, missing_extra
 from depth_anything_ros.engines.gate import Difference, compare
-from depth_anything_ros.engines.outputs import flat
 from depth_anything_ros.engines.quantise import pictures_of
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import Answer, DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 _log = logging.getLogger(__name__)
 
@@ -187,8 +187,9 @@ class Contest:
         self._device, self._options = device, options
         self._began = time.monotonic()
         with torch.inference_mode():
-            self._exact: list[Output] = [estimator.network(batch) for batch in batches]
-        parts = [part for answer in self._exact for part in flat(answer)]
+            answers = (estimator.network(batch) for batch in batches)
+            self._exact = [NetworkOutput.of(answer, estimator.card.kind) for answer in answers]
+        parts = [part for answer in self._exact for part in answer.parts]
         self.is_judge = all(bool(part.isfinite().all()) for part in parts)
 
     def is_pointless(self, name: str) -> bool:
@@ -222,7 +223,9 @@ class Contest:
         engine = make(name, precision, self._estimator, self._device, self._options)
         engine.warm_up([(self._batches[0].shape[-2], self._batches[0].shape[-1])])
         answers, times = zip(*(timed_run(engine, batch) for batch in self._batches), strict=True)
-        difference = compare(answers, self._exact, self._estimator.card)
+        kind = self._estimator.card.kind
+        found = [NetworkOutput.of(answer, kind) for answer in answers]
+        difference = compare(found, self._exact)
         return Trial(engine, min(times), difference)  # others are slowed by what else runs
 
     def _reject(self, trial: Trial) -> None:
@@ -231,7 +234,7 @@ class Contest:
         _log.warning("%s", self.problems[-1])
 
 
-def timed_run(engine: Engine, batch: Tensor) -> tuple[Output, float]:
+def timed_run(engine: Engine, batch: Tensor) -> tuple[Answer, float]:
     """Return an engine's answer and the seconds that it took."""
     start = time.perf_counter()
     answer = engine.run(batch)

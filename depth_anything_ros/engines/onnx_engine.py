@@ -22,9 +22,9 @@ from depth_anything_ros.engines.cache import Cache, hash_of, key_of
 from depth_anything_ros.engines.engine import unsupported
 from depth_anything_ros.engines.export import INPUT, OPSET, OnnxNetwork, onnx_network
 from depth_anything_ros.engines.onnx_library import onnxruntime_library
-from depth_anything_ros.engines.outputs import Form, form_of
 from depth_anything_ros.models.device import choose_device
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 _GRAPH_FILE = "graph.onnx"
 _PRECISIONS = {
@@ -78,21 +78,21 @@ class OnnxEngine:
         self._on = device
         self._cache = Cache("onnx", cache)
         self._weights = ""
-        self._form: Form | None = None
+        self._names: tuple[str, ...] = ()
         self._sessions: BySize[Any] = BySize(self._opened, f"{estimator.card.name} in {name}")
 
     @torch.inference_mode()
-    def run(self, batch: Tensor) -> Output:
+    def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
         session = self._sessions.get((batch.shape[-2], batch.shape[-1]))
-        if session is None or self._form is None:
+        if session is None or not self._names:
             return self._estimator.run_network(batch)
         batch = batch.to(torch.float32).contiguous()
         if self._on.type == "cuda":
-            return self._form.like(self._bound_run(session, batch))
+            return NetworkOutput.named(self._names, self._bound_run(session, batch))
         # The arrays are new at each run, and so the caller's own.
         answers: list[Any] = session.run(None, {INPUT: batch.cpu().numpy()})
-        return self._form.like([torch.from_numpy(answer) for answer in answers])
+        return NetworkOutput.named(self._names, [torch.from_numpy(answer) for answer in answers])
 
     def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
         """Export for sizes (height, width) of the network's input, and run each once.
@@ -132,14 +132,11 @@ class OnnxEngine:
         binding.synchronize_outputs()
         return answers
 
-    def _asked_form(self, size: tuple[int, int]) -> Form:
-        batch = torch.zeros(1, 3, *size, device=self._estimator.device)
-        return form_of(self._estimator.run_network(batch), self._estimator.card)
-
     def _opened(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
         """Open the session of a size."""
-        if self._form is None:
-            self._form = self._asked_form(size)
+        if not self._names:
+            batch = torch.zeros(1, 3, *size, device=self._estimator.device)
+            self._names = self._estimator.run_network(batch).names
         return self._cache.opened(
             self._key(size),
             lambda: onnx_network(self._estimator, size, False, self._graph_precision, whole=True),

@@ -25,16 +25,16 @@ from depth_anything_ros.engines.cache import Cache, hash_of, key_of
 from depth_anything_ros.engines.engine import unsupported
 from depth_anything_ros.engines.openvino_library import core, device_name, library, precisions
 from depth_anything_ros.engines.openvino_model import (
-    answer_of_zeros,
     convert,
     first_layers,
     last_layers,
     mark_last_layers,
+    names_of,
     write,
 )
-from depth_anything_ros.engines.outputs import Form, form_of
 from depth_anything_ros.engines.quantise import calibration_inputs, quantised
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 _GRAPH_FILE = "graph.xml"
 _BLOBS = "*.blob"  # what OpenVINO writes of compiled networks
@@ -109,16 +109,16 @@ class OpenVinoEngine:
         self._pictures = pictures
         self._cache = Cache("openvino", cache)
         self._weights = ""
-        self._form: Form | None = None
+        self._names: tuple[str, ...] = ()
         self._graphs = BySize(self._compiled, f"{estimator.card.name} in OpenVINO")
 
     @torch.inference_mode()
-    def run(self, batch: Tensor) -> Output:
+    def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
         graph = self._graphs.get((batch.shape[-2], batch.shape[-1]))
-        if graph is None or self._form is None:
+        if graph is None or not self._names:
             return self._estimator.run_network(batch)
-        return self._form.like(graph.run(batch))
+        return NetworkOutput.named(self._names, graph.run(batch))
 
     def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
         """Compile for sizes (height, width) of the network's input, and run each once.
@@ -131,8 +131,8 @@ class OpenVinoEngine:
             self.run(torch.zeros(1, 3, *size))
 
     def _compiled(self, size: tuple[int, int]) -> _Graph:
-        if self._form is None:
-            self._form = form_of(answer_of_zeros(self._estimator, *size), self._estimator.card)
+        if not self._names:
+            self._names = names_of(self._estimator, *size)
         return self._cache.opened(
             self._key(size),
             lambda: self._converted(size),

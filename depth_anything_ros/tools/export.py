@@ -114,7 +114,7 @@ def _load(options: argparse.Namespace) -> tuple[DepthEstimator, str]:
     """Load a model in float32 on the CPU, and the sha256 of its file of weights."""
     from depth_anything_ros.models.estimator import DepthEstimator
     from depth_anything_ros.models.weights.find import resolve_weights
-    from depth_anything_ros.models.weights.hashes import sha256_of
+    from depth_anything_ros.models.weights.remote import sha256_of
     from depth_anything_ros.models.zoo import find_card
 
     card = find_card(options.model, options.download)

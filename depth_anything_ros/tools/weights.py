@@ -200,8 +200,8 @@ def _identity_lines(found: Identity) -> list[str]:
 
 
 def _hash_line(path: Path) -> str:
-    from depth_anything_ros.models.weights.hashes import sha256_of
     from depth_anything_ros.models.weights.provenance import known_files
+    from depth_anything_ros.models.weights.remote import sha256_of
 
     found = sha256_of(path)
     name = known_files().get(found)

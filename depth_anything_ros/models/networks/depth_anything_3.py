@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_anything_ros.models.networks.da3_encoder import CameraDecoder, CameraEncoder, ViewEncoder
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.networks.dinov2 import DinoV2
 from depth_anything_ros.models.networks.dpt import (
     HEAD_CHANNELS,
@@ -28,6 +27,7 @@ from depth_anything_ros.models.networks.dpt import (
     convolve_in_float32,
     resize,
 )
+from depth_anything_ros.models.networks.output import DepthWithSky, Exportable, NetworkOutput
 from depth_anything_ros.models.networks.preprocess import normalisation, preprocess, resized
 from depth_anything_ros.models.zoo.card import Four, ModelCard
 
@@ -63,6 +63,16 @@ class ViewsOutput(NamedTuple):
     rays: Tensor
     ray_conf: Tensor
     pose_encoding: Tensor
+
+
+class AnyViewNetwork(Protocol):
+    """What a network of an any-view card does besides answering pictures one by one."""
+
+    def views(
+        self, images: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
+    ) -> ViewsOutput:
+        """Predict from pictures (n, 3, h, w) of one scene, together."""
+        ...
 
 
 class _Pyramid(nn.Module):
@@ -216,7 +226,7 @@ class SingleView(nn.Module):
         assert bias is not None  # nn.Conv2d's default
         bias.fill_(_FIRST_SKY)
 
-    def forward(self, image: Tensor) -> DepthWithSky:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures.
 
         Args:
@@ -227,8 +237,7 @@ class SingleView(nn.Module):
         """
         maps = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):  # as the official code does
-            answer: DepthWithSky = self.decoder([m.float() for m in maps])
-        return answer
+            return NetworkOutput(*self.decoder([m.float() for m in maps]))
 
 
 class AnyView(nn.Module):
@@ -304,9 +313,9 @@ class Nested(nn.Module):
         self.any_view.reset_first_answer()
         self.metric.reset_first_answer()
 
-    def forward(self, image: Tensor) -> DepthWithSky:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures, each by itself: what the metric part answers."""
-        answer: DepthWithSky = self.metric(image)
+        answer: NetworkOutput = self.metric(image)
         return answer
 
     def views(
@@ -324,6 +333,13 @@ def network(card: ModelCard) -> nn.Module:
     kinds: dict[str, Any] = {"single_view": SingleView, "any_view": AnyView, "nested": Nested}
     built: nn.Module = kinds[card.option("network")](card)
     return built
+
+
+def exportable(network: nn.Module) -> Exportable:
+    """Export what answers single images; of any-view networks so many as are decoded at a time."""
+    if isinstance(network, AnyView):
+        return Exportable(network, most_images=_DECODED_TOGETHER)
+    return Exportable(network.metric if isinstance(network, Nested) else network)
 
 
 def prepare(

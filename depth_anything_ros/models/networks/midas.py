@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_anything_ros.models.networks.dpt import Fusion, convolve_in_float32, resize
-from depth_anything_ros.models.networks.midas_encoders import ENCODERS, FixedGrid
+from depth_anything_ros.models.networks.midas_encoders import ENCODERS, Beit, FixedGrid
+from depth_anything_ros.models.networks.output import Exportable
 from depth_anything_ros.models.zoo.card import ModelCard
 
 
@@ -59,6 +60,11 @@ class Midas(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.reset_running_stats()
         return self
+
+
+def exportable(network: Midas) -> Exportable:
+    """Say whether a graph can be of any size: not where attention has tables of places on one."""
+    return Exportable(network, any_size=not isinstance(network.encoder, (Beit, FixedGrid)))
 
 
 class MidasDecoder(nn.Module):

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from depth_anything_ros.models.weights.layouts import Rules, StateDict, rename
+from depth_anything_ros.models.weights.layouts import Rules, rename
+from depth_anything_ros.models.weights.read import StateDict
 
 
 def _count_from_0(match: re.Match[str]) -> str:

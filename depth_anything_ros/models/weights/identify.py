@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
-from depth_anything_ros.models.weights.layouts import StateDict
 from depth_anything_ros.models.weights.provenance import Claim, check_claims, claims_of
+from depth_anything_ros.models.weights.read import StateDict, few, read_state_dict
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import FAMILIES, family_of
@@ -106,8 +106,6 @@ def identify(path: Path) -> Identity:
     Raises:
         CheckpointError: as read_state_dict and claims_of, where it cannot be read.
     """
-    from depth_anything_ros.models.weights.load import read_state_dict  # which imports this module
-
     found, claims = read_state_dict(path, integers=True), claims_of(path)
     claimed = {claim.family for claim in claims if claim.family}
     fitting = fitting_cards(found, claimed)
@@ -227,10 +225,3 @@ def kinds_said(wrong: list[str], state: StateDict) -> str:
         f"{len(wrong)} of {len(state)} tensors hold another kind of number: {few(wrong)}; expected "
         f"float16, bfloat16, float32 or float64"
     )
-
-
-def few(names: Iterable[str]) -> str:
-    """Return the first names out of a file, each on one line and not too long."""
-    listed = list(names)
-    more = ", ..." if len(listed) > 3 else ""
-    return ", ".join(one_line(name, 100) for name in listed[:3]) + more

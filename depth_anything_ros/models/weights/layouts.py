@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-StateDict = dict[str, Tensor]
+from depth_anything_ros.models.weights.read import StateDict
+
 Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
 # Weights that published files hold and that nothing runs: the mask token of DINOv2's training,

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from depth_anything_ros.models.weights.layouts import Rules, StateDict, has_all, rename
+from depth_anything_ros.models.weights.layouts import Rules, has_all, rename
+from depth_anything_ros.models.weights.read import StateDict
 
 _OWN = re.compile(r"encoder\.(readout|swin|levit|efficientnet)\.")
 

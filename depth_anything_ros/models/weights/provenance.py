@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
 from depth_anything_ros.core.files import MOST_BYTES, read_file
-from depth_anything_ros.models.weights.hashes import sha256_of
-from depth_anything_ros.models.weights.releases import release_sha256
+from depth_anything_ros.models.weights.releases import Release
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import FAMILIES
@@ -79,8 +79,10 @@ def title(family: str) -> str:
 
 def known_files() -> dict[str, str]:
     """Return the zoo name of each official file whose sha256 is known, by its sha256."""
-    hashes = ((card.name, (card.sha256, release_sha256(card))) for card in CARDS.values())
-    return V1_FILES | {sha256: name for name, pair in hashes for sha256 in pair if sha256}
+    cards = CARDS.values()
+    releases = {file.sha256: card.name for card in cards if (file := Release.of(card))}
+    known = V1_FILES | {card.sha256: card.name for card in cards} | releases
+    return {sha256: name for sha256, name in known.items() if sha256}
 
 
 def check_claims(path: Path, card: ModelCard) -> None:

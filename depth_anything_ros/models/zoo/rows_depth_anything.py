@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from depth_anything_ros.models.zoo.card import Four, Kind, ModelCard, Output
+from depth_anything_ros.models.zoo.family import MODELS, Family
 
 FAMILY = "depth_anything_v2"
 FAMILY_V1 = "depth_anything_v1"
@@ -190,6 +191,18 @@ def _v1(encoder: _Encoder) -> ModelCard:
         hub_file="pytorch_model.bin",
         sha256="",
     )
+
+
+def families() -> list[Family]:
+    """Return both families, of one network: only their rows tap other layers."""
+    names = (
+        "pretrained.* and depth_head.*, or backbone.* and neck.*, or encoder.vit.* and decoder.*"
+    )
+    network, layout = f"{MODELS}.networks.depth_anything_v2:DepthAnythingV2", "layouts:to_ours"
+    return [
+        Family(name, title, network, f"{MODELS}.weights.{layout}", f"{names}decoder.*")
+        for name, title in ((FAMILY_V1, "Depth Anything V1"), (FAMILY, "Depth Anything V2"))
+    ]
 
 
 def rows() -> list[ModelCard]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from depth_anything_ros.models.zoo.card import Four, Kind, ModelCard
+from depth_anything_ros.models.zoo.family import MODELS, Family
 
 FAMILY = "depth_anything_3"
 _CANONICAL_FOCAL_PX = 300.0  # apply_metric_scaling in utils/alignment.py
@@ -99,6 +100,21 @@ def _nested(name: str, any_view: ModelCard, metric: ModelCard, hub_repo: str = "
             ("metric", metric),
         ),
     )
+
+
+def families() -> list[Family]:
+    """Return the family."""
+    return [
+        Family(
+            FAMILY,
+            "Depth Anything 3",
+            f"{MODELS}.networks.depth_anything_3:network",
+            f"{MODELS}.weights.da3_layout:to_ours",
+            "model.backbone.* and model.head.*, or encoder.vit.* and decoder.*",
+            prepare=f"{MODELS}.networks.depth_anything_3:prepare",
+            export=f"{MODELS}.networks.depth_anything_3:exportable",
+        )
+    ]
 
 
 def rows() -> list[ModelCard]:
