@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from depth_anything_ros.core.depth import Kind as Kind
 
-Output = Literal["relu", "sigmoid", "exp"]
+Activation = Literal["relu", "sigmoid", "exp"]
 # What input_size is the length of: the shorter side, the longer side, the side that is the nearer
 # to it by ratio, or both sides of a square.
 Fit = Literal["shorter", "longer", "nearest", "square"]
@@ -74,7 +74,7 @@ class ModelCard:
     tapped_layers: Four
     features: int
     out_channels: Four
-    output: Output
+    output: Activation
     max_depth_m: float | None
     licence: str
     hub_repo: str = ""

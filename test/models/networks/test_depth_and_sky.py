@@ -15,7 +15,7 @@ from depth_anything_ros.models.networks.build import (
     untrained_network,
 )
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite, timm
-from depth_anything_ros.models.networks.output import DepthWithSky, NetworkOutput, beyond_sky
+from depth_anything_ros.models.networks.output import DepthWithSky, beyond_sky
 from depth_anything_ros.models.weights.load import load_weights
 
 CARD = find_card("tiny")
@@ -62,8 +62,8 @@ def test_three_maps_and_a_logit_for_each_pixel(size, build):
     with torch.inference_mode():
         prediction = network(_picture(2, *size))
 
-    assert isinstance(prediction, NetworkOutput)
-    for values in prediction:
+    assert prediction.names == ("depth", "sky", "disparity", "sky_logit")
+    for values in prediction.parts:
         assert values.shape == (2, *size)
         assert values.dtype == torch.float32
     torch.testing.assert_close(prediction.sky, prediction.sky_logit.sigmoid())
