@@ -123,9 +123,10 @@ def _check_output(output: Path) -> None:
 
 def _card(name: str) -> ModelCard:
     from depth_anything_ros.models.zoo import find_card
+    from depth_anything_ros.models.zoo.families import family_of
 
     card = find_card(name)
-    if card.family == "transformers":
+    if family_of(card).prefix:
         raise ModelError(
             f"{name} is read by transformers itself; give the name of a row of the zoo",
             reason="unknown_model",

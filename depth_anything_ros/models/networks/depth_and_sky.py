@@ -92,13 +92,15 @@ class DepthAndSky(nn.Module):
 
     @torch.no_grad()
     def reset_first_answer(self) -> None:
-        """Set the last biases to what an untrained network should answer."""
+        """Set the last biases to what an untrained network should answer, and quieten detail."""
         bias, detail = self.answer.bias, self.detail.bias
         assert bias is not None and detail is not None  # nn.Conv2d's default
         bias[0] = math.log(_FIRST_DEPTH)
         bias[1] = _FIRST_SKY_LOGIT
         bias[2] = _FIRST_DISPARITY
         detail.zero_()
+        # With full weights its four pixels would be those of four pictures.
+        self.detail.weight.mul_(0.02)
 
     def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures.

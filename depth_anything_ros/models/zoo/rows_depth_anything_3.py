@@ -45,6 +45,7 @@ def _card(
         hub_repo=f"depth-anything/{hub_repo}" if hub_repo else "",
         hub_file="model.safetensors" if hub_repo else "",
         any_view=dict(options)["network"] != "single_view",
+        knows_sky=dict(options)["network"] != "any_view",
         options=options,
         input_size=504,
         fit="longer",
@@ -71,6 +72,7 @@ def _nested(name: str, any_view: ModelCard, metric: ModelCard, hub_repo: str = "
         any_view,
         name=name,
         kind="metric",
+        knows_sky=True,
         canonical_focal_px=metric.canonical_focal_px,
         hub_repo=hub_repo,
         options=(

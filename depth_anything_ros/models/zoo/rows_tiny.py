@@ -22,6 +22,7 @@ _OWN = ModelCard(
     options=(("finest", 32),),
     trained_size=256,
     output="exp",
+    knows_sky=True,
     max_depth_m=None,
     canonical_focal_px=300.0,
     licence="Apache-2.0",
