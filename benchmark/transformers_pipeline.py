@@ -23,10 +23,10 @@ from PIL.Image import fromarray
 
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.networks.build import randomise
+from depth_anything_ros.models.networks.transformers_library import transformers_library
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.rows_depth_anything import FAMILY, FAMILY_V1
-from depth_anything_ros.models.zoo.transformers_cards import transformers_library
 from depth_anything_ros.tools import model_benchmark
 from depth_anything_ros.tools.model_benchmark import ModelBenchmark, ModelRow, ModelSetting
 from depth_anything_ros.tools.parsers import add_model_benchmark

@@ -12,7 +12,8 @@ from depth_anything_ros.core.errors import ParameterError, SourceError
 from depth_anything_ros.core.evaluation import Alignment
 from depth_anything_ros.core.protocols import Protocol, find_protocol
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.tools import evaluation, evaluation_report, pair_evaluation

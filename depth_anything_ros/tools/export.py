@@ -24,7 +24,7 @@ from depth_anything_ros.engines.export import (
 )
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.weights.find import resolve_weights
-from depth_anything_ros.models.weights.hashes import sha256_of
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.families import family_of
 from depth_anything_ros.tools.options import check_output, parse_size

@@ -105,14 +105,9 @@ def gives(card: ModelCard) -> str:
         parts[0] += "*"
     if card.any_view:
         parts.append("poses")
-    elif card.kind != "relative" and _knows_sky(card):
+    elif card.kind != "relative" and card.knows_sky:
         parts.append("sky")
     return ", ".join(parts)
-
-
-def _knows_sky(card: ModelCard) -> bool:
-    network = dict(card.options).get("network")
-    return card.family == "depth_and_sky" or network in ("single_view", "nested")
 
 
 def places(card: ModelCard) -> list[str]:

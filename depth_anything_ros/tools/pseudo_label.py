@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.tools.progress import Progress, say
 from depth_anything_ros.training.pseudo_label import Provenance, PseudoLabeller
 

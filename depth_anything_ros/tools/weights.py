@@ -9,13 +9,13 @@ from pathlib import Path
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
 from depth_anything_ros.core.files import atomically
 from depth_anything_ros.models.weights.find import resolve_weights
-from depth_anything_ros.models.weights.hashes import sha256_of
 from depth_anything_ros.models.weights.identify import Identity, identify, network_on_meta
 from depth_anything_ros.models.weights.load import matching_state, write_weights
 from depth_anything_ros.models.weights.provenance import known_files
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.models.zoo.families import FAMILIES
+from depth_anything_ros.models.zoo.families import FAMILIES, family_of
 from depth_anything_ros.tools.models import gives
 from depth_anything_ros.tools.options import check_output
 from depth_anything_ros.tools.progress import MB, Progress, megabytes, say
@@ -79,7 +79,7 @@ def _convert(options: argparse.Namespace) -> list[str]:
 
 def _card(name: str) -> ModelCard:
     card = find_card(name)
-    if card.family == "transformers":
+    if family_of(card).prefix:
         raise ModelError(
             f"{name} is read by transformers itself; give the name of a row of the zoo",
             reason="unknown_model",
