@@ -146,8 +146,8 @@ class DepthParameters(AnsweringParameters, DepthOptions):
     )
     engine: str = parameter(
         "auto",
-        "What runs the network; auto measures those that are installed when the node is "
-        "configured, and takes the fastest that answers as torch does in fp32.",
+        "What runs the network; auto takes the best for the device and the model, by a table or as "
+        "timed by depth_anything benchmark model --choose, if it answers as torch does in fp32.",
         choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
         static=True,
     )

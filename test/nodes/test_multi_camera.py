@@ -149,7 +149,7 @@ class Rig:
                 return {name: self[name].answer(output, keys[name], 2.0) for name in answered}
             except AssertionError:
                 continue
-        raise AssertionError([camera.status(0.0) for camera in self.cameras.values()])
+        raise AssertionError([camera.last_status for camera in self.cameras.values()])
 
     def close(self):
         for camera in self.cameras.values():
