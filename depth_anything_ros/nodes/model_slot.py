@@ -54,7 +54,8 @@ class ModelSlot:
             wanted: the arguments of load_estimator.
             cameras: how many cameras are to be served.
         """
-        self.problem, self._made, self._loaded = "", None, (wanted, cameras)
+        self.problem, self._made, self._is_tried = "", None, False
+        self._loaded = (wanted, cameras)
         self._logger.info(f"loading {printable(wanted['model'], 200)}")
 
         def load() -> None:

@@ -12,6 +12,7 @@ from depth_anything_ros.core.alignment import Fit, Method, Space, fit_scale_shif
 from depth_anything_ros.core.anchoring import LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, select_anchors
 from depth_anything_ros.core.depth import DepthMap, Estimate
+from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.misalignment import Misalignment, find_misalignment
 from depth_anything_ros.core.scale_filter import FilterOptions, ScaleState, Status, step
 from depth_anything_ros.pipeline.answer import Answer, CloudMaker
@@ -110,11 +111,18 @@ class AnchorPipeline:
             points: (N, 3), metres in the optical frame; of none, the last fit is held.
             stamp_ns: the stamp of the image.
             epoch: counts the backward jumps of time; with another one, all starts anew.
+
+        Raises:
+            CameraError: (``uncalibrated``) on a prediction without a camera.
         """
         if epoch != self._epoch:
             self._restart(epoch)
         options, camera = self.options, prediction.camera
-        assert camera is not None
+        if camera is None:
+            raise CameraError(
+                "a prediction without its camera cannot be anchored: points have no pixels in it",
+                reason="uncalibrated",
+            )
         anchors = select_anchors(
             points, camera, prediction.values, self._anchor_options(prediction)
         )
