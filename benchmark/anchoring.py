@@ -26,7 +26,6 @@ from depth_anything_ros.core.alignment import Method as Fitting
 from depth_anything_ros.core.alignment import fit_scale_shift, metres
 from depth_anything_ros.core.anchoring import LocalMethod, LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, anchors_of_depth
-from depth_anything_ros.core.colormap import nearness
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.evaluation import DepthRange
 from depth_anything_ros.core.metrics import abs_rel, rmse
@@ -135,7 +134,7 @@ class AnchoringBenchmark:
             self._pictures += 1
 
     def _predict(self, picture: LabelledImage) -> Array:
-        return nearness(self.estimator.infer(picture.rgb, picture.camera))
+        return self.estimator.infer(picture.rgb, picture.camera).nearness()
 
     def _add(self, source: str, prediction: Array, picture: LabelledImage) -> None:
         usable = COUNTED.mask(picture.truth) & np.isfinite(prediction)

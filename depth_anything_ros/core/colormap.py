@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.depth import Estimate
-
 COLORMAPS = {
     "inferno": cv2.COLORMAP_INFERNO,
     "magma": cv2.COLORMAP_MAGMA,
@@ -17,14 +15,6 @@ COLORMAPS = {
     "gray": None,
 }
 _PERCENTILES = (2.0, 98.0)
-
-
-def nearness(result: Estimate) -> NDArray[np.float32]:
-    """Return what is painted: the disparity itself, 1 / depth (0 at +Inf), or -affine depth.
-
-    NaN is unknown.
-    """
-    return result.nearness()
 
 
 def colorize(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.colormap import nearness
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ImageError
 
@@ -50,7 +49,7 @@ def score_pairs(
     Raises:
         ImageError: where the points are not of that shape, or not in the picture.
     """
-    values = nearness(answer)
+    values = answer.nearness()
     for points in (nearer, farther):
         _check(points, values.shape, len(nearer))
     first, second = (values[points[:, 0], points[:, 1]] for points in (nearer, farther))

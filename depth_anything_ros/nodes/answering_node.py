@@ -15,12 +15,12 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame, drop, newest_ns
 from depth_anything_ros.nodes.depth_parameters import AnsweringParameters
 from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.health import ERROR, OK, STALE, Health
+from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.intake import Intake, OneByOne
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
-from depth_anything_ros.nodes.status import Said
+from depth_anything_ros.nodes.status import ERROR, OK, STALE, Said
 from depth_anything_ros.nodes.steady_time import steady_timer
 from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 from depth_anything_ros.nodes.workers import Worker

@@ -17,13 +17,21 @@ from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, au
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
-from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
+from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.image_reader import ImageReader
 from depth_anything_ros.nodes.intake import OneByOne, SynchronisedRig
 from depth_anything_ros.nodes.model_slot import ModelSlot
 from depth_anything_ros.nodes.outputs import Style, outputs_of
 from depth_anything_ros.nodes.running import run_node
-from depth_anything_ros.nodes.status import EXPECTED_DROPS, Said, Status, dropped_for
+from depth_anything_ros.nodes.status import (
+    ERROR,
+    EXPECTED_DROPS,
+    OK,
+    WARN,
+    Said,
+    Status,
+    dropped_for,
+)
 from depth_anything_ros.nodes.transitions import Work
 from depth_anything_ros.pipeline.image import RectifiedImage
 

@@ -1,4 +1,4 @@
-"""Count what a node does and say it on /diagnostics."""
+"""Count what a node does, and say its faults no more often than they change."""
 
 from __future__ import annotations
 
@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from depth_anything_ros.core.errors import printable
 from depth_anything_ros.core.stage_times import StageTimes
 
-OK, WARN, ERROR, STALE = (
-    DiagnosticStatus.OK,
-    DiagnosticStatus.WARN,
-    DiagnosticStatus.ERROR,
-    DiagnosticStatus.STALE,
-)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Latencies kept for the percentiles: about half a minute at 30 Hz.
 _WINDOW = 1000
@@ -31,8 +23,6 @@ _AT_ONCE = 8
 _REFILL_S = 10.0
 # Times and other measures vary from picture to picture; sizes and names do not.
 _MEASURE = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
-# Characters of what a status says, and of each of its values.
-_LONGEST_VALUE = 1000
 
 
 @dataclass(frozen=True)
@@ -58,6 +48,25 @@ class Health:
     latency_ms: tuple[float, float]
     input_age_s: float | None
     stages_ms: dict[str, tuple[float, float]]
+
+    def values(self) -> dict[str, str]:
+        """Return the key-value pairs that every status shows."""
+        age = "none yet" if self.input_age_s is None else f"{self.input_age_s:.2f}"
+        return {
+            "rate (Hz)": f"{self.rate_hz:.2f}",
+            "latency p50 (ms)": f"{self.latency_ms[0]:.1f}",
+            "latency p95 (ms)": f"{self.latency_ms[1]:.1f}",
+            **{
+                f"stage {stage} {which} (ms)": f"{time_ms:.2f}"
+                for stage, times in self.stages_ms.items()
+                for which, time_ms in zip(("p50", "p95"), times, strict=True)
+            },
+            "frames in": str(self.received),
+            "frames out": str(self.answered),
+            **{f"dropped: {reason}": str(n) for reason, n in sorted(self.drops.items())},
+            "age of newest input (s)": age,
+            "memory (MB)": f"{resident_memory_mb():.0f}",
+        }
 
 
 class HealthMonitor:
@@ -183,42 +192,3 @@ def resident_memory_mb() -> float:
     """Return the memory that this process holds now, in MB, as Linux counts it."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * _PAGE_BYTES / 1e6
-
-
-def diagnostic_status(
-    level: bytes, name: str, message: str, hardware: str, values: dict[str, str]
-) -> DiagnosticStatus:
-    """Make one status of a DiagnosticArray; what it says is printable and not too long."""
-    said = printable(message, _LONGEST_VALUE)
-    status = DiagnosticStatus(level=level, name=name, message=said, hardware_id=hardware)
-    status.values = [
-        KeyValue(key=key, value=printable(value, _LONGEST_VALUE)) for key, value in values.items()
-    ]
-    return status
-
-
-def health_values(health: Health) -> dict[str, str]:
-    """Return the key-value pairs that every node shows of its health."""
-    age = "none yet" if health.input_age_s is None else f"{health.input_age_s:.2f}"
-    return {
-        "rate (Hz)": f"{health.rate_hz:.2f}",
-        "latency p50 (ms)": f"{health.latency_ms[0]:.1f}",
-        "latency p95 (ms)": f"{health.latency_ms[1]:.1f}",
-        **{
-            f"stage {stage} {which} (ms)": f"{time_ms:.2f}"
-            for stage, times in health.stages_ms.items()
-            for which, time_ms in zip(("p50", "p95"), times, strict=True)
-        },
-        "frames in": str(health.received),
-        "frames out": str(health.answered),
-        **{f"dropped: {reason}": str(n) for reason, n in sorted(health.drops.items())},
-        "age of newest input (s)": age,
-        "memory (MB)": f"{resident_memory_mb():.0f}",
-    }
-
-
-def diagnostic_array(stamp: object, statuses: list[DiagnosticStatus]) -> DiagnosticArray:
-    """Wrap statuses, with the stamp (builtin_interfaces/Time) of now."""
-    array = DiagnosticArray(status=statuses)
-    array.header.stamp = stamp
-    return array

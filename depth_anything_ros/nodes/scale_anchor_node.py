@@ -21,7 +21,7 @@ from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, au
 from depth_anything_ros.nodes.camera_lookup import frame_name
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
-from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
+from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
@@ -32,7 +32,15 @@ from depth_anything_ros.nodes.range_messages import (
 )
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
-from depth_anything_ros.nodes.status import EXPECTED_DROPS, Said, Status, dropped_for
+from depth_anything_ros.nodes.status import (
+    ERROR,
+    EXPECTED_DROPS,
+    OK,
+    WARN,
+    Said,
+    Status,
+    dropped_for,
+)
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
 
 OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")

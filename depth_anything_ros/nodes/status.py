@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 
+from depth_anything_ros.core.errors import printable
 from depth_anything_ros.nodes.camera_stream import CameraStream
-from depth_anything_ros.nodes.health import (
-    ERROR,
-    OK,
-    WARN,
-    Health,
-    diagnostic_array,
-    diagnostic_status,
-    health_values,
-)
+from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.outlet import Outlet
 from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
+OK, WARN, ERROR, STALE = (
+    DiagnosticStatus.OK,
+    DiagnosticStatus.WARN,
+    DiagnosticStatus.ERROR,
+    DiagnosticStatus.STALE,
+)
+# Characters of what a status says, and of each of its values.
+_LONGEST = 1000
 # Drops that are the design at work, not a fault.
 EXPECTED_DROPS = frozenset({"newer_frame", "late", "no_subscriber", "deactivated"})
 # A level and the sentence that goes with it.
@@ -55,9 +56,9 @@ class Status:
         self._timer = steady_timer(node, 1.0, self._publish)
 
     def _publish(self) -> None:
-        statuses = [self.of(stream) for stream in self._streams()]
-        stamp = self._node.get_clock().now().to_msg()
-        self._outlet.publish(diagnostic_array(stamp, statuses))
+        array = DiagnosticArray(status=[self.of(stream) for stream in self._streams()])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._outlet.publish(array)
 
     def of(self, stream: CameraStream) -> DiagnosticStatus:
         """Return the status of a camera, with what has happened since the last."""
@@ -69,14 +70,15 @@ class Status:
         if self._clock_watch.problem:
             level = WARN if level == OK else level
             message = f"{message}; {self._clock_watch.problem}"
-        values = {
-            **self._facts(),
-            "clock jumps": str(stream.clock_jumps),
-            **health_values(health),
-        }
+        values = {**self._facts(), "clock jumps": str(stream.clock_jumps), **health.values()}
         name = f"{self._node.get_fully_qualified_name().lstrip('/')}: {self._task}"
         name += f" of {stream.name}" if stream.name else ""
-        return diagnostic_status(level, name, message, self._hardware(), values)
+        status = DiagnosticStatus(level=level, name=name, hardware_id=self._hardware())
+        status.message = printable(message, _LONGEST)
+        status.values = [
+            KeyValue(key=key, value=printable(value, _LONGEST)) for key, value in values.items()
+        ]
+        return status
 
 
 def dropped_for(stream: CameraStream, drops: Mapping[str, int]) -> str:

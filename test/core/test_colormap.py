@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from depth_anything_ros.core.colormap import COLORMAPS, colorize, nearness
+from depth_anything_ros.core.colormap import COLORMAPS, colorize
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 
 
 def test_near_is_bright_unknown_is_black_and_sky_is_the_farthest_colour():
     depth = DepthMap(np.array([[1.0, 4.0, np.inf, np.nan]], np.float32))
-    np.testing.assert_allclose(nearness(depth), [[1.0, 0.25, 0.0, np.nan]])
-    painted = colorize(nearness(depth), "gray", limits=(0.0, 1.0))
+    np.testing.assert_allclose(depth.nearness(), [[1.0, 0.25, 0.0, np.nan]])
+    painted = colorize(depth.nearness(), "gray", limits=(0.0, 1.0))
     np.testing.assert_array_equal(painted[0, :, 0], [255, 63, 0, 0])
     disparity = DisparityMap(np.array([[1.0, 0.5]], np.float32))
-    assert nearness(disparity) is disparity.disparity
+    assert disparity.nearness() is disparity.disparity
 
 
 @pytest.mark.parametrize("name", COLORMAPS)

@@ -13,7 +13,7 @@ from depth_anything_ros.core.anchoring import LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, anchors_of_depth, select_anchors
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
-from depth_anything_ros.core.colormap import colorize, nearness
+from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.projection import project_lidar, transformed
 
@@ -69,7 +69,7 @@ def test_points_without_an_echo_are_moved_projected_and_left_out(points, camera)
 def test_answers_of_any_value_are_painted_and_make_clouds(name):
     values = PICTURES[name]
     for kind in (DepthMap, DisparityMap, AffineDepthMap):
-        assert colorize(nearness(kind(values))).shape == (48, 64, 3)
+        assert colorize(kind(values).nearness()).shape == (48, 64, 3)
     assert colorize(values).shape == (48, 64, 3)
     for camera in LENSES.values():
         cloud = BackProjector(camera).project(DepthMap(values, camera), edge_jump=0.05)

@@ -4,7 +4,6 @@ from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.health import (
     FaultLog,
     HealthMonitor,
-    health_values,
     resident_memory_mb,
 )
 
@@ -25,7 +24,7 @@ def test_counts_rates_and_latencies():
     assert 10 <= health.latency_ms[0] <= health.latency_ms[1] < 1000
     assert 0 < health.rate_hz <= 100
     assert monitor.look().new_drops == {}
-    values = health_values(health)
+    values = health.values()
     assert values["dropped: newer_frame"] == "1" and values["frames in"] == "5"
     monitor.restart()
     again = monitor.look()
@@ -42,7 +41,7 @@ def test_stages_of_a_picture_add_up_and_are_shown():
     monitor.answered(monitor.received(), times)
     health = monitor.look()
     assert health.stages_ms["publish"] == (3.0, 3.0) and health.stages_ms["cloud"][0] >= 10
-    shown = health_values(health)
+    shown = health.values()
     assert shown["stage publish p50 (ms)"] == shown["stage publish p95 (ms)"] == "3.00"
     monitor.restart()
     assert monitor.look().stages_ms == {}
