@@ -28,10 +28,9 @@ from depth_anything_ros.tools.timing import (
     PeakMemory,
     in_turn,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 AUTO = "auto"
@@ -299,7 +298,6 @@ def run(
         rows += measure(ModelSetting(model, size, *shared))
     rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
     said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
-    print("\n".join([*machine_lines(facts), said, *lines(rows, reference)]))
-    if options.output is not None:
-        write_json(options.output, facts, [row.as_json() for row in rows])
+    table = [said, *lines(rows, reference)]
+    publish(facts, table, [row.as_json() for row in rows], options.output)
     return 0
