@@ -65,6 +65,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     Attributes:
         streams: the cameras.
         intake: takes their images, and notices jumps of time.
+        transitions: makes the transitions while the executor is free.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._active = self._was_active = False
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         guard_services(self, self._declared.as_declared)
-        self._transitions = Transitions(self, self._before)
+        self.transitions = Transitions(self, self._before)
         self.streams = [CameraStream(self, name) for name in self._camera_names()]
         self._served: set[str] = set()
         self._answer_anew(OneByOne())
@@ -96,11 +97,6 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def parameters(self) -> Parameters:
         """The parameters as they are now."""
         return self._declared.values
-
-    @property
-    def transitions(self) -> Transitions:
-        """What makes its transitions while the executor is free."""
-        return self._transitions
 
     # A child's part of the life cycle -------------------------------------------------------
 
@@ -192,7 +188,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     def destroy_node(self) -> None:
         """Stop loading, and the worker, before the node goes."""
-        self._transitions.stop()
+        self.transitions.stop()
         self._end()
         super().destroy_node()
 
@@ -272,7 +268,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         """
         if not self._active:
             resting = "inactive" if stream.outputs.publishers else "not configured"
-            return OK, self._transitions.under_way or resting
+            return OK, self.transitions.under_way or resting
         if not self._worker.is_alive:
             return ERROR, "the worker has died, which is a bug: see the log; reactivate the node"
         topic = stream.image_topic
