@@ -28,12 +28,12 @@ from depth_anything_ros.models.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
-from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     cloud_message,
     depth_message,
     image_message,
 )
+from depth_anything_ros.nodes.running import keep_freed_memory
 from depth_anything_ros.tools.render_world import parse_size
 from depth_anything_ros.tools.timing import (
     machine,

@@ -20,14 +20,14 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
-from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
+from depth_anything_ros.nodes.parameters import parameter
+from depth_anything_ros.nodes.playback import fixed_parameters
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
 
 # Of the node's own machinery, not of its job.
 LEFT_OUT = ("/rosout", "/parameter_events", "/transition_event")
-LOOK_AROUND_S = 0.1
+DISCOVERY_S = 0.1
 QUEUE = 50
 
 
@@ -57,9 +57,7 @@ class RecorderNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("recorder_node", **kwargs)
-        declared = DeclaredParameters(self, RecorderParameters, lambda: True, START_ANEW)
-        guard_services(self, declared.as_declared)
-        self.parameters = declared.values
+        self.parameters = fixed_parameters(self, RecorderParameters)
         path = Path(self.parameters.bag)
         if not self.parameters.bag:
             raise ParameterError("parameter bag is empty: give a folder to write")
@@ -73,7 +71,7 @@ class RecorderNode(Node):
         # By node: when its diagnostics came, and how many pictures it had neither answered nor
         # dropped.
         self._pending: dict[str, tuple[float, int]] = {}
-        self._timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
+        self._timer = steady_timer(self, DISCOVERY_S, self._record_new_topics)
 
     @property
     def finished(self) -> bool:
@@ -88,16 +86,13 @@ class RecorderNode(Node):
         self._writer.close()
         super().destroy_node()
 
-    def _look_around(self) -> None:
-        present = self.get_node_names_and_namespaces()
+    def _record_new_topics(self) -> None:
         for given in self.parameters.nodes.split(","):
             inner, _, name = given.rpartition("/")
             namespace = f"{self.get_namespace().rstrip('/')}/{inner}".rstrip("/") or "/"
-            if (name, namespace) not in present:
-                continue
             try:
                 topics = self.get_publisher_names_and_types_by_node(name, namespace)
-            except NodeNameNonExistentError:  # it has left in between
+            except NodeNameNonExistentError:
                 continue
             for topic, (type_name, *_) in topics:
                 if not topic.endswith(LEFT_OUT) and topic not in self._recorded:

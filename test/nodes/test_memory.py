@@ -6,7 +6,7 @@ import pytest
 COUNT_FAULTS = """
 import resource, sys, threading
 import numpy as np
-from depth_anything_ros.nodes.memory import keep_freed_memory
+from depth_anything_ros.nodes.running import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

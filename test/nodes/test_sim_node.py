@@ -124,7 +124,7 @@ def test_tf_leads_from_odom_to_the_sensors():
 
     def driven():
         executor.spin_once(timeout_sec=0.1)
-        return node.finished
+        return node.playback.finished
 
     try:
         wait_until(driven, 120, "the end of the drive")
