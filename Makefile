@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 STAMP := $(VENV)/.installed
 OUT ?= out/demo
+# A worker waits for nodes as often as it computes.
+WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test lint install clean
+.PHONY: demo test test-all lint install clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m depth_anything_ros demo --output "$(OUT)" \
@@ -17,7 +20,10 @@ demo: $(STAMP)
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0 $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(STAMP)
+	$(PYTEST) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check --config .ci/ruff.toml .

@@ -24,8 +24,8 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.models.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 from depth_anything_ros.nodes.messages import (

@@ -378,6 +378,13 @@ class TestDeclared:
         bounds = {name for name in needed if re.match(r"torch|timm", name)}
         assert bounds <= given
 
+    def test_commands_of_make_exist(self, repository):
+        (targets,) = re.findall(r"^\.PHONY: (.*)$", (repository / "Makefile").read_text(), re.M)
+        readme = (repository / "README.md").read_text()
+        named = set(re.findall(r"\bmake ((?:demo|test|lint|install)[\w-]*)", readme))
+        assert {"demo", "test", "test-all"} <= named <= set(targets.split())
+        assert "make lint test-all\n" in (repository / ".ci/run").read_text()
+
     def test_executables_are_those_of_setup(self, repository):
         text = (repository / "setup.py").read_text()
         assert set(re.findall(r'f"(\w+) = \{NAME\}', text)) == EXECUTABLES

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap, Estimate
+from depth_anything_ros.core.depth import Estimate
 
 COLORMAPS = {
     "inferno": cv2.COLORMAP_INFERNO,
@@ -24,12 +24,7 @@ def nearness(result: Estimate) -> NDArray[np.float32]:
 
     NaN is unknown.
     """
-    if isinstance(result, DisparityMap):
-        return result.disparity
-    if isinstance(result, AffineDepthMap):
-        return -result.depth
-    with np.errstate(divide="ignore", over="ignore"):
-        return np.asarray(1.0 / result.depth_m, np.float32)
+    return result.nearness()
 
 
 def colorize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,23 +13,76 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError, ImageError
 
+Kind = Literal["metric", "relative", "affine_depth"]
+Map = TypeVar("Map", bound="Estimate")
 
-def _check_map(values: NDArray[np.float32], camera: Camera | None, what: str) -> None:
-    if values.ndim != 2 or values.dtype != np.float32 or 0 in values.shape:
-        raise ImageError(
-            f"{what} must be a float32 array of shape (height, width), "
-            f"got {values.dtype} of shape {values.shape}"
-        )
-    if camera is not None and values.shape != (camera.height, camera.width):
-        raise CameraError(
-            f"{what} is {values.shape[1]}x{values.shape[0]} and its camera is "
-            f"{camera.width}x{camera.height}; scale the camera with Camera.scaled() first",
-            reason="camera_size",
-        )
+
+class Estimate(ABC):
+    """What a model says of an image: one number a pixel, and the rules of such numbers.
+
+    Attributes:
+        kind: the kind of model that answers so.
+        name: the word for its values in the names of topics and files.
+        unit: the unit of its values; "" where the scale is unknown.
+        space: what its values are affine in, where they are aligned with the truth.
+        camera: the camera of exactly this pixel grid, or None where it is not known.
+    """
+
+    kind: ClassVar[Kind]
+    name: ClassVar[str]
+    unit: ClassVar[str] = ""
+    space: ClassVar[Literal["disparity", "depth"]] = "depth"
+    camera: Camera | None
+
+    @property
+    @abstractmethod
+    def values(self) -> NDArray[np.float32]:
+        """The numbers, float32 (height, width)."""
+
+    @abstractmethod
+    def nearness(self) -> NDArray[np.float32]:
+        """Return numbers that are larger where things are nearer, NaN where they are unknown."""
+
+    @abstractmethod
+    def farness(self) -> NDArray[np.float32]:
+        """Return numbers that are larger where things are farther, NaN where they are unknown."""
+
+    @property
+    def metric(self) -> DepthMap | None:
+        """The map itself where its values are metres, which alone make a cloud; else None."""
+        return None
+
+    def masked(self: Map, valid: NDArray[np.bool_] | None) -> Map:
+        """Return the map with NaN where ``valid`` (height, width) is False; itself where None."""
+        if valid is None:
+            return self
+        return self._with(np.where(valid, self.values, np.float32(np.nan)))
+
+    def limited(self: Map, min_m: float, max_m: float) -> Map:
+        """Return the map within a range in metres: itself where it knows none."""
+        return self
+
+    def _with(self: Map, values: NDArray[np.float32]) -> Map:
+        make: Callable[[NDArray[np.float32], Camera | None], Map] = type(self)
+        return make(values, self.camera)
+
+    def _check(self, what: str) -> None:
+        values, camera = self.values, self.camera
+        if values.ndim != 2 or values.dtype != np.float32 or 0 in values.shape:
+            raise ImageError(
+                f"{what} must be a float32 array of shape (height, width), "
+                f"got {values.dtype} of shape {values.shape}"
+            )
+        if camera is not None and values.shape != (camera.height, camera.width):
+            raise CameraError(
+                f"{what} is {values.shape[1]}x{values.shape[0]} and its camera is "
+                f"{camera.width}x{camera.height}; scale the camera with Camera.scaled() first",
+                reason="camera_size",
+            )
 
 
 @dataclass(frozen=True, eq=False)
-class DepthMap:
+class DepthMap(Estimate):
     """Depth along the optical axis (REP 118).
 
     Attributes:
@@ -35,11 +91,32 @@ class DepthMap:
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
+    kind, name, unit = "metric", "depth", "m"
+
     depth_m: NDArray[np.float32]
     camera: Camera | None = None
 
     def __post_init__(self) -> None:
-        _check_map(self.depth_m, self.camera, "depth_m")
+        self._check("depth_m")
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The depth in metres."""
+        return self.depth_m
+
+    @property
+    def metric(self) -> DepthMap:
+        """The map itself."""
+        return self
+
+    def nearness(self) -> NDArray[np.float32]:
+        """Return 1 / depth, 0 beyond range."""
+        with np.errstate(divide="ignore", over="ignore"):
+            return np.asarray(1.0 / self.depth_m, np.float32)
+
+    def farness(self) -> NDArray[np.float32]:
+        """Return the depth in metres."""
+        return self.depth_m
 
     def limited(self, min_m: float, max_m: float) -> DepthMap:
         """Return a map with depth below min_m set to NaN and above max_m to +Inf.
@@ -62,7 +139,7 @@ class DepthMap:
 
 
 @dataclass(frozen=True, eq=False)
-class DisparityMap:
+class DisparityMap(Estimate):
     """Inverse depth up to an unknown scale and shift per picture (MiDaS, eq. 1; no unit).
 
     1 / depth = s * disparity + t, with s > 0 and t unknown: larger is nearer, and 0 is not
@@ -74,15 +151,31 @@ class DisparityMap:
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
+    kind, name, space = "relative", "disparity", "disparity"
+
     disparity: NDArray[np.float32]
     camera: Camera | None = None
 
     def __post_init__(self) -> None:
-        _check_map(self.disparity, self.camera, "disparity")
+        self._check("disparity")
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The disparity."""
+        return self.disparity
+
+    def nearness(self) -> NDArray[np.float32]:
+        """Return the disparity."""
+        return self.disparity
+
+    def farness(self) -> NDArray[np.float32]:
+        """Return 1 / disparity, +Inf at 0 and below."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(1.0 / np.maximum(self.disparity, 0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class AffineDepthMap:
+class AffineDepthMap(Estimate):
     """Depth along Z up to an unknown scale and shift per picture (no unit).
 
     metres = s * depth + t, with s > 0 and t unknown: larger is farther. It is fitted in depth, not
@@ -94,11 +187,31 @@ class AffineDepthMap:
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
+    kind, name = "affine_depth", "affine_depth"
+
     depth: NDArray[np.float32]
     camera: Camera | None = None
 
     def __post_init__(self) -> None:
-        _check_map(self.depth, self.camera, "depth")
+        self._check("depth")
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """The depth without scale."""
+        return self.depth
+
+    def nearness(self) -> NDArray[np.float32]:
+        """Return -depth."""
+        return -self.depth
+
+    def farness(self) -> NDArray[np.float32]:
+        """Return the depth without scale."""
+        return self.depth
 
 
-Estimate = DepthMap | DisparityMap | AffineDepthMap
+# The type of a kind's answers: of their values and camera.
+ESTIMATES: dict[Kind, Callable[[NDArray[np.float32], Camera | None], Estimate]] = {
+    "metric": DepthMap,
+    "relative": DisparityMap,
+    "affine_depth": AffineDepthMap,
+}

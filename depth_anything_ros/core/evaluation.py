@@ -17,8 +17,7 @@ from depth_anything_ros.core.alignment import (
     metres,
 )
 from depth_anything_ros.core.baselines import best_constant, best_plane, mean_depth
-from depth_anything_ros.core.colormap import nearness
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, Estimate
+from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.metrics import Scores, score
 from depth_anything_ros.core.robust import Line, least_squares
@@ -154,7 +153,7 @@ def compare(
             "an answer without metres cannot be scored without an alignment; choose one of "
             f"{', '.join(METHODS)}"
         )
-    if isinstance(answer, AffineDepthMap) and alignment.space == "disparity":
+    if answer.kind == "affine_depth" and alignment.space == "disparity":
         raise ParameterError("affine depth is on no line with disparity: align it in depth")
     fitted, fit, used = _aligned(answer, depth, mask, alignment)
     aligned = DepthMap(counted.clamped(DepthMap(fitted)))
@@ -182,10 +181,10 @@ def _aligned(
     and far shows in a negative scale.
     """
     space = alignment.space
-    prediction = nearness(answer) if space == "disparity" else _depth_of(answer)
+    prediction = answer.nearness() if space == "disparity" else answer.farness()
     if alignment.method == "none":
         unfitted, unknown = np.zeros(mask.size, np.bool_), np.full((2, 2), np.nan)
-        return _depth_of(answer), Line(1.0, 0.0, unfitted, unknown), "none"
+        return answer.farness(), Line(1.0, 0.0, unfitted, unknown), "none"
     if alignment.method != "least_squares":
         fit = fit_scale_shift(prediction, truth_m, mask, alignment.method, space)
         if fit.ok:
@@ -208,13 +207,3 @@ def _in_space(values: NDArray[np.float32], space: Space) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
         found = values.astype(np.float64)
         return np.log(found) if space == "log_depth" else found
-
-
-def _depth_of(answer: Estimate) -> NDArray[np.float32]:
-    """Return depth, of a disparity its inverse, which is +Inf at 0 and below."""
-    if isinstance(answer, DepthMap):
-        return answer.depth_m
-    if isinstance(answer, AffineDepthMap):
-        return answer.depth
-    with np.errstate(divide="ignore"):
-        return np.asarray(1.0 / np.maximum(answer.disparity, 0), np.float32)

@@ -1,4 +1,4 @@
-"""What a user names and others wrote: paths, and small YAML and JSON files.
+"""What a user names: paths, small YAML and JSON files that others wrote, and files to write.
 
 Whatever is wrong with one of them is one line that names it.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,34 @@ def read_file(
             f"most that is taken"
         )
     return data
+
+
+@contextmanager
+def atomically(path: Path, error: type[DepthAnythingError] | None = None) -> Iterator[Path]:
+    """Yield where to write what becomes a file once it is whole; of a failure nothing is left.
+
+    Args:
+        path: of the file.
+        error: that is raised in the place of an OSError, naming the file.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except OSError as reason:
+        if error is None:
+            raise
+        raise error(f"cannot write {path}: {reason.strerror or one_line(reason)}") from reason
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_atomically(
+    path: Path, data: bytes, error: type[DepthAnythingError] | None = None
+) -> None:
+    """Write a file as a whole, or leave the path as it was; ``error`` as of ``atomically``."""
+    with atomically(path, error) as partial:
+        partial.write_bytes(data)
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

@@ -27,8 +27,8 @@ import torch
 from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.hashes import sha256_of
+from depth_anything_ros.models.weights.hashes import sha256_of
+from depth_anything_ros.models.zoo.card import ModelCard
 
 _log = logging.getLogger(__name__)
 

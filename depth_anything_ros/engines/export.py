@@ -28,10 +28,10 @@ from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import exporting, traceable
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.depth_anything_3 import AnyView, Nested
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.midas_encoders import Beit, FixedGrid
+from depth_anything_ros.models.networks.depth_anything_3 import AnyView, Nested
+from depth_anything_ros.models.networks.midas_encoders import Beit, FixedGrid
+from depth_anything_ros.models.zoo.card import ModelCard
 
 OPSET = 18  # the least that torch's exporter writes by itself
 INPUT = "image"

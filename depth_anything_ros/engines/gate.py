@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from depth_anything_ros.engines.outputs import flat, form_of
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.depth_and_sky import NOT_SKY_BELOW
 from depth_anything_ros.models.estimator import Output
+from depth_anything_ros.models.networks.depth_and_sky import NOT_SKY_BELOW
+from depth_anything_ros.models.zoo.card import ModelCard
 
 # Limits of what an engine's answer may differ by, as shares of the range of the float32 answer.
 # bfloat16 keeps 8 bits, so that a sound network in it was seen to differ by 0.04 to 0.9 % in the

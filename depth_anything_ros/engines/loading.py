@@ -21,9 +21,9 @@ from depth_anything_ros.engines.choice import (
 from depth_anything_ros.engines.engine import ENGINE_PRECISIONS, Engine, EngineOptions
 from depth_anything_ros.engines.gate import pictures
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory, take_smaller_input
-from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator, Running
+from depth_anything_ros.models.zoo.card import ModelCard
 
 _log = logging.getLogger(__name__)
 

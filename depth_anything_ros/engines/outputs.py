@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.estimator import Output
+from depth_anything_ros.models.zoo.card import ModelCard
 
 
 @dataclass(frozen=True)

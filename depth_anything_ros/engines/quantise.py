@@ -19,8 +19,8 @@ from depth_anything_ros.engines import gate
 from depth_anything_ros.engines.engine import missing_extra
 from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.preprocess import resized
+from depth_anything_ros.models.networks.preprocess import resized
+from depth_anything_ros.models.zoo.families import family_of
 
 # More give ranges that are hardly better, and each takes the time of a few runs.
 _PICTURES = 24

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from depth_anything_ros.models import depth_anything_3, dinov2
+from depth_anything_ros.models.networks import depth_anything_3, dinov2
 
 from timm.layers import padding  # isort: skip
 

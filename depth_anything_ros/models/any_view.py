@@ -27,14 +27,14 @@ from depth_anything_ros.core.poses import (
     rotation_of_quaternion,
     similarity,
 )
-from depth_anything_ros.models.depth_and_sky import NOT_SKY_BELOW, DepthWithSky
 from depth_anything_ros.models.device import PRECISIONS
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.ray_pose import cameras_from_rays
+from depth_anything_ros.models.networks.depth_and_sky import NOT_SKY_BELOW, DepthWithSky
+from depth_anything_ros.models.networks.ray_pose import cameras_from_rays
+from depth_anything_ros.models.zoo.families import family_of
 
 if TYPE_CHECKING:
-    from depth_anything_ros.models.depth_anything_3 import ViewsOutput
     from depth_anything_ros.models.estimator import DepthEstimator
+    from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput
 
 Reals = NDArray[np.float64]
 PoseFrom = Literal["camera", "rays"]

@@ -12,20 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
+from depth_anything_ros.core.depth import ESTIMATES, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
+from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.models.any_view import PoseFrom, View, infer_views
-from depth_anything_ros.models.card import Kind, ModelCard
-from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction, beyond_sky
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
-from depth_anything_ros.models.dpt import resize
-from depth_anything_ros.models.families import family_of
-from depth_anything_ros.models.networks import empty_network, random_network
+from depth_anything_ros.models.networks.build import empty_network, random_network
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky, Prediction, beyond_sky
+from depth_anything_ros.models.networks.dpt import resize
+from depth_anything_ros.models.networks.transformers_models import (
+    ModelAnswer,
+    prompt_input,
+    to_picture,
+)
 from depth_anything_ros.models.threads import few_threads, torch_threads
-from depth_anything_ros.models.transformers_models import ModelAnswer, prompt_input, to_picture
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import Kind, ModelCard
+from depth_anything_ros.models.zoo.families import family_of
 
 _log = logging.getLogger(__name__)
 # What networks answer, and what runs one on float32 (batch, 3, h, w) of the estimator's device.
@@ -86,6 +91,9 @@ class DepthEstimator:
         runner: what runs the network on pictures; None is ``run_network``.
         threads: of torch for the network on a CPU, those of the thread that loads it; half of
             them prepare pictures and finish answers.
+        times: seconds of the stages ``pre``, ``net`` and ``post`` of what it was asked, until
+            somebody takes them (``inference`` of ``infer_views``). On a GPU, what the network has
+            not done when its call returns counts as ``post``.
         engine: the name and precision of what runs, and why that does (see
             ``engines.loading.load_estimator``).
 
@@ -114,6 +122,7 @@ class DepthEstimator:
         self.network = network.to(self.device)
         self.threads = torch.get_num_threads()
         self.runner: Runner | None = None  # a method of its own would keep it from being freed
+        self.times = StageTimes()
         self.engine = Running("torch", self.precision, str(self.device))
         self._source = source
         self._network_sizes: dict[tuple[int, int, int], Size] = {}
@@ -193,22 +202,24 @@ class DepthEstimator:
         cameras: Sequence[Camera | None],
         sizes: Sequence[Size | None],
     ) -> list[Estimate]:
-        images = [self.prepared(rgb) for rgb in pictures]
-        batches: dict[torch.Size, list[int]] = {}
-        for index, image in enumerate(images):
-            batches.setdefault(image.shape, []).append(index)
+        with self.times.of("pre"):
+            images = [self.prepared(rgb) for rgb in pictures]
+            batches: dict[torch.Size, list[int]] = {}
+            for index, image in enumerate(images):
+                batches.setdefault(image.shape, []).append(index)
         found: dict[int, Estimate] = {}
         for indices in batches.values():
             answer = self._predict(torch.cat([images[index] for index in indices]))
-            for row, index in enumerate(indices):
-                camera, own = cameras[index], pictures[index].shape[1::-1]
-                size = sizes[index] or own
-                if camera is not None:
-                    camera = camera.scaled(*size)
-                # The official code aligns corners when it enlarges; another grid is a resize.
-                found[index] = self._answer(
-                    _row(answer, row), camera, size[::-1], align_corners=size == own
-                )
+            with self.times.of("post"):
+                for row, index in enumerate(indices):
+                    camera, own = cameras[index], pictures[index].shape[1::-1]
+                    size = sizes[index] or own
+                    if camera is not None:
+                        camera = camera.scaled(*size)
+                    # The official code aligns corners when it enlarges; another grid is a resize.
+                    found[index] = self._answer(
+                        _row(answer, row), camera, size[::-1], align_corners=size == own
+                    )
         return [found[index] for index in range(len(images))]
 
     def infer_views(
@@ -236,7 +247,8 @@ class DepthEstimator:
             As ``infer``; ModelError (``single_view``) on a model of single pictures; CameraError
             (``baseline``) on poses within 1 cm of each other, but from a nested model.
         """
-        return infer_views(self, images, cameras, poses, pose_from, sizes)
+        with self.times.of("inference"):
+            return infer_views(self, images, cameras, poses, pose_from, sizes)
 
     def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         if camera is None and self.card.focal_scaled:
@@ -290,11 +302,13 @@ class DepthEstimator:
     @torch.inference_mode()
     def _predict(self, images: Tensor, *prompt: Tensor) -> Output:
         """Answer (batch, 3, h, w), and a prompt where the model takes one, which no engine does."""
-        if prompt or self.runner is None:
-            answer = self.run_network(images, *prompt)
-        else:
-            answer = self.runner(images)
-        self._check_finite((answer,) if isinstance(answer, Tensor) else answer)
+        with self.times.of("net"):
+            if prompt or self.runner is None:
+                answer = self.run_network(images, *prompt)
+            else:
+                answer = self.runner(images)
+        with self.times.of("post"):
+            self._check_finite((answer,) if isinstance(answer, Tensor) else answer)
         return answer
 
     @torch.inference_mode()
@@ -321,12 +335,7 @@ class DepthEstimator:
         else:
             values = resize(answer[:, None], height, width, align_corners)[0, 0]
             values = _beyond_range(values, self.card)
-        found = to_host(values).numpy()
-        if kind == "metric":
-            return DepthMap(found, camera)
-        if kind == "affine_depth":
-            return AffineDepthMap(found, camera)
-        return DisparityMap(found, camera)
+        return ESTIMATES[kind](to_host(values).numpy(), camera)
 
     def _check_finite(self, parts: Sequence[Tensor]) -> None:
         if bool(torch.stack([part.isfinite().all() for part in parts]).all()):

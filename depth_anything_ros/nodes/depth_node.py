@@ -15,9 +15,10 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.colormap import colorize, nearness
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
+from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, printable
+from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.answering_node import (
     EXPECTED_DROPS,
     FAILURE,
@@ -31,7 +32,7 @@ from depth_anything_ros.nodes.answering_node import (
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
-from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health, StageTimes
+from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
 from depth_anything_ros.nodes.inference import infer_apart, infer_together, infer_within_memory
 from depth_anything_ros.nodes.loaded_model import LoadedModel, load_model
 from depth_anything_ros.nodes.messages import (
@@ -40,7 +41,6 @@ from depth_anything_ros.nodes.messages import (
     depth_message,
     image_message,
 )
-from depth_anything_ros.nodes.network_times import timed_network
 from depth_anything_ros.nodes.output_grid import halved, output_size
 from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
 from depth_anything_ros.nodes.running import run_node
@@ -282,8 +282,12 @@ class DepthNode(AnsweringNode[DepthParameters]):
             asked = list(seen)
         else:
             ask = partial(infer_apart, estimator, [one.view for one in asked])
-        with timed_network(estimator, [one.times for one in asked]):
-            answers = infer_within_memory(estimator, ask)
+        estimator.times.taken()
+        answers = infer_within_memory(estimator, ask)
+        stages = estimator.times.taken()
+        for one in asked:  # of all together
+            for stage, seconds in stages.items():
+                one.times.add(stage, seconds)
         return dict(zip(asked, answers, strict=True))
 
     def _view(
@@ -375,26 +379,20 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _publish_result(self, pipeline: DepthPipeline, seen: _Seen, result: Estimate) -> None:
         parameters, wanted, times = self.parameters, seen.wanted, seen.times
         header, outgoing = seen.frame.message.header, pipeline.depth_out
-        if "disparity/image_rect" in wanted and isinstance(result, DisparityMap):
-            with times.of("depth"):
-                image = image_message(header, result.disparity, "32FC1", outgoing)
-            self._send(seen, "disparity/image_rect", image)
-        if "affine_depth/image_rect" in wanted and isinstance(result, AffineDepthMap):
-            with times.of("depth"):
-                image = image_message(header, result.depth, "32FC1", outgoing)
-            self._send(seen, "affine_depth/image_rect", image)
-        if "depth/image_rect" in wanted and isinstance(result, DepthMap):
+        topic = f"{result.name}/image_rect"
+        if topic in wanted:
             with times.of("depth"):
                 image = depth_message(header, result, parameters.depth.encoding, outgoing)
-            self._send(seen, "depth/image_rect", image)
+            self._send(seen, topic, image)
         if "depth/image_color" in wanted:
             with times.of("preview"):
-                painted = colorize(nearness(result), parameters.preview.colormap)
+                painted = colorize(result.nearness(), parameters.preview.colormap)
                 image = image_message(header, painted, "rgb8")
             self._send(seen, "depth/image_color", image)
-        if "points" in wanted and isinstance(result, DepthMap):
+        depth = result.metric
+        if "points" in wanted and depth is not None:
             with times.of("cloud"):
-                cloud = pipeline.cloud(result, seen.view, parameters.cloud)
+                cloud = pipeline.cloud(depth, seen.view, parameters.cloud)
                 message = cloud and cloud_message(header, cloud, pipeline.cloud_out)
             if message is not None:
                 self._send(seen, "points", message)

@@ -11,7 +11,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector, Cloud
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap, Estimate
+from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.rectification import Rectifier
 from depth_anything_ros.nodes.depth_parameters import CloudParameters, DepthParameters
@@ -139,16 +139,8 @@ class DepthPipeline:
 
     def finished(self, result: Estimate, view: View, parameters: DepthParameters) -> Estimate:
         """Return an answer with NaN where rectification saw nothing, and within the range."""
-        valid = view.published_valid
-        if isinstance(result, DisparityMap):
-            return DisparityMap(_masked(result.disparity, valid), result.camera)
-        if isinstance(result, AffineDepthMap):
-            return AffineDepthMap(_masked(result.depth, valid), result.camera)
         limits = parameters.range
-        limited = result.limited(limits.min_m, limits.max_m)
-        if valid is None:
-            return limited
-        return DepthMap(_masked(limited.depth_m, valid), result.camera)
+        return result.limited(limits.min_m, limits.max_m).masked(view.published_valid)
 
     def cloud(self, depth: DepthMap, view: View, parameters: CloudParameters) -> Cloud | None:
         """Back-project a depth map; None without a camera.
@@ -168,7 +160,3 @@ class DepthPipeline:
             edge_jump=parameters.edge_jump,
             allocate=self.cloud_out.memory if parameters.organized else None,
         )
-
-
-def _masked(values: NDArray[np.float32], valid: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    return values if valid is None else np.where(valid, values, np.float32(np.nan))

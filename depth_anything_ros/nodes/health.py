@@ -6,8 +6,7 @@ import os
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from depth_anything_ros.core.errors import printable
+from depth_anything_ros.core.stage_times import StageTimes
 
 OK, WARN, ERROR, STALE = (
     DiagnosticStatus.OK,
@@ -52,30 +52,6 @@ class Health:
     latency_ms: tuple[float, float]
     input_age_s: float | None
     stages_ms: dict[str, tuple[float, float]]
-
-
-class StageTimes:
-    """How long the stages of one picture's way took; of a stage that comes twice, the sum.
-
-    Attributes:
-        seconds: by the name of the stage.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def of(self, stage: str) -> Iterator[None]:
-        """Add the time that the block takes."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(stage, time.perf_counter() - start)
-
-    def add(self, stage: str, seconds: float) -> None:
-        """Add a time that was measured."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
 
 class HealthMonitor:

@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Cloud
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import ImageError
 
 _POINT_FIELDS = {
@@ -101,17 +101,19 @@ def image_message(
 
 
 def depth_message(
-    header: Header, depth: DepthMap, encoding: str, outgoing: Outgoing[Image] | None = None
+    header: Header, depth: Estimate, encoding: str, outgoing: Outgoing[Image] | None = None
 ) -> Image:
     """Write a depth map as 32FC1 (metres) or 16UC1 (millimetres), REP 118.
 
+    What has no unit is 32FC1 always.
+
     In 16UC1, what is unknown, beyond range, or more than the 65.535 m that fit becomes 0.
     """
-    if encoding == "32FC1":
-        return image_message(header, depth.depth_m, encoding, outgoing)
+    if encoding == "32FC1" or depth.metric is None:
+        return image_message(header, depth.values, "32FC1", outgoing)
     outgoing = outgoing or Outgoing(Image)
     with np.errstate(invalid="ignore", over="ignore"):
-        millimetres = depth.depth_m * np.float32(1000.0)
+        millimetres = depth.values * np.float32(1000.0)
         millimetres += np.float32(0.5)
         millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
     values = outgoing.memory(millimetres.shape, np.uint16)

@@ -25,7 +25,7 @@ from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
-from depth_anything_ros.models.weights import RANDOM, resolve_weights
+from depth_anything_ros.models.weights.find import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
 from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment

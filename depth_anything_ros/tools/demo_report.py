@@ -18,7 +18,7 @@ from depth_anything_ros.core.evaluation import Alignment, Comparison, DepthRange
 from depth_anything_ros.core.metrics import Scores, score
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.projection import project_lidar
-from depth_anything_ros.models.weights import RANDOM
+from depth_anything_ros.models.weights.find import RANDOM
 from depth_anything_ros.tools.demo_bag import (
     Frame,
     Recorded,

@@ -213,7 +213,7 @@ def _estimator(options: argparse.Namespace) -> tuple[DepthEstimator, dict[str, A
     """Load the model; return it, and what was asked, for the report."""
     from depth_anything_ros.models import find_card
     from depth_anything_ros.models.estimator import DepthEstimator
-    from depth_anything_ros.models.weights import resolve_weights, sha256_of
+    from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
 
     path = resolve_weights(
         options.weights, find_card(options.model, options.download), options.download

@@ -113,8 +113,8 @@ def _check(options: argparse.Namespace) -> None:
 def _load(options: argparse.Namespace) -> tuple[DepthEstimator, str]:
     """Load a model in float32 on the CPU, and the sha256 of its file of weights."""
     from depth_anything_ros.models.estimator import DepthEstimator
-    from depth_anything_ros.models.hashes import sha256_of
-    from depth_anything_ros.models.weights import resolve_weights
+    from depth_anything_ros.models.weights.find import resolve_weights
+    from depth_anything_ros.models.weights.hashes import sha256_of
     from depth_anything_ros.models.zoo import find_card
 
     card = find_card(options.model, options.download)
@@ -128,7 +128,7 @@ def _size(options: argparse.Namespace, estimator: DepthEstimator) -> tuple[int, 
     """Return height and width of the network's input."""
     import numpy as np
 
-    from depth_anything_ros.models.families import family_of
+    from depth_anything_ros.models.zoo.families import family_of
 
     if options.size:
         return _two(options.size, "--size")

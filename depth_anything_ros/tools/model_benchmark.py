@@ -27,11 +27,11 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, DisparityMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, ParameterError
 from depth_anything_ros.engines.loading import load_estimator
-from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.tools import pipeline_rival
 from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
 from depth_anything_ros.tools.timing import (

@@ -13,7 +13,7 @@ from depth_anything_ros.core.programs import how_to_run
 from depth_anything_ros.tools.progress import say
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
-    from depth_anything_ros.models.card import ModelCard
+    from depth_anything_ros.models.zoo.card import ModelCard
 
 _HEADER = ("model", "gives", "size", "licence", "commercial", "here")
 _FOCAL = "* needs the camera's focal length"
@@ -105,9 +105,9 @@ def run(options: argparse.Namespace) -> int:
 def row_of(card: ModelCard) -> Row:
     """Collect what users are told of a model."""
     from depth_anything_ros.core.errors import ModelError
-    from depth_anything_ros.models.families import family_of
-    from depth_anything_ros.models.identify import parameter_count
-    from depth_anything_ros.models.weights import cached_weights
+    from depth_anything_ros.models.weights.find import cached_weights
+    from depth_anything_ros.models.weights.identify import parameter_count
+    from depth_anything_ros.models.zoo.families import family_of
 
     parameters: int | None = None
     with contextlib.suppress(ImportError, ModelError):  # where an extra is not installed

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.card import ModelCard
 from depth_anything_ros.models.device import choose_device
-from depth_anything_ros.models.networks import randomise
-from depth_anything_ros.models.rows_depth_anything import FAMILY, FAMILY_V1
-from depth_anything_ros.models.transformers_cards import transformers_library
+from depth_anything_ros.models.networks.build import randomise
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.rows_depth_anything import FAMILY, FAMILY_V1
+from depth_anything_ros.models.zoo.transformers_cards import transformers_library
 
 NAME = "transformers pipeline"
 # How transformers computes attention by itself, and layer by layer, as the models' own code does.

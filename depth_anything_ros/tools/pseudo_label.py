@@ -37,7 +37,7 @@ def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a 
 def run(options: argparse.Namespace) -> int:
     """Label what is missing; return the exit status."""
     from depth_anything_ros.models.estimator import DepthEstimator
-    from depth_anything_ros.models.weights import resolve_weights, sha256_of
+    from depth_anything_ros.models.weights.find import resolve_weights, sha256_of
     from depth_anything_ros.training.pseudo_label import Provenance, PseudoLabeller
 
     teacher = DepthEstimator(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
+from depth_anything_ros.core.files import atomically
 from depth_anything_ros.tools.progress import Progress, say
 
 if TYPE_CHECKING:  # heavy: the parser is built without them
-    from depth_anything_ros.models.card import ModelCard
-    from depth_anything_ros.models.identify import Identity
+    from depth_anything_ros.models.weights.identify import Identity
+    from depth_anything_ros.models.zoo.card import ModelCard
 
 _MB = 1_000_000
 # Under these names files of any model are published.
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.weights import resolve_weights
+    from depth_anything_ros.models.weights.find import resolve_weights
     from depth_anything_ros.models.zoo import find_card
 
     card = find_card(options.name, download=True)
@@ -89,20 +89,18 @@ def _copy(path: Path, output: Path, card: ModelCard) -> Path:
     if output.is_dir():
         own = f"{card.name}{path.suffix}"
         output = output / (own if path.name in _ANY_MODEL else path.name)
-    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, partial)
-        partial.replace(output)
+        with atomically(output) as partial:
+            shutil.copyfile(path, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
     return output
 
 
 def _convert(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.checkpoint import matching_state, write_weights
-    from depth_anything_ros.models.identify import network_on_meta
+    from depth_anything_ros.models.weights.identify import network_on_meta
+    from depth_anything_ros.models.weights.load import matching_state, write_weights
 
     output: Path = options.output
     _check_output(output)
@@ -137,7 +135,7 @@ def _card(name: str) -> ModelCard:
 
 def _only_card(path: Path) -> ModelCard:
     """Return the card of a file that is of one model only."""
-    from depth_anything_ros.models.identify import identify
+    from depth_anything_ros.models.weights.identify import identify
     from depth_anything_ros.models.zoo import find_card
 
     found = identify(path)
@@ -153,8 +151,8 @@ def _only_card(path: Path) -> ModelCard:
 
 
 def _check(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.checkpoint import matching_state
-    from depth_anything_ros.models.identify import identify, network_on_meta
+    from depth_anything_ros.models.weights.identify import identify, network_on_meta
+    from depth_anything_ros.models.weights.load import matching_state
 
     if options.model:
         card = _card(options.model)
@@ -171,8 +169,8 @@ def _check(options: argparse.Namespace) -> list[str]:
 
 def _identity_lines(found: Identity) -> list[str]:
     """Say what a file is, one fact a line."""
-    from depth_anything_ros.models.families import FAMILIES
     from depth_anything_ros.models.zoo import find_card
+    from depth_anything_ros.models.zoo.families import FAMILIES
     from depth_anything_ros.tools.models import gives
 
     cards = [find_card(name) for name in found.cards]
@@ -202,8 +200,8 @@ def _identity_lines(found: Identity) -> list[str]:
 
 
 def _hash_line(path: Path) -> str:
-    from depth_anything_ros.models.hashes import sha256_of
-    from depth_anything_ros.models.provenance import known_files
+    from depth_anything_ros.models.weights.hashes import sha256_of
+    from depth_anything_ros.models.weights.provenance import known_files
 
     found = sha256_of(path)
     name = known_files().get(found)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 from depth_anything_ros.core.errors import RecipeError
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.networks import random_network, untrained_network
-from depth_anything_ros.models.weights import resolve_weights
+from depth_anything_ros.models.networks.build import random_network, untrained_network
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.encoder_init import load_imagenet
 from depth_anything_ros.training.recipe import BUNDLED, Recipe
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from depth_anything_ros.core.errors import DepthAnythingError, SourceError
+from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.training.augment import AugmentOptions, augment, cutmix
 from depth_anything_ros.training.samples import Batch, Sample, Source
 
 READY_BATCHES = 4
-_LAST_STEP = 1 << 40
 # Ends the seeds of what all ranks draw alike; a seed of two numbers would be that of rank 0.
 _SHARED = 1 << 31
 
@@ -95,27 +93,13 @@ class BatchStream:
         probability = np.array([self.options[number].cutmix for number in chosen])
         return cutmix(batch, rng, probability) if probability.any() else batch
 
-    def prefetch(
-        self, first_step: int, workers: int = 1, processes: bool = False
-    ) -> Generator[Batch, None, None]:
-        """Yield the batches from a step on, made ahead in the background, in order.
+    def prefetch(self, first_step: int, workers: int = 1) -> Generator[Batch, None, None]:
+        """Yield the batches from a step on, in order, made ahead by threads.
 
-        An error of a worker is raised here, at its step. Close the iterator
-        (``contextlib.closing``) to stop the workers.
-
-        Args:
-            first_step: of the first batch.
-            workers: threads or processes.
-            processes: use processes (forked) instead of threads. Threads do for a CPU; an
-                accelerator takes batches faster than one interpreter can hand them out. Sources
-                that render on CUDA need threads.
+        OpenCV and numpy let other threads run while they work; at least READY_BATCHES wait. An
+        error of a thread is raised here, at its step. Close the iterator (``contextlib.closing``)
+        to stop the threads.
         """
-        if processes:
-            return self._by_processes(first_step, workers)
-        return self._by_threads(first_step, workers)
-
-    def _by_threads(self, first_step: int, workers: int) -> Generator[Batch, None, None]:
-        """OpenCV and numpy let other threads run while they work; at least 4 batches wait."""
         ahead = max(READY_BATCHES, workers)
         pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
         try:
@@ -129,34 +113,6 @@ class BatchStream:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _by_processes(self, first_step: int, workers: int) -> Generator[Batch, None, None]:
-        loader = DataLoader(
-            _Steps(self),
-            batch_size=None,
-            sampler=range(first_step, _LAST_STEP),
-            num_workers=workers,
-            prefetch_factor=-(-READY_BATCHES // workers),
-            multiprocessing_context="fork",
-        )
-        for item in loader:
-            if isinstance(item, DepthAnythingError):
-                raise item
-            yield Batch(*item)
-
-
-class _Steps(Dataset[tuple[Tensor, ...] | DepthAnythingError]):
-    """The stream as DataLoader wants it: an item is a batch."""
-
-    def __init__(self, stream: BatchStream) -> None:
-        self.stream = stream
-
-    def __getitem__(self, step: int) -> tuple[Tensor, ...] | DepthAnythingError:
-        try:
-            batch = self.stream.batch(step)
-        except DepthAnythingError as error:
-            return error  # DataLoader would make a traceback of its one line
-        return batch.image, batch.depth_m, batch.disparity, batch.focal_px, batch.region
-
 
 def _shares(what: str, weights: Sequence[float]) -> NDArray[np.float64]:
     values = np.asarray(weights, np.float64)
@@ -167,19 +123,17 @@ def _shares(what: str, weights: Sequence[float]) -> NDArray[np.float64]:
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Put samples of one size into a batch; labels that a sample lacks are NaN."""
-    height, width = samples[0].rgb.shape[:2]
-    pictures = np.stack([sample.rgb for sample in samples])
-    image = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous().float().div_(255)
-    depth, disparity = np.full((2, len(samples), height, width), np.nan, np.float32)
-    for place, sample in enumerate(samples):
-        if sample.depth_m is not None:
-            depth[place] = sample.depth_m
-        if sample.disparity is not None:
-            disparity[place] = sample.disparity
+    shape = samples[0].rgb.shape[:2]
+    unknown = np.full(shape, np.nan, np.float32)
+
+    def stacked(labels: Iterable[NDArray[np.float32] | None]) -> Tensor:
+        return torch.from_numpy(np.stack([unknown if x is None else x for x in labels]))
+
+    pictures = torch.from_numpy(np.stack([sample.rgb for sample in samples]))
     return Batch(
-        image,
-        torch.from_numpy(depth),
-        torch.from_numpy(disparity),
+        pictures.permute(0, 3, 1, 2).contiguous().float().div_(255),
+        stacked(sample.depth_m for sample in samples),
+        stacked(sample.disparity for sample in samples),
         torch.tensor([sample.focal_px for sample in samples], dtype=torch.float32),
-        torch.zeros((len(samples), height, width), dtype=torch.bool),
+        torch.zeros((len(samples), *shape), dtype=torch.bool),
     )

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import CheckpointError, RecipeError
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before timm
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.checkpoint import read_state_dict
-from depth_anything_ros.models.depth_and_sky import DepthAndSky
+from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before timm
+from depth_anything_ros.models.networks.depth_and_sky import DepthAndSky
+from depth_anything_ros.models.weights.load import read_state_dict
+from depth_anything_ros.models.zoo.card import ModelCard
 
 import timm  # isort: skip
 

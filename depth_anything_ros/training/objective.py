@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import RecipeError
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.depth_and_sky import Prediction
+from depth_anything_ros.models.networks.depth_and_sky import Prediction
+from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.recipe import Losses
 from depth_anything_ros.training.samples import Batch

@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import SourceError, one_line
+from depth_anything_ros.core.files import atomically, write_atomically
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.samples import (
-    atomically,
     camera_of_picture,
     find_calibration,
     picture_paths,
-    write_atomically,
     write_labels,
 )
 
@@ -122,7 +121,7 @@ def _check_provenance(path: Path, provenance: Provenance) -> None:
     """Write who labels this folder; refuse a folder that another teacher has begun."""
     wanted = asdict(provenance)
     if not path.is_file():
-        write_atomically(path, json.dumps(wanted, indent=1).encode())
+        write_atomically(path, json.dumps(wanted, indent=1).encode(), SourceError)
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -142,5 +141,5 @@ def _link(path: Path, target: Path) -> None:
     try:
         os.link(path.resolve(), target)
     except OSError:
-        with atomically(target) as partial:
+        with atomically(target, SourceError) as partial:
             shutil.copyfile(path, partial)

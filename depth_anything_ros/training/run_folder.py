@@ -27,9 +27,9 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros.core.errors import TrainingError, one_line
-from depth_anything_ros.core.files import read_file
+from depth_anything_ros.core.files import atomically, read_file, write_atomically
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.checkpoint import said_by_torch, save_tensors
+from depth_anything_ros.models.weights.load import said_by_torch, save_tensors
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
 
 _log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class RunFolder:
             for pattern in ("tensorboard/events.*", "panels/step_*.png"):
                 for old in self.path.glob(pattern):
                     old.unlink()
-            _replace(self.recipe_file, recipe.to_yaml().encode())
+            write_atomically(self.recipe_file, recipe.to_yaml().encode())
 
     def check(self, recipe: Recipe) -> None:
         """Refuse to continue a run with another recipe.
@@ -137,13 +137,14 @@ class RunFolder:
         Raises:
             TrainingError: where it cannot be written; the state that was there is kept.
         """
-        partial = self.state_file.with_suffix(".partial")
-        with writing(self.path, partial):
-            with partial.open("wb") as file:
-                torch.save({"version": STATE_VERSION, **state}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self.state_file)
+        with (
+            writing(self.path),
+            atomically(self.state_file) as partial,
+            partial.open("wb") as file,
+        ):
+            torch.save({"version": STATE_VERSION, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_state(self) -> dict[str, Any]:
         """Read the state of a run, executing nothing in it.
@@ -178,12 +179,11 @@ class RunFolder:
 
 
 @contextmanager
-def writing(folder: Path, partial: Path | None = None) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Turn what a full or broken disk gives while a run writes into one line that names it.
 
     Args:
         folder: of the run.
-        partial: file that is removed where its writing fails.
 
     Raises:
         TrainingError: (``disk``).
@@ -191,8 +191,6 @@ def writing(folder: Path, partial: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:  # RuntimeError: torch.save, from its C++
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         raise TrainingError(
             f"cannot write into {folder}: {_reason(error)}{_room(folder)}; what was saved there "
             f"before is whole, and the same command goes on from it",
@@ -217,12 +215,6 @@ def _room(folder: Path) -> str:
         return ""
 
 
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
 class Table:
     """A CSV file with one row a report; what a killed run wrote after its state is cut off.
 
@@ -235,14 +227,12 @@ class Table:
     def __init__(self, path: Path, columns: tuple[str, ...], step: int) -> None:
         self._folder = path.parent
         kept = [row for row in _rows(path) if _step_of(row) <= step]
-        partial = path.with_name(path.name + ".partial")
-        with writing(self._folder, partial):
+        with writing(self._folder), atomically(path) as partial:
             self._file = partial.open("w", newline="")
             self._writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
             self._writer.writeheader()
             self._writer.writerows(kept)
             self._file.flush()
-            partial.replace(path)
 
     def add(self, values: Mapping[str, float]) -> None:
         """Append a row."""

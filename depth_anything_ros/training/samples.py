@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import tokenize
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +19,7 @@ from torch import Tensor
 
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.files import atomically, user_path, write_atomically
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth, load_lidar
@@ -334,7 +331,7 @@ def write_sample(
     done, data = cv2.imencode(".png", rgb[..., ::-1])
     if not done:
         raise SourceError(f"cannot encode {name} of shape {rgb.shape} as PNG")
-    write_atomically(folder / f"{name}.png", data.tobytes())
+    write_atomically(folder / f"{name}.png", data.tobytes(), SourceError)
 
 
 def write_labels(
@@ -348,7 +345,7 @@ def write_labels(
     if camera is not None:
         names = ("width", "height", "K", "D", "distortion_model", "R", "P", "frame_id")
         text = json.dumps({key: getattr(camera, key) for key in names}, indent=1)
-        write_atomically(folder / f"{name}.json", text.encode())
+        write_atomically(folder / f"{name}.json", text.encode(), SourceError)
     if depth_m is not None:
         _save(folder / f"{name}_depth.npy", depth_m.astype(np.float32))
     if disparity is not None:
@@ -359,34 +356,7 @@ def write_labels(
         )
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that no reader, and no kill, ever leaves half of it under its name.
-
-    Raises:
-        SourceError: where it cannot be written: a full disk, as a rule.
-    """
-    with atomically(path) as partial:
-        partial.write_bytes(data)
-
-
-@contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Yield where to write what becomes a file once it is whole; of a failure nothing is left.
-
-    Raises:
-        SourceError: where it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise SourceError(f"cannot write {path}: {error.strerror or one_line(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _save(path: Path, values: NDArray[Any]) -> None:
-    with atomically(path) as partial, partial.open("wb") as file:
+    with atomically(path, SourceError) as partial, partial.open("wb") as file:
         np.save(file, values)
         file.flush()

@@ -6,8 +6,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,20 +17,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError, one_line, printable, quoted
-from depth_anything_ros.core.files import user_path
+from depth_anything_ros.core.files import atomically, user_path
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
-from depth_anything_ros.models.provenance import MODEL_KEY
+from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
 from depth_anything_ros.training.encoder_init import ORIGIN
 from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimiser import (
-    AveragedWeights,
     Optimisers,
-    clip_gradient,
+    averaged_weights,
     freeze_depthwise,
     rate_share,
 )
@@ -48,29 +47,57 @@ _PANELS = 4
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a run ended.
+@dataclass(kw_only=True)
+class Progress:
+    """How far a run is, of all its processes and parts together.
 
     Attributes:
-        output: its folder.
-        step: steps done, of all runs together.
-        steps: steps of the recipe; where step is less, the run was stopped and can go on.
-        pictures: seen, of all runs and processes together.
-        hours: trained, of all runs together.
+        step: steps done.
+        pictures: seen.
+        seconds: trained.
+        skipped: steps whose gradient was no number.
         first_loss: mean loss of the first report ever.
         last_loss: mean loss of the last report.
         scores: of the last validation, see ``validation.picture_scores``.
     """
 
+    step: int = 0
+    pictures: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    first_loss: float = math.nan
+    last_loss: float = math.nan
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def hours(self) -> float:
+        """Hours trained."""
+        return self.seconds / 3600
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Progress:
+        """Read the progress in a state; ValueError, naming it, on what is no number."""
+        found = {f.name: state[f.name] for f in fields(cls) if f.name in state}
+        for name in ("step", "pictures", "skipped"):
+            if type(found[name]) is not int or not 0 <= found[name] <= LARGEST_INTEGER:
+                raise ValueError(f"{name} is {quoted(found[name])}")
+        for name, value in (found | dict(found["scores"])).items():
+            if name != "scores" and not isinstance(value, int | float):
+                raise ValueError(f"{quoted(name)} is {quoted(value)}")
+        return cls(**found)
+
+
+@dataclass(kw_only=True)
+class Result(Progress):
+    """How a run ended.
+
+    Attributes:
+        output: its folder.
+        steps: steps of the recipe; where step is less, the run was stopped and can go on.
+    """
+
     output: Path
-    step: int
     steps: int
-    pictures: int
-    hours: float
-    first_loss: float
-    last_loss: float
-    scores: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -101,9 +128,8 @@ def train(
     """
     with ExitStack() as stack:
         processes = stack.enter_context(join_processes(recipe.device))
-        if not processes.is_first:
-            say = _say_nothing
-        run = Run(recipe, processes, say or _print)
+        say = (say or _print) if processes.is_first else _say_nothing
+        run = Run(recipe, processes, say)
         stack.callback(run.folder.unlock)
         run.open(restart)
         stack.callback(run.close)
@@ -129,11 +155,9 @@ def _stop_signals() -> Iterator[Callable[[], bool]]:
         came.append(number)
         signal.signal(number, old[number])  # a second one acts at once
 
-    try:
+    with suppress(ValueError):  # not in the main thread: whoever runs this thread stops it
         for number in (signal.SIGTERM, signal.SIGINT):
             old[number] = signal.signal(number, catch)
-    except ValueError:  # not in the main thread: whoever runs this thread stops it
-        came.clear()
     try:
         yield lambda: bool(came)
     finally:
@@ -158,6 +182,7 @@ class Run:
         self.network.train()
         if not recipe.optimiser.depthwise:
             freeze_depthwise(self.network)
+        self.average = averaged_weights(self.network, recipe.ema_decay)
         self.batches = Batches(recipe, processes, self.card.multiple)
         teacher = teacher_encoder(recipe, self.card)
         self.objective = Objective(
@@ -168,16 +193,14 @@ class Run:
         )
         self.objective.watch(self.network)
         self.optimiser = Optimisers(self.network, recipe.optimiser)
-        self.average = AveragedWeights(self.network, recipe.ema_decay)
-        self.model = self._wrapped()
+        self.model = self._parallel()
         self.tally = Tally(self.objective.names, device)
         self.folder = RunFolder(user_path(recipe.output, RecipeError))
-        self.step, self.pictures, self.seconds, self.skipped = 0, 0, 0.0, 0
-        self.first_loss = self.last_loss = math.nan
-        self.scores: dict[str, float] = {}
+        self.progress = Progress()
+        self.passes = recipe.accumulate * processes.count
         self._held_out: HeldOut | None = None
 
-    def _wrapped(self) -> nn.Module:
+    def _parallel(self) -> nn.Module:
         model: nn.Module = self.network
         if self.recipe.compile:
             model = torch.compile(model)  # type: ignore[assignment]
@@ -201,13 +224,13 @@ class Run:
             return
         path = self.folder.path
         columns = ("step", "pictures", "hours", "lr", *self.tally.names, "skipped")
-        self.log = Table(path / "log.csv", columns, self.step)
-        self.board = Board(path, self.recipe.tensorboard, self.step)
+        self.log = Table(path / "log.csv", columns, self.progress.step)
+        self.board = Board(path, self.recipe.tensorboard, self.progress.step)
         count = sum(p.numel() for p in self.network.parameters())
         self.say(
             f"{self.card.name}: {count / 1e6:.2f} M parameters on {self.device} x "
             f"{self.processes.count}, {self.dtype}; {path}"
-            f"{f', from step {self.step}' if resumes else ''}"
+            f"{f', from step {self.progress.step}' if resumes else ''}"
         )
         if self.recipe.encoder_init and not resumes:
             self.say(f"the encoder begins with {ORIGIN}")
@@ -222,21 +245,19 @@ class Run:
 
     def go(self, stop: Callable[[], bool], deadline: float) -> Result:
         """Train until the last step, a signal, or the deadline (of time.monotonic)."""
-        self._begun = self._reported = self._saved = time.monotonic()
-        self._before = self.seconds
-        self._reported_step = self.step
+        now = self._reported = self._saved = time.monotonic()
+        self._begun = now - self.progress.seconds  # as if it had trained without a break
+        self._reported_step = self.progress.step
         stopped = False
-        with self.batches.start(self.step) as batches:
-            while self.step < self.recipe.steps and not stopped:
+        with self.batches.start(self.progress.step) as batches:
+            while self.progress.step < self.recipe.steps and not stopped:
                 self._train_step(next(batches))
                 self._after_step()
-                wanted = stop() or time.monotonic() > deadline
-                stopped = self.processes.any_of(wanted)
+                stopped = self.processes.any_of(stop() or time.monotonic() > deadline)
             return self._end()  # saves before the threads are waited for, which may render
 
     def _train_step(self, batches: list[Batch]) -> None:
         """Do one step of the optimiser; with AdamW, nothing here waits for the device."""
-        recipe = self.recipe
         means: dict[str, Tensor] = {}
         for number, batch in enumerate(batches):
             with self._sync(last=number == len(batches) - 1):
@@ -245,14 +266,15 @@ class Run:
                 (total / len(batches) + self._alarm(total)).backward()
             for name, value in {**terms, "loss": total}.items():
                 means[name] = means.get(name, 0) + value.detach() / len(batches)
-            self.pictures += len(batch.image) * self.processes.count
-        norm = clip_gradient(self.network.parameters(), recipe.optimiser.clip_norm)
+            self.progress.pictures += len(batch.image) * self.processes.count
+        limit = self.recipe.optimiser.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
         bad = (~norm.isfinite()).float()
-        self.optimiser.set_rate(self._rate(self.step))
+        self.optimiser.set_rate(self._rate(self.progress.step))
         self.optimiser.step(bad)
-        self.average.update(self.step)
+        self.progress.step += 1
+        self.average.update(self.network, self.progress.step)
         self.tally.add([means[name] for name in self.tally.names[:-1]] + [norm], bad)
-        self.step += 1
 
     def _alarm(self, total: Tensor) -> Tensor:
         """Return 0 with a gradient of 0; or NaN with one of NaN where the loss is no number.
@@ -275,148 +297,117 @@ class Run:
 
     def _after_step(self) -> None:
         """Report, draw, validate and save where it is time to."""
-        recipe, step = self.recipe, self.step
-        last = step == recipe.steps
-        if step % recipe.log_every == 0 or last:
+        recipe, step = self.recipe, self.progress.step
+
+        def is_due(every: int) -> bool:
+            return bool(every) and (step % every == 0 or step == recipe.steps)
+
+        if is_due(recipe.log_every):
             self._report()
         if not self.processes.is_first:
             return
-        checks = recipe.validate
-        validates = checks.every and (step % checks.every == 0 or last)
-        draws = recipe.panel_every and (step % recipe.panel_every == 0 or last)
-        if (validates or draws) and (checks.views or checks.path):
-            self._look(bool(validates), bool(draws))
+        validates, draws = is_due(recipe.validate.every), is_due(recipe.panel_every)
+        if (validates or draws) and (recipe.validate.views or recipe.validate.path):
+            self._look(validates, draws)
         if time.monotonic() - self._saved > 60 * recipe.checkpoint_minutes:
             self._save()
 
     def _report(self) -> None:
         """Read the tally, which waits for the device, and write it down."""
+        progress = self.progress
         means, bad, streak = self.tally.read()
         shared = self.processes.mean_of(list(means.values()))
         means = dict(zip(means, shared, strict=True))
         if streak >= MOST_BAD_STEPS:
             raise TrainingError(
-                f"the gradient was no number in {streak} steps in a row up to step {self.step}: "
-                f"the state saved last in {self.folder.path} is sound; lower optimiser.lr, or use "
-                f"precision fp32",
+                f"the gradient was no number in {streak} steps in a row up to step "
+                f"{progress.step}: the state saved last in {self.folder.path} is sound; lower "
+                f"optimiser.lr, or use precision fp32",
                 reason="not_finite",
             )
         now = time.monotonic()
-        self.seconds = self._before + now - self._begun
-        self.skipped += bad
-        self.last_loss = means["loss"]
-        if math.isnan(self.first_loss):
-            self.first_loss = self.last_loss
-        steps = self.step - self._reported_step
-        pace = (now - self._reported) / max(steps, 1)
-        self._reported, self._reported_step = now, self.step
+        pace = (now - self._reported) / max(progress.step - self._reported_step, 1)
+        self._reported, self._reported_step = now, progress.step
+        progress.seconds = now - self._begun
+        progress.skipped += bad
+        progress.last_loss = means["loss"]
+        if math.isnan(progress.first_loss):
+            progress.first_loss = progress.last_loss
         if not self.processes.is_first:
             return
-        per_step = self.recipe.batch_size * self.recipe.accumulate * self.processes.count
-        rate = self._rate(self.step - 1)
-        left = _duration(pace * (self.recipe.steps - self.step))
+        rate = self._rate(progress.step - 1)
         self.say(
-            f"step {self.step}/{self.recipe.steps}  loss {self.last_loss:.4f}  "
-            f"{per_step / pace:.1f} pictures/s  lr {rate:.2e}  {left} left"
+            f"step {progress.step}/{self.recipe.steps}  loss {progress.last_loss:.4f}  "
+            f"{self.recipe.batch_size * self.passes / pace:.1f} pictures/s  lr {rate:.2e}  "
+            f"{_duration(pace * (self.recipe.steps - progress.step))} left"
             f"{f'  {bad} steps skipped: gradient was no number' if bad else ''}"
         )
-        facts = {"step": self.step, "pictures": self.pictures, "hours": self.seconds / 3600}
-        self.log.add({**facts, "lr": rate, **means, "skipped": self.skipped})
-        self.board.add("train", {**means, "lr": rate}, self.step)
+        facts = {"step": progress.step, "pictures": progress.pictures, "hours": progress.hours}
+        self.log.add({**facts, "lr": rate, **means, "skipped": progress.skipped})
+        self.board.add("train", {**means, "lr": rate}, progress.step)
 
     def _look(self, validates: bool, draws: bool) -> None:
         """Score and draw the averaged weights on pictures that are not trained on."""
         if self._held_out is None:
             self.say("making the pictures to validate on")
             self._held_out = HeldOut(self.recipe.validate, self.card, str(self.device))
-        self.average.swap()
-        self.network.eval()
-        try:
-            if validates:
-                self.scores = self._held_out.score(self.network, self.device)
-            panels = self._held_out.panels(self.network, self.device, _PANELS) if draws else []
-        finally:
-            self.network.train()
-            self.average.swap()
+        network, step, folder = self.average.module, self.progress.step, self.folder.path
         if validates:
-            words = "  ".join(f"{name} {value:.4f}" for name, value in self.scores.items())
-            self.say(f"step {self.step}  validation  {words}")
-            table = Table(
-                self.folder.path / "validation.csv", ("step", *self.scores), self.step - 1
-            )
-            table.add({"step": self.step, **self.scores})
+            scores = self.progress.scores = self._held_out.score(network, self.device)
+            words = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+            self.say(f"step {step}  validation  {words}")
+            table = Table(folder / "validation.csv", ("step", *scores), step - 1)
+            table.add({"step": step, **scores})
             table.close()
-            self.board.add("validation", self.scores, self.step)
+            self.board.add("validation", scores, step)
+        panels = self._held_out.panels(network, self.device, _PANELS) if draws else []
         if panels:
             picture = draw_panels(panels)
-            path = self.folder.path / "panels" / f"step_{self.step:07d}.png"
-            with writing(self.folder.path, path):
+            path = folder / "panels" / f"step_{step:07d}.png"
+            with writing(folder):
                 path.parent.mkdir(exist_ok=True)
-                write_picture(path, picture[..., ::-1])
-            self.board.picture("panels", picture, self.step)
+                with atomically(path) as partial:
+                    write_picture(partial, picture[..., ::-1])
+            self.board.picture("panels", picture, step)
 
     def _end(self) -> Result:
-        self._report_rest()
+        progress, steps = self.progress, self.recipe.steps
+        if progress.step > self._reported_step:
+            self._report()
         if self.processes.is_first:
             self._save()
-            if self.step < self.recipe.steps:
-                self.say(
-                    f"stopped at step {self.step} of {self.recipe.steps}, saved in "
-                    f"{self.folder.path}; run the same command again to go on"
-                )
-            else:
-                self.say(
-                    f"finished: {self.pictures} pictures in {_duration(self.seconds)}, weights in "
-                    f"{self.folder.weights_file}"
-                )
-        return Result(
-            self.folder.path,
-            self.step,
-            self.recipe.steps,
-            self.pictures,
-            self.seconds / 3600,
-            self.first_loss,
-            self.last_loss,
-            self.scores,
-        )
-
-    def _report_rest(self) -> None:
-        """Report the steps since the last report, if there are any."""
-        if self.step > self._reported_step:
-            self._report()
+            self.say(
+                f"stopped at step {progress.step} of {steps}, saved in {self.folder.path}; run "
+                f"the same command again to go on"
+                if progress.step < steps
+                else f"finished: {progress.pictures} pictures in {_duration(progress.seconds)}, "
+                f"weights in {self.folder.weights_file}"
+            )
+        return Result(output=self.folder.path, steps=steps, **vars(progress))
 
     def _save(self) -> None:
         self._saved = time.monotonic()
-        self.seconds = self._before + self._saved - self._begun
-        self.folder.save_weights(
-            {**self.network.state_dict(), **self.average.state_dict()}, self._facts()
-        )
-        self.folder.save_state(
-            {
-                "step": self.step,
-                "pictures": self.pictures,
-                "seconds": self.seconds,
-                "skipped": self.skipped,
-                "first_loss": self.first_loss,
-                "last_loss": self.last_loss,
-                "passes": self.recipe.accumulate * self.processes.count,
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "rng": torch.get_rng_state(),
-                "scores": self.scores,
-            }
-        )
-
-    def _facts(self) -> dict[str, str]:
-        return {
+        self.progress.seconds = self._saved - self._begun
+        average = self.average.module.state_dict()
+        facts = {
             MODEL_KEY: self.card.name,
-            "steps": f"{self.step} of {self.recipe.steps}",
-            "pictures": str(self.pictures),
-            "hours": f"{self.seconds / 3600:.3f}",
+            "steps": f"{self.progress.step} of {self.recipe.steps}",
+            "pictures": str(self.progress.pictures),
+            "hours": f"{self.progress.hours:.3f}",
             "device": _device_name(self.device, self.processes.count),
             "recipe": self.recipe.to_yaml(),
         }
+        self.folder.save_weights(average, facts)
+        self.folder.save_state(
+            {
+                **vars(self.progress),
+                "passes": self.passes,
+                "network": self.network.state_dict(),
+                "average": average,
+                "optimiser": self.optimiser.state_dict(),
+                "rng": torch.get_rng_state(),
+            }
+        )
 
     def _restore(self, state: dict[str, Any]) -> None:
         """Take up a state.
@@ -425,46 +416,24 @@ class Run:
             TrainingError: where it is of another number of passes, or it is not whole.
         """
         try:
-            self._take_up(state)
+            if state["passes"] != self.passes:
+                raise TrainingError(
+                    f"{self.folder.path} holds a run with {state['passes']} passes a step, and "
+                    f"{self.processes.count} processes with accumulate {self.recipe.accumulate} "
+                    f"make {self.passes}; start as many processes as before, or give --restart"
+                )
+            self.progress = Progress.of_state(state)
+            self.network.load_state_dict(state["network"])
+            # The averages of an earlier version hold no buffers.
+            self.average.module.load_state_dict({**state["network"], **state["average"]})
+            self.optimiser.load_state_dict(state["optimiser"])
+            torch.set_rng_state(state["rng"])
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise TrainingError(
                 f"{self.folder.state_file} does not hold a state of this run "
                 f"({type(error).__name__}: {one_line(error)}); begin anew with --restart",
                 reason="damaged",
             ) from error
-
-    def _take_up(self, state: dict[str, Any]) -> None:
-        passes = self.recipe.accumulate * self.processes.count
-        if state["passes"] != passes:
-            raise TrainingError(
-                f"{self.folder.path} holds a run with {state['passes']} passes a step, and "
-                f"{self.processes.count} processes with accumulate {self.recipe.accumulate} make "
-                f"{passes}; start as many processes as before, or give --restart"
-            )
-        _check_progress(state)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["rng"])
-        self.step, self.pictures = state["step"], state["pictures"]
-        self.seconds, self.skipped = state["seconds"], state["skipped"]
-        self.first_loss, self.scores = state["first_loss"], state["scores"]
-        self.last_loss = state.get("last_loss", math.nan)  # older states lack it
-
-
-def _check_progress(state: dict[str, Any]) -> None:
-    """Refuse how far a state says that its run was, where that is no number.
-
-    Raises:
-        ValueError: naming it.
-    """
-    for name in ("step", "pictures", "skipped"):
-        if type(state[name]) is not int or not 0 <= state[name] <= LARGEST_INTEGER:
-            raise ValueError(f"{name} is {quoted(state[name])}")
-    numbers = [("seconds", state["seconds"]), ("first_loss", state["first_loss"])]
-    for name, value in (*numbers, *dict(state["scores"]).items()):
-        if not isinstance(value, int | float):
-            raise ValueError(f"{quoted(name)} is {quoted(value)}")
 
 
 def _precision(name: str, device: torch.device) -> str:

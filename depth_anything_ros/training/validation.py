@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.models.card import ModelCard
-from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.networks.preprocess import network_size
+from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.data import collate
 from depth_anything_ros.training.objective import Answer, metric_depth, normalise, read_answer

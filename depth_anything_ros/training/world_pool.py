@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.training.samples import Sample, focal_of, mapped_array, write_atomically
+from depth_anything_ros.core.files import write_atomically
+from depth_anything_ros.training.samples import Sample, focal_of, mapped_array
 
 SHARD_VIEWS = 64
 METADATA = "world.json"
@@ -208,7 +209,7 @@ class WorldPool:
             "shard_views": self.shard_views,
         }
         if not path.is_file():
-            write_atomically(path, json.dumps(wanted, indent=1).encode())
+            write_atomically(path, json.dumps(wanted, indent=1).encode(), SourceError)
             return
         try:
             found = json.loads(path.read_text(encoding="utf-8"))

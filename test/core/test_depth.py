@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.colormap import nearness
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
+from depth_anything_ros.core.depth import ESTIMATES, AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, ImageError
 
 
@@ -32,6 +31,29 @@ def test_affine_depth_is_no_depth_and_checks_its_shape():
     values = np.array([[1, np.inf], [np.nan, 3]], np.float32)
     affine = AffineDepthMap(values)
     assert not isinstance(affine, DepthMap) and not hasattr(affine, "depth_m")
-    np.testing.assert_array_equal(nearness(affine), -values)
+    np.testing.assert_array_equal(affine.nearness(), -values)
     with pytest.raises(ImageError, match="depth must be a float32 array"):
         AffineDepthMap(np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "unit", "nearness", "farness"),
+    [
+        ("metric", "depth", "m", [2.0, 0.25, 0.0], [0.5, 4.0, np.inf]),
+        ("relative", "disparity", "", [0.5, 4.0, np.inf], [2.0, 0.25, 0.0]),
+        ("affine_depth", "affine_depth", "", [-0.5, -4.0, -np.inf], [0.5, 4.0, np.inf]),
+    ],
+)
+def test_each_answer_knows_its_own_rules(kind, name, unit, nearness, farness):
+    values = np.array([[0.5, 4.0, np.inf, np.nan]], np.float32)
+    answer = ESTIMATES[kind](values, None)
+    assert (answer.kind, answer.name, answer.unit) == (kind, name, unit)
+    assert answer.values is values and answer.masked(None) is answer
+    assert (answer.metric is answer) == (kind == "metric")
+    np.testing.assert_array_equal(answer.nearness(), [[*nearness, np.nan]])
+    np.testing.assert_array_equal(answer.farness(), [[*farness, np.nan]])
+    masked = answer.masked(np.array([[True, False, True, True]]))
+    assert type(masked) is type(answer) and masked.values.dtype == np.float32
+    np.testing.assert_array_equal(masked.values, [[0.5, np.nan, np.inf, np.nan]])
+    limited = answer.limited(0.0, 1.0)
+    assert (limited is answer) == (kind != "metric")

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.core.errors import RecipeError, SourceError, one_line, quoted
-from depth_anything_ros.core.files import MOST_BYTES, parse_yaml, read_document, user_path
+from depth_anything_ros.core.files import (
+    MOST_BYTES,
+    atomically,
+    parse_yaml,
+    read_document,
+    user_path,
+    write_atomically,
+)
 
 ESCAPE = chr(27)
 
@@ -126,3 +133,16 @@ def test_what_others_wrote_is_shown_on_one_line():
     for value in (lists, json.loads("[" * 500 + "]" * 500), "y" * 10**6, {"a": "\n" * 10**6}):
         assert len(quoted(value)) <= 300 and "\n" not in quoted(value)
     assert quoted(16**5000) == "a number of 20001 bits" and quoted("a\n") == r"'a\n'"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.json"
+    write_atomically(path, b"old")
+    with pytest.raises(ZeroDivisionError), atomically(path) as partial:
+        partial.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "missing" / "a", b"")
+    with pytest.raises(SourceError, match=r"cannot write .*missing/a: No such file"):
+        write_atomically(tmp_path / "missing" / "a", b"", SourceError)

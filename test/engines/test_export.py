@@ -11,9 +11,9 @@ from full_disk import files_of_at_most
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines import export, openvino_engine
 from depth_anything_ros.engines.traceable import traceable
-from depth_anything_ros.models import dinov2
-from depth_anything_ros.models.depth_anything_3 import add_position
 from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks import dinov2
+from depth_anything_ros.models.networks.depth_anything_3 import add_position
 from depth_anything_ros.models.zoo import find_card
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))

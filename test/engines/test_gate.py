@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from depth_anything_ros.engines.gate import MOST_ANYWHERE, MOST_MEAN, compare, pictures
-from depth_anything_ros.models.depth_and_sky import DepthWithSky
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.zoo import find_card
 
 CARD = find_card("test_relative")

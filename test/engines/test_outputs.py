@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from depth_anything_ros.engines.outputs import FlatNetwork, Form, flat, form_of
-from depth_anything_ros.models.depth_and_sky import DepthWithSky, Prediction
-from depth_anything_ros.models.networks import random_network
-from depth_anything_ros.models.transformers_models import ModelAnswer
+from depth_anything_ros.models.networks.build import random_network
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky, Prediction
+from depth_anything_ros.models.networks.transformers_models import ModelAnswer
 from depth_anything_ros.models.zoo import find_card
 
 

@@ -6,7 +6,7 @@ The package's own DinoV2 knows four sizes; its inner class takes any.
 import pytest
 import torch
 
-from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before the reference
+from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before the reference
 
 # The reference needs xformers, open3d and more for what is not tested here, so it is installed by
 # `pip install --no-deps depth-anything-3`; einops, omegaconf, addict and imageio are test extras.

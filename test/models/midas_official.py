@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from depth_anything_ros.models.rows_midas import rows
+from depth_anything_ros.models.zoo.rows_midas import rows
 
 CARDS = {card.name: card for card in rows()}
 # Width, blocks, heads and side of the grid; channels of the maps; features; channels of the head.

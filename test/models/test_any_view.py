@@ -23,8 +23,8 @@ from depth_anything_ros.models.any_view import (
     metric_factor,
     views_of,
 )
-from depth_anything_ros.models.depth_and_sky import DepthWithSky
-from depth_anything_ros.models.depth_anything_3 import ViewsOutput, prepare
+from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
+from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput, prepare
 from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.render import Renderer, camera_pose
 from depth_anything_ros.sim.world import views

@@ -1,5 +1,6 @@
 import dataclasses
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -292,3 +293,14 @@ def test_depth_of_another_checkpoint_is_refused_by_its_name(tmp_path):
 def test_nothing_in_it_needs_gradients(relative):
     assert not relative.network.training
     assert not any(values.requires_grad for values in relative.network.parameters())
+
+
+def test_the_stages_of_what_was_asked_add_up_until_somebody_takes_them(metric, rgb):
+    metric.times.taken()
+    start = time.perf_counter()
+    metric.infer_batch([rgb, rgb[:, :80]], [None, None])
+    took = time.perf_counter() - start
+    stages = metric.times.taken()
+    assert list(stages) == ["pre", "net", "post"] and min(stages.values()) > 0
+    assert 0.5 * took < sum(stages.values()) <= took
+    assert metric.times.taken() == {}

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from depth_anything_ros.models import torchvision_schemas  # noqa: F401 - before transformers
-from depth_anything_ros.models.networks import randomise
+from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before transformers
+from depth_anything_ros.models.networks.build import randomise
 
 transformers = pytest.importorskip("transformers", reason="needs the extra hf")
 

@@ -26,7 +26,7 @@ from rosgraph_msgs.msg import Clock
 from safetensors.torch import save_file
 from sensor_msgs.msg import CompressedImage
 
-from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 
 NODE = "/depth_node"

@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.models.preprocess import network_size
+from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.nodes.depth_parameters import DepthParameters, OutputParameters
 from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 from depth_anything_ros.nodes.messages import camera_info_message

@@ -1,11 +1,7 @@
 import time
 
-from depth_anything_ros.nodes.health import (
-    HealthMonitor,
-    StageTimes,
-    health_values,
-    resident_memory_mb,
-)
+from depth_anything_ros.core.stage_times import StageTimes
+from depth_anything_ros.nodes.health import HealthMonitor, health_values, resident_memory_mb
 
 
 def test_counts_rates_and_latencies():

@@ -12,6 +12,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.projection import transformed
+from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.models.any_view import View
 from depth_anything_ros.models.estimator import Running
 from depth_anything_ros.models.zoo import find_card
@@ -61,19 +62,20 @@ class TrueDepth:
     description = "the truth"
     engine = Running("truth", "fp64", "cpu")
     input_size = 518
-    runner = run_network = None
 
     def __init__(self, any_view=False):
         kind = "affine_depth" if any_view else "metric"
         self.card = replace(find_card("test_metric"), kind=kind, any_view=any_view)
         self.batches = []
+        self.times = StageTimes()
 
     def infer(self, rgb, camera=None):
         return DepthMap(np.ones(rgb.shape[:2], np.float32), camera)
 
     def infer_batch(self, pictures, cameras):
         self.batches.append(len(pictures))
-        time.sleep(INFERENCE_S * len(pictures))
+        with self.times.of("inference"):
+            time.sleep(INFERENCE_S * len(pictures))
         found = [DepthMap(depth_of(rgb), c) for rgb, c in zip(pictures, cameras, strict=True)]
         if any((depth.depth_m == 0).any() for depth in found):
             raise ModelError("the truth is not known", reason="non_finite")

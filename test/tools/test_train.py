@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
 from depth_anything_ros.training.run_folder import RunFolder

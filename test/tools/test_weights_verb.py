@@ -1,4 +1,4 @@
-"""The verb weights. (models/test_weights.py has the name that mirrors its file.)"""
+"""The verb weights."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from file_server import serve_files
 from official_layout import official_shapes, random_state
 from safetensors import safe_open
 
-from depth_anything_ros.models.checkpoint import load_weights
-from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.networks.build import random_network
+from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, RecipeError
-from depth_anything_ros.models.networks import random_network, untrained_network
-from depth_anything_ros.models.weights import BUNDLED
+from depth_anything_ros.models.networks.build import random_network, untrained_network
+from depth_anything_ros.models.weights.find import BUNDLED
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
 from depth_anything_ros.training.recipe import Losses, Recipe, Source, Teacher

@@ -1,6 +1,7 @@
 import math
 import threading
 from contextlib import closing
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -36,13 +37,9 @@ def stream(folders, **changes):
 
 
 def same(one, other):
-    names = ("image", "depth_m", "disparity", "focal_px", "region")
+    pairs = [(getattr(one, f.name), getattr(other, f.name)) for f in fields(one)]
     return all(
-        getattr(one, n).shape == getattr(other, n).shape
-        and torch.allclose(getattr(one, n), getattr(other, n), rtol=0, atol=0, equal_nan=True)
-        if n != "region"
-        else torch.equal(one.region, other.region)
-        for n in names
+        a.shape == b.shape and torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in pairs
     )
 
 
@@ -62,19 +59,6 @@ def test_a_resumed_stream_goes_on_where_the_first_one_stopped(folders):
         resumed = [next(batches) for _ in range(3)]
     assert all(same(a, b) for a, b in zip(unbroken[6:], resumed, strict=True))
     assert same(unbroken[2], stream(folders).batch(2))
-
-
-def test_processes_make_what_threads_make(folders, tmp_path):
-    with closing(stream(folders).prefetch(3, 2, processes=True)) as batches:
-        made = [next(batches) for _ in range(6)]
-    assert all(same(batch, stream(folders).batch(3 + i)) for i, batch in enumerate(made))
-    (tmp_path / "metric" / "p1_depth.npy").write_bytes(b"damaged")
-    with (
-        pytest.raises(SourceError, match="p1_depth"),
-        closing(stream(folders).prefetch(0, 2, processes=True)) as batches,
-    ):
-        for _ in range(50):
-            next(batches)
 
 
 def test_ranks_draw_other_pictures_of_one_size(folders):

@@ -9,7 +9,7 @@ from lesson import picture, write_lesson, write_pictures
 
 from depth_anything_ros.core.alignment import fit_scale_shift
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.networks import untrained_network
+from depth_anything_ros.models.networks.build import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
 from depth_anything_ros.training.beginnings import teacher_encoder

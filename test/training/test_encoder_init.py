@@ -8,8 +8,8 @@ from lesson import write_lesson
 from safetensors.torch import load_file
 
 from depth_anything_ros.core.errors import CheckpointError, RecipeError
-from depth_anything_ros.models.efficientnet import timm
-from depth_anything_ros.models.networks import untrained_network
+from depth_anything_ros.models.networks.build import untrained_network
+from depth_anything_ros.models.networks.efficientnet import timm
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training import encoder_init
 from depth_anything_ros.training.beginnings import initial_network

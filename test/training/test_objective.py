@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from depth_anything_ros.core.errors import RecipeError
-from depth_anything_ros.models.depth_and_sky import Prediction
-from depth_anything_ros.models.networks import random_network, untrained_network
+from depth_anything_ros.models.networks.build import random_network, untrained_network
+from depth_anything_ros.models.networks.depth_and_sky import Prediction
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.objective import (

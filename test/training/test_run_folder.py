@@ -113,7 +113,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(folder):
     """``/dev/full`` is a disk that takes nothing."""
     folder.save_state(STATE)
     before = folder.state_file.read_bytes()
-    folder.state_file.with_suffix(".partial").symlink_to("/dev/full")
+    (folder.path / f".{folder.state_file.name}.{os.getpid()}.partial").symlink_to("/dev/full")
     with pytest.raises(TrainingError) as caught:
         folder.save_state({"network": torch.zeros(100_000)})
     message = str(caught.value)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.provenance import MODEL_KEY
+from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
 from depth_anything_ros.training.processes import Processes
@@ -26,7 +26,7 @@ from depth_anything_ros.training.recipe import (
     load_recipe,
 )
 from depth_anything_ros.training.samples import write_sample
-from depth_anything_ros.training.trainer import MOST_BAD_STEPS, _check_progress, train
+from depth_anything_ros.training.trainer import MOST_BAD_STEPS, Progress, train
 
 
 def recipe_of(pictures, output, **changes):
@@ -326,7 +326,7 @@ def test_bfloat16_learns_as_well(pictures, tmp_path):
 )
 def test_how_far_a_state_is_must_be_a_number(name, value):
     state = {"step": 1, "pictures": 2, "skipped": 0, "seconds": 1.5, "first_loss": 0.1}
-    _check_progress({**state, "scores": {"abs_rel": 0.5}})
+    assert Progress.of_state({**state, "scores": {"abs_rel": 0.5}}).step == 1
     with pytest.raises(ValueError, match=name) as caught:
-        _check_progress({**state, "scores": {}, name: value})
+        Progress.of_state({**state, "scores": {}, name: value})
     assert str(caught.value).isprintable()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from depth_anything_ros.core import metrics
-from depth_anything_ros.models.networks import random_network
+from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.data import collate

@@ -1,0 +1,1 @@
+"""Files of weights: find, read, identify, convert, load and download them."""

@@ -1,0 +1,41 @@
+"""The rows of this package's own network, whose weights come with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from depth_anything_ros.models.zoo.card import ModelCard
+
+# This package's own network: the encoder of EfficientNet-Lite2 (Tan and Le 2019, arXiv:1905.11946)
+# with a light decoder. RGB comes in -1 to 1, as its ImageNet weights were trained with.
+_OWN = ModelCard(
+    name="tiny",
+    family="depth_and_sky",
+    kind="metric",
+    encoder="Tiny",
+    width=0,  # it has no tokens
+    timm_id="tf_efficientnet_lite2",
+    tapped_layers=(1, 2, 4, 6),
+    features=64,
+    out_channels=(24, 48, 120, 352),
+    options=(("finest", 32),),
+    trained_size=256,
+    output="exp",
+    max_depth_m=None,
+    canonical_focal_px=300.0,
+    licence="Apache-2.0",
+    bundled="tiny.safetensors",
+    input_size=256,
+    multiple=32,
+    antialias=True,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+)
+
+
+def rows() -> list[ModelCard]:
+    """Return what the one file of weights can answer."""
+    relative = replace(
+        _OWN, name="tiny_relative", kind="relative", output="relu", canonical_focal_px=None
+    )
+    return [_OWN, relative]

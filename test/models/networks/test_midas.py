@@ -1,0 +1,384 @@
+import numpy as np
+import pytest
+import torch
+from midas_official import CARDS, TINY, official_shapes, official_state
+from official_layout import official_shapes as v2_shapes
+from official_layout import random_state
+from torch.nn import functional
+
+from depth_anything_ros.core.errors import CheckpointError, ModelError
+from depth_anything_ros.models.networks.build import empty_network, random_network
+from depth_anything_ros.models.networks.midas import Midas
+from depth_anything_ros.models.networks.midas_encoders import relative_position_bias
+from depth_anything_ros.models.networks.preprocess import preprocess
+from depth_anything_ros.models.weights.load import load_weights
+from depth_anything_ros.models.weights.midas_layout import to_ours
+from depth_anything_ros.models.zoo import find_card
+
+SQUARE_ONLY = {"tiny_swin": 128, "tiny_levit": 224}
+# Tensors of each, counted in the module trees of the official code with timm 0.6.12.
+TENSORS = {
+    "midas_v21_small": 482,
+    "dpt_large_384": 368,
+    "dpt_hybrid_384": 368,
+    "dpt_beit_large_512": 487,
+    "dpt_beit_large_384": 487,
+    "dpt_swin2_large_384": 477,
+    "dpt_swin2_tiny_256": 273,
+    "dpt_levit_224": 465,
+}
+# What the official code answers at [20::56, 30::56] of `_picture` with the weights of
+# `official_state`: isl-org/MiDaS at 4545977 with timm 0.6.12 and geffnet 1.0.2, in float64. In
+# float32, random weights make up to 1 % of the order in which sums are taken.
+OFFICIAL_ANSWERS = {
+    ("midas_v21_small", 256, 256): (
+        (616.864273, 615.864336, 578.23487, 732.08195, 397.865013),
+        (820.930709, 657.860695, 807.735309, 823.786751, 470.516688),
+        (458.646494, 486.911205, 583.022686, 700.932815, 524.198827),
+        (627.699858, 430.983361, 540.297368, 440.82736, 457.858349),
+        (490.309563, 589.55933, 552.436493, 618.158989, 282.928722),
+    ),
+    ("midas_v21_small", 192, 256): (
+        (614.113163, 562.586085, 537.056021, 565.405713, 445.369182),
+        (504.629061, 623.034301, 664.771831, 608.520331, 399.578542),
+        (515.105645, 467.466843, 624.902333, 501.582903, 377.36674),
+        (322.226945, 234.745323, 373.925506, 448.90741, 261.32881),
+    ),
+    ("dpt_levit_224", 224, 224): (
+        (7942952.26, 12421308.7, 14588951.4, 14033844.0),
+        (9032209.38, 15239222.6, 17166250.3, 16298408.6),
+        (9652189.35, 15195690.3, 17694398.3, 16959163.3),
+        (9689727.02, 14396853.8, 16873778.4, 14252505.1),
+    ),
+}
+
+
+def _picture(height, width, batch=1):
+    noise = np.random.default_rng(1).standard_normal((batch, 3, height, width), np.float32)
+    return torch.from_numpy(noise)
+
+
+def _filled(name, card):
+    network = empty_network(card).eval()
+    network.load_state_dict(to_ours(official_state(name)))
+    return network
+
+
+def _sizes(name):
+    side = SQUARE_ONLY.get(name)
+    return [(side, side)] if side else [(96, 96), (64, 128), (32, 32)]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_official_names_and_shapes_are_ours(name):
+    shapes = official_shapes(name)
+    with torch.device("meta"):
+        expected = Midas(CARDS[name]).state_dict()
+        released = {parameter: torch.empty(shape) for parameter, shape in shapes.items()}
+
+    found = to_ours(released)
+
+    assert len(released) == TENSORS[name]
+    assert {parameter: values.shape for parameter, values in found.items()} == {
+        parameter: values.shape for parameter, values in expected.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "height", "width"), OFFICIAL_ANSWERS)
+def test_same_answers_as_the_official_code(name, height, width, parity):
+    network = _filled(name, CARDS[name]).double()
+    network.decoder.head3.float()  # which takes float32 whatever comes
+
+    with torch.inference_mode():
+        found = network(_picture(height, width).double())[0, 20::56, 30::56]
+
+    expected = torch.tensor(OFFICIAL_ANSWERS[name, height, width])
+    difference = ((found - expected).abs().max() / (expected.max() - expected.min())).item()
+    parity(
+        "MiDaS",
+        f"`{name}`",
+        "recorded answers of the official code",
+        [(height, width)],
+        [difference],
+    )
+    assert difference <= 1e-4
+
+
+def _official_fusion(state, name, below, skip, size):
+    """FeatureFusionBlock_custom of midas/blocks.py, written out: enlarged first, then projected."""
+
+    def conv(part, maps, padding=1):
+        weight, bias = state[f"scratch.{name}.{part}.weight"], state[f"scratch.{name}.{part}.bias"]
+        return functional.conv2d(maps, weight, bias, padding=padding)
+
+    def unit(part, maps):
+        hidden = conv(f"{part}.conv1", functional.relu(maps))
+        return conv(f"{part}.conv2", functional.relu(hidden)) + maps
+
+    if skip is not None:
+        below = below + unit("resConfUnit1", skip)
+    below = unit("resConfUnit2", below)
+    below = functional.interpolate(below, size, mode="bilinear", align_corners=True)
+    return conv("out_conv", below, padding=0)
+
+
+def _official_stem_transpose(state, maps):
+    for layer in (0, 2):
+        part = {
+            key.rpartition(".")[2]: values
+            for key, values in state.items()
+            if key.startswith(f"scratch.stem_transpose.{layer}.bn.")
+        }
+        weight = state[f"scratch.stem_transpose.{layer}.c.weight"]
+        maps = functional.conv_transpose2d(maps, weight, stride=2, padding=1, output_padding=1)
+        maps = functional.batch_norm(
+            maps, part["running_mean"], part["running_var"], part["weight"], part["bias"]
+        )
+        maps = maps * functional.relu6(maps + 3) / 6
+    return maps
+
+
+def _official_decoder(state, maps, aligned):
+    """DPT.forward of midas/dpt_depth.py and of MidasNet_small, by the names of the releases."""
+    levels = [
+        functional.conv2d(found, state[f"scratch.layer{level}_rn.weight"], padding=1)
+        for level, found in enumerate(maps, start=1)
+    ]
+    path = levels[-1]
+    for level in range(len(levels), 0, -1):
+        skip = None if level == len(levels) else levels[level - 1]
+        height, width = levels[max(level - 2, 0)].shape[-2:]
+        size = (2 * height, 2 * width) if level == 1 else (height, width)
+        path = _official_fusion(state, f"refinenet{level}", path, skip, size)
+    if "scratch.stem_transpose.0.c.weight" in state:
+        path = _official_stem_transpose(state, path)
+
+    def conv(layer, found, padding):
+        name = f"scratch.output_conv.{layer}"
+        return functional.conv2d(
+            found, state[f"{name}.weight"], state[f"{name}.bias"], padding=padding
+        )
+
+    path = conv(0, path, 1)
+    path = functional.interpolate(path, scale_factor=2, mode="bilinear", align_corners=aligned)
+    path = functional.relu(conv(2, path, 1))
+    return functional.relu(conv(4, path, 0))[:, 0]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_decoder_is_the_official_one(name):
+    network, state = _filled(name, TINY[name]), official_state(name)
+
+    for height, width in _sizes(name):
+        picture = _picture(height, width, batch=2)
+        with torch.inference_mode():
+            found = network(picture)
+            expected = _official_decoder(
+                state, network.encoder(picture), aligned=name != "midas_v21_small"
+            )
+
+        assert found.shape == expected.shape == (2, height, width)
+        spread = expected.max() - expected.min()
+        assert spread > 0.1 * expected.mean() > 0
+        assert (found - expected).abs().max() < 1e-5 * spread
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_official_file_loads_by_name(name, tmp_path):
+    state = official_state(name)
+    torch.save(state, tmp_path / "release.pt")
+    network = empty_network(TINY[name])
+
+    load_weights(network, TINY[name], tmp_path / "release.pt")
+
+    expected = to_ours(state)
+    assert set(expected) == set(network.state_dict())
+    for parameter, values in network.state_dict().items():
+        assert torch.equal(values, expected[parameter]), parameter
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("tiny_vit", "tiny_hybrid"), ("tiny_vit", "tiny_beit"), ("tiny_swin", "tiny_levit")],
+)
+def test_a_file_of_another_encoder_is_refused(name, other, tmp_path):
+    torch.save(official_state(other), tmp_path / "release.pt")
+
+    with pytest.raises(CheckpointError, match=TINY[name].name):
+        load_weights(empty_network(TINY[name]), TINY[name], tmp_path / "release.pt")
+
+
+def test_a_file_of_another_family_is_refused_both_ways(tmp_path):
+    torch.save(random_state(v2_shapes(48, 4, 16, (8, 12, 16, 24))), tmp_path / "v2.pth")
+    floats = {name: v for name, v in official_state("tiny_vit").items() if v.is_floating_point()}
+    torch.save(floats, tmp_path / "midas.pt")
+    card = find_card("test_relative")
+
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of MiDaS|dpt_large_384"):
+        load_weights(empty_network(TINY["tiny_vit"]), TINY["tiny_vit"], tmp_path / "v2.pth")
+    with pytest.raises(CheckpointError, match=r"not a checkpoint of Depth Anything V2|is MiDaS"):
+        load_weights(empty_network(card), card, tmp_path / "midas.pt")
+
+
+def test_layouts_of_others_are_not_taken():
+    others = [
+        ["pretrained.cls_token", "depth_head.scratch.layer1_rn.weight"],
+        ["backbone.embeddings.cls_token", "neck.convs.0.weight", "head.conv1.weight"],
+        ["encoder.vit.cls_token", "decoder.head1.weight"],
+        ["conv.weight"],
+    ]
+
+    assert [to_ours({name: torch.zeros(1) for name in names}) for names in others] == [None] * 4
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_own_names_are_taken_as_they_are(name):
+    with torch.device("meta"):
+        state = Midas(TINY[name]).state_dict()
+
+    assert to_ours(state).keys() == state.keys()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("name", TINY)
+def test_random_weights_answer_values_that_vary_and_are_not_negative(name, seed):
+    network = random_network(TINY[name], seed).eval()
+
+    for size in _sizes(name):
+        with torch.inference_mode():
+            values = network(_picture(*size))
+
+        assert values.shape == (1, *size)
+        assert values.dtype == torch.float32
+        assert values.isfinite().all()
+        assert values.min() >= 0
+        assert values.std() > 0.02 * values.mean() > 0
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_autocast_does_not_quantise_the_answer(name):
+    network, size = random_network(TINY[name]).eval(), _sizes(name)[0]
+
+    with torch.inference_mode():
+        exact = network(_picture(*size))
+        with torch.autocast("cpu", torch.bfloat16):
+            values = network(_picture(*size))
+
+    assert values.dtype == torch.float32
+    assert (values != values.bfloat16().float()).float().mean() > 0.9
+    assert (values - exact).abs().mean() < 0.1 * (exact.max() - exact.min())
+
+
+@pytest.mark.parametrize("name", ["tiny_swin", "tiny_levit", "midas_v21_small"])
+def test_memory_that_nothing_wrote_holds_what_a_built_network_does(name):
+    built = dict(Midas(TINY[name]).named_buffers())
+
+    empty = dict(empty_network(TINY[name]).named_buffers())
+
+    assert built
+    assert built.keys() == empty.keys()
+    for buffer, values in built.items():
+        assert torch.equal(values, empty[buffer]), buffer
+
+
+def test_the_others_hold_no_buffers():
+    for name in ("tiny_vit", "tiny_hybrid", "tiny_beit"):
+        assert not list(empty_network(TINY[name]).buffers())
+
+
+@pytest.mark.parametrize("name", SQUARE_ONLY)
+def test_a_size_that_an_encoder_does_not_take_is_refused(name):
+    network = random_network(TINY[name]).eval()
+    side = SQUARE_ONLY[name]
+
+    with pytest.raises(ModelError, match=rf"{side}x{side} pixels only, got {side}x64") as error:
+        network(_picture(64, side))
+
+    assert error.value.reason == "input_size"
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_batch_answers_what_its_pictures_do(name):
+    network, size = random_network(TINY[name]).eval(), _sizes(name)[0]
+    pictures = _picture(*size, batch=2)
+
+    with torch.inference_mode():
+        together = network(pictures)
+        apart = torch.cat([network(picture[None]) for picture in pictures])
+
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tiny_beit", "tiny_vit"])
+def test_gradients_reach_every_parameter(name):
+    network = random_network(TINY[name]).train()
+    with torch.no_grad():  # so that no path is closed by weights of 0
+        for parameter, values in network.named_parameters():
+            if "gamma" in parameter:
+                values.fill_(0.1)
+
+    network(_picture(96, 96)).mean().backward()
+
+    for parameter, values in network.named_parameters():
+        assert values.grad is not None, parameter
+        assert values.grad.isfinite().all(), parameter
+
+
+def test_bias_by_position_is_the_table_where_the_grid_is_its_own():
+    side, heads = 3, 2
+    table = torch.randn((2 * side - 1) ** 2 + 3, heads)
+
+    bias = relative_position_bias(table, side, side, side)
+
+    for query in range(side * side):
+        for key in range(side * side):
+            down, right = query // side - key // side, query % side - key % side
+            entry = (down + side - 1) * (2 * side - 1) + right + side - 1
+            torch.testing.assert_close(bias[:, 1 + query, 1 + key], table[entry])
+    assert torch.equal(bias[:, 0, 1:], table[-3, :, None].expand(-1, side * side))
+    assert torch.equal(bias[:, 1:, 0], table[-2, :, None].expand(-1, side * side))
+    assert torch.equal(bias[:, 0, 0], table[-1])
+
+
+def test_bias_by_position_depends_on_the_offset_only_on_any_grid():
+    bias = relative_position_bias(torch.randn(25 + 3, 1), 3, 2, 4)[0, 1:, 1:].view(2, 4, 2, 4)
+
+    assert torch.equal(bias[0, 0, 1, 2], bias[0, 1, 1, 3])
+    assert torch.equal(bias[1, 3, 0, 1], bias[1, 2, 0, 0])
+    assert not torch.equal(bias[0, 0, 1, 2], bias[1, 2, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),  # of a picture of 640 x 480, by midas/transforms.py
+    [
+        ("midas_v21_small", (256, 192)),
+        ("dpt_large_384", (512, 384)),
+        ("dpt_hybrid_384", (512, 384)),
+        ("dpt_beit_large_512", (672, 512)),
+        ("dpt_beit_large_384", (512, 384)),
+        ("dpt_swin2_tiny_256", (256, 256)),
+        ("dpt_swin2_large_384", (384, 384)),
+        ("dpt_levit_224", (224, 224)),
+    ],
+)
+def test_pictures_are_prepared_as_the_official_code_does(name, expected):
+    card = CARDS[name]
+    rgb = np.full((480, 640, 3), (255, 0, 51), np.uint8)
+
+    image = preprocess(rgb, card, card.input_size, torch.device("cpu"))
+
+    assert image.shape == (1, 3, expected[1], expected[0])
+    mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    if name == "midas_v21_small":
+        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    colour = [(v - m) / s for v, m, s in zip((1.0, 0.0, 0.2), mean, std, strict=True)]
+    assert image[0, :, 5, 7].tolist() == pytest.approx(colour, abs=1e-5)
+
+
+def test_rows_are_free_for_any_use_and_say_where_the_release_is():
+    for card in CARDS.values():
+        assert (card.licence, card.commercial, card.kind) == ("MIT", True, "relative")
+        release = card.option("release")
+        assert release.startswith("https://github.com/isl-org/MiDaS/releases/download/v")
+        assert card.name in release
+        assert bool(card.hub_repo) == bool(card.hub_file)
