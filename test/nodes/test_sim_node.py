@@ -96,5 +96,5 @@ def test_tf_leads_from_odom_to_the_sensors(drive):
 
 
 def test_an_unknown_place_is_one_line_with_what_there_is(logs):
-    with pytest.raises(DepthAnythingError, match=r"moon.*corridor"):
+    with pytest.raises(DepthAnythingError, match=r"one of .*corridor.*got 'moon'"):
         Playing(SimNode, TOPICS, **{**SMALL, "place": "moon"})
