@@ -36,6 +36,14 @@ ALLOWED = {
         f"{PACKAGE}.sim",  # pictures to calibrate with
         f"{PACKAGE}.engines",
     },
+    "pipeline": {
+        "numpy",
+        "cv2",
+        f"{PACKAGE}.core",
+        f"{PACKAGE}.models",
+        f"{PACKAGE}.engines",
+        f"{PACKAGE}.pipeline",
+    },
     "sim": {"numpy", "cv2", "torch", f"{PACKAGE}.core", f"{PACKAGE}.sim"},
     "training": {
         "numpy",
@@ -61,6 +69,7 @@ ALLOWED = {
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
         f"{PACKAGE}.engines",
+        f"{PACKAGE}.pipeline",
         f"{PACKAGE}.sim",
         f"{PACKAGE}.training",
         f"{PACKAGE}.tools",

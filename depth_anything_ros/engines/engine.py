@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Protocol
 
 from torch import Tensor
@@ -62,6 +63,14 @@ class Engine(Protocol):
             sizes: (height, width) of the network's inputs to expect.
         """
         ...
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, which is not imported; "" where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def missing_extra(engine: str, package: str, extra: str) -> ModelError:

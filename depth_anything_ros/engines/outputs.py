@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -37,6 +40,19 @@ class Form:
         empty = tensors[0].new_empty(len(tensors[0]), 0)
         answer: Output = self.kind(*(given.get(field, empty) for field in _fields(self.kind)))
         return answer
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON."""
+        kind = "" if self.kind is None else f"{self.kind.__module__}:{self.kind.__qualname__}"
+        path.write_text(json.dumps({"kind": kind, "names": self.names}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Form:
+        """Read what ``save`` wrote, from a folder that is this user's own."""
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        module, _, name = facts["kind"].partition(":")
+        kind = getattr(importlib.import_module(module), name) if module else None
+        return cls(kind, tuple(facts["names"]))
 
 
 def _fields(kind: type[Any]) -> tuple[str, ...]:

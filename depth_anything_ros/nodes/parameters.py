@@ -10,7 +10,7 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from rcl_interfaces.msg import (
@@ -149,16 +149,6 @@ _CASTS: dict[tuple[Parameter.Type, Parameter.Type], Callable[[Any], Any]] = {
         if kind.name.endswith("_ARRAY")
     },
 }
-
-
-def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN401
-    """Make a dataclass field that is a ROS parameter; facts are those of ``Spec``."""
-    return field(default=default, metadata={"description": description, **facts})
-
-
-def group(cls: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Make a dataclass field that is a group of parameters."""
-    return field(default_factory=cls)
 
 
 def specs(cls: type) -> list[Spec]:

@@ -8,9 +8,8 @@ from typing import TypeVar
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.outlet import Outlet
+from depth_anything_ros.nodes.outlet import Audience, Outlet
 from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs

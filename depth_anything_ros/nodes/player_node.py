@@ -19,12 +19,12 @@ from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
-from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
     lidar_message,
     transform_message,
 )
+from depth_anything_ros.nodes.outlet import Audience
 from depth_anything_ros.nodes.playback import Playback, fixed_parameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.qos import create_output

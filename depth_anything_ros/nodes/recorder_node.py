@@ -20,7 +20,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
-from depth_anything_ros.nodes.parameters import parameter
+from depth_anything_ros.core.options import parameter
 from depth_anything_ros.nodes.playback import fixed_parameters
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer

@@ -10,8 +10,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.messages import transform_message
+from depth_anything_ros.nodes.outlet import Audience
 from depth_anything_ros.nodes.playback import Playback, fixed_parameters
 from depth_anything_ros.nodes.qos import create_output
 from depth_anything_ros.nodes.running import run_node

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.programs import processor
 from depth_anything_ros.tools.progress import say
 
 _NUMBER = re.compile(r"-?\d[\d.e+-]*( of \d+)?")
@@ -118,7 +119,7 @@ def machine() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -143,13 +144,6 @@ def write_json(path: Path, facts: Mapping[str, Any], rows: Sequence[Mapping[str,
     content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
     path.write_text(json.dumps(content, indent=1) + "\n")
     say(f"written: {path}")
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 class PeakMemory:

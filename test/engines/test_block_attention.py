@@ -110,6 +110,7 @@ def test_the_engine_in_bfloat16_uses_them_and_passes_the_gate(name, such_a_cpu, 
     assert not difference.problem and difference.mean < 0.01
 
 
+@pytest.mark.slow
 def test_what_is_compiled_keeps_torchs_own(such_a_cpu, attended, monkeypatch):
     """Dynamo would trace no call that something looks at, and compile the rest in fragments."""
     monkeypatch.setattr(torch_engine, "_BACKEND", "eager")  # not minutes of a C++ compiler

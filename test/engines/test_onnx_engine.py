@@ -89,12 +89,12 @@ def test_a_damaged_file_is_written_anew(estimator, cache, caplog):
 
 def test_the_key_is_of_everything_that_matters(estimator):
     engine = onnx_engine.make(estimator, "fp32")
-    other = onnx_engine.make(DepthEstimator("test_da3_metric", "random", "cpu", "fp32"), "fp32")
+    same, other = (DepthEstimator("test_da3_metric", "random", "cpu", "fp32") for _ in range(2))
     keys = {engine._key((56, 84)), engine._key((84, 56))}
-    assert other._key((56, 84)) in keys
+    assert onnx_engine.make(same, "fp32")._key((56, 84)) in keys
     with torch.no_grad():
-        next(other._estimator.network.parameters()).add_(1)
-    assert onnx_engine.make(other._estimator, "fp32")._key((56, 84)) not in keys
+        next(other.network.parameters()).add_(1)
+    assert onnx_engine.make(other, "fp32")._key((56, 84)) not in keys
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(estimator, tmp_path, monkeypatch, caplog):

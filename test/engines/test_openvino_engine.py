@@ -78,6 +78,7 @@ def kept(converted):
     return openvino_engine.core().read_model(text, weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_kind_answers_as_in_torch(name, tmp_path):
     estimator, size = load(name), NETWORKS[name]
@@ -135,7 +136,7 @@ def test_torch_answers_until_a_new_size_is_compiled(converted, relative, caplog)
         for _ in range(3):
             engine.run(batch)
     assert [record.message for record in caplog.records] == [
-        "making test_relative in OpenVINO for 98x70; torch answers"
+        "making test_relative in openvino for 98x70; torch answers"
     ]
     limit = time.monotonic() + 120
     while engine._graphs.get((70, 98)) is None and time.monotonic() < limit:
@@ -161,7 +162,7 @@ def test_the_cache_is_read_again_and_mended(converted, kept, relative, monkeypat
         data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
         (folder / name).write_bytes(data)
         mended = openvino_engine.make(relative, "fp32")
-        mended._converted = lambda size: kept  # as it is made, in less time
+        mended._exported = lambda size: kept  # as it is made, in less time
         mended.warm_up([SIZE])
         assert f"{name} is damaged and is made anew" in caplog.text
         assert torch.equal(mended.run(picture()), engine.run(picture()))
@@ -176,13 +177,15 @@ def test_without_a_place_to_write_it_answers_the_same(converted, kept, tmp_path,
     place = tmp_path / ("file" if full == "folder" else "cache")
     limit = {"folder": 1 << 30, "graph": graph // 2, "blob": (graph + blob) // 2}[full]
     bare = openvino_engine.make(engine._estimator, "fp32", cache=place)
-    bare._converted = lambda size: kept
+    bare._exported = lambda size: kept
     with files_of_at_most(limit):
         bare.warm_up([SIZE])
     assert torch.equal(bare.run(picture()), engine.run(picture()))
     assert ("nothing is kept" in caplog.text) == (full != "blob")
     names = [path.name for path in place.glob("*/*")]
-    assert sorted(names) == (["files.json", "graph.bin", "graph.xml"] if full == "blob" else [])
+    assert sorted(names) == (
+        ["files.json", "form.json", "graph.bin", "graph.xml"] if full == "blob" else []
+    )
 
 
 def test_other_weights_are_another_entry_of_the_cache(relative, tmp_path):
@@ -244,6 +247,7 @@ def test_what_cannot_be_is_refused(relative, tmp_path):
     assert openvino_engine.device_name("intel:cpu") == openvino_engine.device_name("") == "CPU"
 
 
+@pytest.mark.slow
 def test_signals_come_through_after_networks_of_several_sizes():
     """Each Core gives the thread a stack for signals; see openvino_engine.core."""
     program = """

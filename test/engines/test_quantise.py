@@ -50,6 +50,7 @@ def test_pictures_are_taken_evenly_from_a_folder(tmp_path):
     assert found[0].shape == (6, 8, 3)
 
 
+@pytest.mark.slow
 def test_int8_is_near_on_pictures_it_has_not_seen(tmp_path):
     pytest.importorskip("openvino", reason="needs the extra openvino")
     pytest.importorskip("nncf", reason="needs the extra openvino")

@@ -72,6 +72,7 @@ def test_a_precision_that_the_cpu_does_not_compute_is_refused():
         torch_engine.make(estimator_of("test_relative"), "int8")
 
 
+@pytest.mark.slow
 def test_compiled_it_answers_the_same_and_no_size_waits_for_the_compiler(monkeypatch):
     monkeypatch.setattr(torch_engine, "_BACKEND", "eager")  # not minutes of a C++ compiler
     estimator = estimator_of("test_relative")

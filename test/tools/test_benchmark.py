@@ -14,6 +14,7 @@ from depth_anything_ros.tools.node_benchmark import count
 from depth_anything_ros.tools.timing import PeakMemory, exponent, in_turn, markdown
 
 
+@pytest.mark.slow
 def test_the_table_of_anchoring(tmp_path, capsys):
     output = tmp_path / "table.json"
     words = ("anchoring", "--world", "1", "--size", "84x56", "--device", "cpu")
@@ -83,6 +84,7 @@ def test_a_difference_is_a_share_of_the_range():
     assert relative_difference(np.where(exact > 4, 1, exact), exact)[0] == 1.0  # finite elsewhere
 
 
+@pytest.mark.slow
 def test_models_beside_the_pipeline(tmp_path, capsys):
     pytest.importorskip("transformers")
     output = tmp_path / "models.json"
@@ -112,6 +114,7 @@ def test_models_beside_the_pipeline(tmp_path, capsys):
     assert "depth_anything_v2_small 70x98, torch fp32: depth_anything_v2_small" in said
 
 
+@pytest.mark.slow
 def test_scaling_with_its_plot(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     output, plot = tmp_path / "scaling.json", tmp_path / "scaling.png"
@@ -137,6 +140,7 @@ def test_pictures_are_counted_after_the_warm_up():
     assert set(counted.latency_ms["depth/image_rect"]) == {20.0}
 
 
+@pytest.mark.slow
 def test_the_node_between_a_camera_and_a_listener(tmp_path, capsys):
     output = tmp_path / "nodes.json"
     words = ["--sizes", "160x120", "--input-sizes", "56", "--transports", "profile"]

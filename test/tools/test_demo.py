@@ -42,6 +42,7 @@ def check_scores(scores, kinds=("metric", "aligned", "mean_depth", "best_constan
     assert scores["best_plane"]["abs_rel"] < scores["mean_depth"]["abs_rel"]
 
 
+@pytest.mark.slow
 def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_path):
     options = ("--frames", 4, "--size", "320x240", "--place", "corridor")
     result = run("demo", *options, "--output", tmp_path)
@@ -85,6 +86,7 @@ def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_pa
     assert said.strip().endswith("report.json")
 
 
+@pytest.mark.slow
 def test_the_disparity_of_a_relative_model_is_anchored_by_the_robots_lidar(tmp_path):
     options = ("--model", "tiny_relative", "--frames", 3, "--size", "160x120")
     result = run("demo", *options, "--output", tmp_path)
@@ -98,6 +100,7 @@ def test_the_disparity_of_a_relative_model_is_anchored_by_the_robots_lidar(tmp_p
     assert scores["anchored"]["abs_rel"] < 0.9 * scores["aligned"]["abs_rel"]
 
 
+@pytest.mark.slow
 def test_random_weights_say_so(tmp_path, picture):
     output = tmp_path / "out"
     options = ("--model", "test_relative", "--weights", "random", "--input-size", 126)
@@ -120,6 +123,7 @@ def picture(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_picture_of_yours_without_a_calibration(tmp_path, picture):
     output = tmp_path / "out"
     result = run("demo", "--image", picture, "--frames", 5, "--output", output)
@@ -150,6 +154,7 @@ def test_a_picture_is_upright_unless_a_calibration_is_of_its_stored_pixels(tmp_p
         (tmp_path / "calib.json").write_text(json.dumps(calibration))
 
 
+@pytest.mark.slow
 def test_real_recordings_with_their_calibration(tmp_path, shared_data):
     """A desk with its depth picture; a large phone picture with unknown K and small depth."""
     for name, is_calibrated in (("tum_desk/color.png", True), ("arkit_shelf/color.jpg", False)):

@@ -259,6 +259,7 @@ def test_a_file_in_the_place_of_the_output(data, tmp_path, capsys):
     assert "cannot make the folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_real_recordings(shared_data, tmp_path):
     assert evaluate("--data", shared_data, "--output", tmp_path) == 0
     report = json.loads((tmp_path / "report.json").read_text())

@@ -102,6 +102,7 @@ def assert_same_end(one, other, tolerance):
         assert difference <= tolerance
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_unbroken_one(recipe, tmp_path, one_thread):
     """SIGKILL and then SIGTERM in the middle, each of a process of its own; then to the end."""
     run = tmp_path / "broken"
@@ -134,6 +135,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(recipe, tmp_path, one_thread):
     assert sorted(hours) == hours
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_accumulates(recipe, tmp_path, one_thread):
     launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
     words = ("--recipe", recipe, "--set", "steps=12")
@@ -151,6 +153,7 @@ def test_two_processes_do_what_one_accumulates(recipe, tmp_path, one_thread):
         assert file.metadata()["device"] == "2 x cpu"
 
 
+@pytest.mark.slow
 def test_a_pretrained_model_is_tuned_to_pictures_with_lidar(tmp_path, capsys):
     """recipes/finetune_metric.yaml, with a small network in the place of a released one."""
     card = find_card("test_metric")
@@ -189,6 +192,7 @@ def abs_rel(weights):
     return float(np.mean(np.abs(estimator.infer(rgb, CAMERA).depth_m - depth) / depth))
 
 
+@pytest.mark.slow
 def test_the_smoke_recipe_reaches_a_loss_well_below_its_start(tmp_path):
     """A quarter of its steps, on fewer views."""
     short = ("steps=120", "sources.0.count=12", "validate.every=0", "panel_every=0")

@@ -1,25 +1,28 @@
 """Anchoring of pictures one after the other, on a room whose depth is known."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.nodes.anchor_pipeline import NO_POINTS, AnchorPipeline, report_values
-from depth_anything_ros.nodes.parameters import build, specs
-from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
+from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline
+from depth_anything_ros.pipeline.options import AnchoringOptions
 
 CAMERA = Camera.from_hfov(96, 72, 70.0, "camera")
 SCALE, SHIFT = 0.25, 0.05
 SECOND = 1_000_000_000
 
 
-def parameters(**changes):
-    values = {spec.name: spec.default for spec in specs(ScaleAnchorParameters)}
-    values |= {name.replace("__", "."): value for name, value in changes.items()}
-    return build(ScaleAnchorParameters, values)
+def options(**changes):
+    """Options with changes by dotted names, whose dots are two underscores."""
+    made = AnchoringOptions()
+    for name, value in changes.items():
+        group, field = name.split("__")
+        made = replace(made, **{group: replace(getattr(made, group), **{field: value})})
+    return made
 
 
 def room():
@@ -32,7 +35,7 @@ def room():
 
 
 DEPTH = room()
-DISPARITY = ((1 / DEPTH - SHIFT) / SCALE).astype(np.float32)
+DISPARITY = DisparityMap(((1 / DEPTH - SHIFT) / SCALE).astype(np.float32), CAMERA)
 
 
 def points(count, seed=0):
@@ -48,15 +51,14 @@ def points(count, seed=0):
 
 
 def anchor(pipeline, cloud, stamp_s=0.0, prediction=DISPARITY, epoch=0, **changes):
-    return pipeline.anchor(
-        prediction, CAMERA, cloud, round(stamp_s * SECOND), epoch, parameters(**changes)
-    )
+    pipeline.options = options(**changes)
+    return pipeline.anchor(prediction, cloud, round(stamp_s * SECOND), epoch)
 
 
 @pytest.mark.parametrize("method", ["log_ransac", "ransac", "least_squares", "huber"])
 def test_an_exact_disparity_becomes_exact_depth(method):
-    result, report = anchor(AnchorPipeline("disparity"), points(500), fit__method=method)
-    np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.01)
+    result, report = anchor(AnchorPipeline(), points(500), fit__method=method)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
     assert (report.status, report.reason, report.seen) == ("anchored", "", 500)
     assert report.scale == pytest.approx(SCALE, rel=1e-3)
     assert report.shift == pytest.approx(SHIFT, abs=1e-3)
@@ -69,7 +71,7 @@ def test_an_exact_disparity_becomes_exact_depth(method):
     ("count", "status"), [(0, "waiting"), (1, "degraded"), (2, "degraded"), (13, "anchored")]
 )
 def test_few_points_are_answered_as_far_as_they_go(count, status):
-    result, report = anchor(AnchorPipeline("disparity"), points(count, seed=3))
+    result, report = anchor(AnchorPipeline(), points(count, seed=3))
     assert report.status == status and count - 1 <= report.used <= count
     assert (result is None) == (status == "waiting")
     if status == "degraded":
@@ -77,18 +79,18 @@ def test_few_points_are_answered_as_far_as_they_go(count, status):
         # One number still brings the points themselves near their depth.
         assert report.residual_median < 0.3
     if status == "anchored":
-        np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.02)
+        np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
 
 
 def test_without_points_the_last_fit_is_held_until_it_is_too_old():
-    pipeline = AnchorPipeline("disparity")
+    pipeline = AnchorPipeline()
     assert anchor(pipeline, NO_POINTS)[1].status == "waiting"
     assert anchor(pipeline, points(500), 0.1)[1].status == "anchored"
     for stamp_s, age_s in ((0.2, 0.1), (1.05, 0.95)):
         result, report = anchor(pipeline, NO_POINTS, stamp_s, fit__max_age_s=1.0)
         assert report.status == "held" and report.age_s == pytest.approx(age_s)
         assert (report.seen, report.used, report.inliers) == (0, 0, 0)
-        np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.01)
+        np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
     result, report = anchor(pipeline, NO_POINTS, 1.2, fit__max_age_s=1.0)
     assert result is None and report.status == "waiting"
     assert "1.1 s old" in report.reason
@@ -96,11 +98,11 @@ def test_without_points_the_last_fit_is_held_until_it_is_too_old():
 
 
 def test_one_point_goes_with_a_young_shift_and_not_with_an_old_one():
-    pipeline = AnchorPipeline("disparity")
+    pipeline = AnchorPipeline()
     anchor(pipeline, points(500))
     result, report = anchor(pipeline, points(1), 0.5)
     assert report.status == "degraded" and "held_shift" in report.reason
-    np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.01)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
     _, report = anchor(pipeline, points(1), 100.0)
     assert "scale_only" in report.reason and report.shift == 0
     # A shift that nobody measured is none to hold.
@@ -109,7 +111,7 @@ def test_one_point_goes_with_a_young_shift_and_not_with_an_old_one():
 
 
 def test_another_epoch_forgets_everything():
-    pipeline = AnchorPipeline("disparity")
+    pipeline = AnchorPipeline()
     assert anchor(pipeline, points(500), 100.0)[0] is not None
     result, report = anchor(pipeline, NO_POINTS, 100.1, epoch=1)
     assert result is None and report.status == "waiting" and math.isnan(report.age_s)
@@ -118,30 +120,30 @@ def test_another_epoch_forgets_everything():
 
 def test_points_that_all_lie_elsewhere_are_named():
     behind = points(300) * (1, 1, -1)
-    result, report = anchor(AnchorPipeline("disparity"), behind)
+    result, report = anchor(AnchorPipeline(), behind)
     assert result is None
     assert report.reason == "none of 300 points may anchor: 300 behind"
-    shown = report_values(report)
+    shown = report.values()
     assert shown["points dropped: behind"] == "300" and shown["state"] == "waiting"
 
 
 def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
     wrong = (DEPTH * 1.4).astype(np.float32)
     wrong[0, 0] = np.nan
-    pipeline = AnchorPipeline("depth")
-    result, report = anchor(pipeline, points(500), prediction=wrong)
-    assert np.isnan(result.depth_m[0, 0])
-    np.testing.assert_allclose(result.depth_m[1:], DEPTH[1:], rtol=0.01)
+    pipeline = AnchorPipeline()
+    result, report = anchor(pipeline, points(500), prediction=DepthMap(wrong, CAMERA))
+    assert np.isnan(result.estimate.depth_m[0, 0])
+    np.testing.assert_allclose(result.estimate.depth_m[1:], DEPTH[1:], rtol=0.01)
     assert report.status == "anchored"
     assert (report.scale, report.shift) == (pytest.approx(1 / 1.4, rel=1e-3), 0.0)
     shifted = (DEPTH * 1.4 + 0.5).astype(np.float32)
     result, report = anchor(
-        AnchorPipeline("depth"),
+        AnchorPipeline(),
         points(500),
-        prediction=shifted,
+        prediction=DepthMap(shifted, CAMERA),
         fit__metric_correction="affine",
     )
-    np.testing.assert_allclose(result.depth_m, DEPTH, rtol=0.02)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
     assert report.scale == pytest.approx(1 / 1.4, rel=0.01)
     assert report.shift == pytest.approx(-0.5 / 1.4, abs=0.02)
 
@@ -149,7 +151,7 @@ def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
 def test_points_that_contradict_the_picture_degrade_it_with_the_likely_causes():
     rng = np.random.default_rng(5)
     wild = points(800) * np.exp(rng.normal(0, 1.0, (800, 1)))
-    result, report = anchor(AnchorPipeline("disparity"), wild, diagnostics__max_residual=0.1)
+    result, report = anchor(AnchorPipeline(), wild, diagnostics__max_residual=0.1)
     assert report.status == "degraded" and result is not None
     assert "extrinsics" in report.reason and "clocks" in report.reason
     assert report.residual_median > 0.1
@@ -159,28 +161,30 @@ def test_points_that_contradict_the_picture_degrade_it_with_the_likely_causes():
 def test_a_third_of_the_points_wrong_does_not_matter():
     cloud = points(1000)
     cloud[::3] *= 2.0
-    result, report = anchor(AnchorPipeline("disparity"), cloud)
+    result, report = anchor(AnchorPipeline(), cloud)
     assert report.status == "anchored" and report.inliers < report.used
-    off = np.abs(result.depth_m / DEPTH - 1)
+    off = np.abs(result.estimate.depth_m / DEPTH - 1)
     assert np.median(off) < 0.02
 
 
 def test_the_cloud_is_the_back_projection():
-    pipeline, depth = AnchorPipeline("disparity"), DepthMap(DEPTH, CAMERA)
-    cloud = pipeline.cloud(depth, CAMERA, parameters(cloud__stride=2, cloud__edge_jump=0.0).cloud)
-    expected = (CAMERA.rays() * DEPTH[..., None])[::2, ::2]
-    np.testing.assert_allclose(cloud.xyz, expected, rtol=1e-5)
-    loose = parameters(cloud__organized=False, cloud__edge_jump=0.5).cloud
-    cloud = pipeline.cloud(depth, CAMERA, loose)
+    pipeline = AnchorPipeline()
+    result, _ = anchor(pipeline, points(500), cloud__stride=2, cloud__edge_jump=0.0)
+    expected = (CAMERA.rays() * result.estimate.depth_m[..., None])[::2, ::2]
+    np.testing.assert_allclose(result.cloud().xyz, expected, rtol=1e-5)
+    result, _ = anchor(pipeline, points(500), cloud__organized=False, cloud__edge_jump=0.5)
+    cloud = result.cloud()
     assert cloud.height == 1 and 0 < cloud.width < DEPTH.size and cloud.is_dense
 
 
 def test_affine_depth_is_fitted_in_depth():
     affine = ((DEPTH + 0.7) / 3).astype(np.float32)  # metres = 3 · affine - 0.7
     affine[:5, :9] = np.inf  # the sky
-    result, report = anchor(AnchorPipeline("affine_depth"), points(500), prediction=affine)
+    result, report = anchor(
+        AnchorPipeline(), points(500), prediction=AffineDepthMap(affine, CAMERA)
+    )
     assert report.status == "anchored" and report.scale == pytest.approx(3, rel=1e-3)
     assert report.shift == pytest.approx(-0.7, abs=1e-2)
     known = np.isfinite(affine)
-    np.testing.assert_allclose(result.depth_m[known], DEPTH[known], rtol=0.01)
-    assert np.isposinf(result.depth_m[~known]).all()
+    np.testing.assert_allclose(result.estimate.depth_m[known], DEPTH[known], rtol=0.01)
+    assert np.isposinf(result.estimate.depth_m[~known]).all()

@@ -1,4 +1,4 @@
-"""From a picture and its camera to what is published, without a node."""
+"""From an image and its camera to what a network is given, and the grid that is published."""
 
 from dataclasses import replace
 
@@ -10,13 +10,11 @@ from hypothesis import strategies as st
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.models.networks.preprocess import network_size
-from depth_anything_ros.nodes.depth_parameters import DepthParameters, OutputParameters
-from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
 from depth_anything_ros.nodes.messages import camera_info_message
-from depth_anything_ros.nodes.output_grid import halved, output_size
+from depth_anything_ros.pipeline.image import ImageRectifier, halved, output_size
+from depth_anything_ros.pipeline.options import OutputOptions
 
 WIDTH, HEIGHT = 64, 48
 K = (50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0)
@@ -25,6 +23,10 @@ LENS = (-0.2, 0.05, 1e-3, -1e-3)
 POLICIES = ("auto", "always", "never", "already")
 # Of an image_geometry, whose K and P differ though nothing is distorted.
 ZOOMED = replace(PLAIN, P=(45.0, 0, 30.0, 0, 0, 45.0, 22.0, 0, 0, 0, 1, 0))
+
+
+def rectified(rgb, camera, policy, is_rectified=False):
+    return ImageRectifier().rectified(rgb, camera, policy, is_rectified)
 
 
 def small(bound):
@@ -60,7 +62,7 @@ def calibrations(draw):
 def test_what_is_published_says_the_same_by_k_and_by_p(camera, policy, is_rectified):
     """So depth_image_proc and RViz, which read P, put a point where the cloud has it."""
     rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
-    view = DepthPipeline(is_rectified).view(rgb, camera, policy)
+    view = rectified(rgb, camera, policy, is_rectified)
     info = camera_info_message(Header(), view.camera, (camera.width, camera.height))
     p, k = np.reshape(info.p, (3, 4)), np.reshape(info.k, (3, 3))
     np.testing.assert_array_equal(p[:, :3], k)
@@ -75,14 +77,14 @@ def test_what_is_published_says_the_same_by_k_and_by_p(camera, policy, is_rectif
         np.testing.assert_allclose(rays, pixels @ np.linalg.inv(p[:, :3]).T, atol=1e-9)
     seen = np.isfinite(rays[..., 0])
     ideal = rays[seen] @ p[:, :3].T
-    rectified = Camera.from_info(info).rectified().project(rays[seen])
-    np.testing.assert_allclose(rectified, ideal[:, :2], atol=1e-9)
+    found = Camera.from_info(info).rectified().project(rays[seen])
+    np.testing.assert_allclose(found, ideal[:, :2], atol=1e-9)
     # The stereo baseline stays what it was, in metres.
     assert p[0, 3] / p[0, 0] == pytest.approx(camera.P[3] / camera.P[0])
 
 
 def test_without_distortion_auto_keeps_the_picture_and_leaves_p_out():
-    view = DepthPipeline(False).view(np.zeros((HEIGHT, WIDTH, 3), np.uint8), ZOOMED, "auto")
+    view = rectified(np.zeros((HEIGHT, WIDTH, 3), np.uint8), ZOOMED, "auto")
     assert view.camera.K == K and view.camera.P[:3] == K[:3]
     # Published as it came, the corner's ray would be 30 / 45.
     assert view.camera.rectified().rays()[0, 0, 0] == -31.5 / 50
@@ -92,12 +94,12 @@ def test_a_picture_that_is_rectified_already_is_not_bent_again():
     camera = replace(ZOOMED, D=LENS)
     rgb = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     for is_rectified, policy in ((False, "already"), (True, "already"), (True, "auto")):
-        view = DepthPipeline(is_rectified).view(rgb, camera, policy)
+        view = rectified(rgb, camera, policy, is_rectified)
         assert view.rgb is rgb and view.valid is None
         assert (view.camera.K[0], view.camera.K[2]) == (45.0, 30.0)
         assert not view.camera.is_distorted
         assert view.camera.rays()[0, 0, 0] == -30 / 45
-    assert DepthPipeline(True).view(rgb, camera, "always").valid is not None
+    assert rectified(rgb, camera, "always", True).valid is not None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_a_picture_that_is_rectified_already_is_not_bent_again():
 )
 def test_what_is_done_is_said_and_why(camera, is_rectified, policy, words):
     rgb = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    assert words in DepthPipeline(is_rectified).view(rgb, camera, policy).treatment
+    assert words in rectified(rgb, camera, policy, is_rectified).treatment
 
 
 class Network:
@@ -161,7 +163,7 @@ def test_the_grid_that_is_published_is_never_finer_than_the_picture(asked, pictu
 )
 def test_a_grid_that_is_none_is_refused(asked):
     with pytest.raises(ParameterError, match=r"output\.size is .* image, network, or the pixels"):
-        OutputParameters(asked)
+        OutputOptions(asked)
 
 
 def test_a_picture_is_halved_while_twice_of_all_sizes_fit():
@@ -184,7 +186,7 @@ def test_what_is_published_on_a_coarser_grid_is_of_the_same_view(camera, shorter
     picture = (camera.width, camera.height)
     size = output_size(str(shorter), picture, Network())
     rgb = np.zeros((camera.height, camera.width, 3), np.uint8)
-    view = DepthPipeline(False).view(rgb, camera, policy)
+    view = rectified(rgb, camera, policy)
     coarse = replace(view, size=size)
     width, height = coarse.published_size
     assert (width, height) == (size or picture)
@@ -195,24 +197,3 @@ def test_what_is_published_on_a_coarser_grid_is_of_the_same_view(camera, shorter
     info = camera_info_message(Header(), coarse.published_camera, coarse.published_size)
     p = np.reshape(info.p, (3, 4))
     np.testing.assert_allclose(p[:, :3].ravel(), info.k, atol=1e-12)
-
-
-def test_depth_cloud_and_colours_lie_on_the_grid_that_is_published():
-    rng = np.random.default_rng(1)
-    rgb = rng.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
-    pipeline = DepthPipeline(False)
-    view = replace(pipeline.view(rgb, replace(PLAIN, D=(-0.9, 0, 0, 0)), "auto"), size=(16, 12))
-    depth = DepthMap(np.full((12, 16), 2.0, np.float32), view.published_camera)
-    parameters = DepthParameters()
-    finished = pipeline.finished(depth, view, parameters)
-    # A published pixel is known where its middle was seen; the middle is a corner of four.
-    unseen = ~view.valid[2::4, 2::4]
-    assert 0 < unseen.sum() < unseen.size
-    np.testing.assert_array_equal(np.isnan(finished.depth_m), unseen)
-    cloud = pipeline.cloud(finished, view, replace(parameters.cloud, edge_jump=0.0))
-    blocks = view.rgb.reshape(12, 4, 16, 4, 3).mean((1, 3))
-    np.testing.assert_allclose(cloud.rgb[~unseen], blocks[~unseen], atol=0.51)
-    rays = view.published_camera.rays()
-    np.testing.assert_allclose(cloud.xyz[~unseen], 2 * rays[~unseen], rtol=1e-6)
-    strided = pipeline.cloud(finished, view, replace(parameters.cloud, stride=2))
-    np.testing.assert_array_equal(strided.xyz, cloud.xyz[::2, ::2])

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.alignment import Fit, Method, Space, fit_scale_shift
-from depth_anything_ros.core.anchoring import Anchored, LocalOptions, anchored
+from depth_anything_ros.core.anchoring import LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, select_anchors
-from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.cloud import BackProjector, Cloud
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.misalignment import Misalignment, find_misalignment
 from depth_anything_ros.core.scale_filter import FilterOptions, ScaleState, Status, step
-from depth_anything_ros.nodes.scale_anchor_parameters import (
-    AnchoredCloudParameters,
-    ScaleAnchorParameters,
-)
+from depth_anything_ros.pipeline.answer import Answer, CloudMaker
+from depth_anything_ros.pipeline.options import AnchoringOptions
 
 NO_POINTS = np.empty((0, 3))
 # The extrinsics are looked at once in this time, by the pictures' stamps.
@@ -61,19 +57,37 @@ class AnchorReport:
     residual_p95: float = float("nan")
     age_s: float = float("nan")
 
+    def values(self) -> dict[str, str]:
+        """Return the key-value pairs of a status."""
+        return {
+            "state": self.status,
+            "reason": self.reason,
+            "points in": str(self.seen),
+            "points used": str(self.used),
+            "inliers": str(self.inliers),
+            **{f"points dropped: {reason}": str(n) for reason, n in (self.dropped or {}).items()},
+            "scale": f"{self.scale:.6g}",
+            "shift": f"{self.shift:.6g}",
+            "residual median (%)": f"{100 * self.residual_median:.2f}",
+            "residual p95 (%)": f"{100 * self.residual_p95:.2f}",
+            "age of the fit (s)": f"{self.age_s:.3f}",
+        }
+
 
 class AnchorPipeline:
-    """Anchor the pictures of one topic; the scale goes on from picture to picture.
+    """Anchor the predictions of one camera; the scale goes on from image to image.
 
     Args:
-        kind: what the pictures are: ``disparity``, ``affine_depth``, or ``depth`` in metres, to be
-            corrected.
+        options: what is asked of it.
+
+    Attributes:
+        options: what is asked of predictions to come; may be replaced at any time.
     """
 
-    def __init__(self, kind: Literal["disparity", "affine_depth", "depth"]) -> None:
-        self._kind = kind
+    def __init__(self, options: AnchoringOptions | None = None) -> None:
+        self.options = options or AnchoringOptions()
+        self._clouds = CloudMaker()
         self._restart(0)
-        self._projector: BackProjector | None = None
 
     def _restart(self, epoch: int) -> None:
         self._epoch = epoch
@@ -84,64 +98,65 @@ class AnchorPipeline:
 
     def anchor(
         self,
-        prediction: NDArray[np.float32],
-        camera: Camera,
-        points_optical: NDArray[np.floating],
+        prediction: Estimate,
+        points: NDArray[np.floating],
         stamp_ns: int,
-        epoch: int,
-        parameters: ScaleAnchorParameters,
-    ) -> tuple[Anchored | None, AnchorReport]:
-        """Return the picture in metres, or None where there is no fit, and how that went.
+        epoch: int = 0,
+    ) -> tuple[Answer | None, AnchorReport]:
+        """Return the depth in metres, or None where there is no fit, and how that went.
 
         Args:
-            prediction: float32 (height, width), disparity or depth, NaN unknown.
-            camera: of the prediction.
-            points_optical: (N, 3), metres in the optical frame; of none, the last fit is held.
-            stamp_ns: of the picture.
+            prediction: with its camera; of metric depth, it is corrected.
+            points: (N, 3), metres in the optical frame; of none, the last fit is held.
+            stamp_ns: the stamp of the image.
             epoch: counts the backward jumps of time; with another one, all starts anew.
-            parameters: of the node.
         """
         if epoch != self._epoch:
             self._restart(epoch)
-        anchors = select_anchors(points_optical, camera, prediction, self._options(parameters))
-        fit = self._fit_to(prediction, anchors, stamp_ns, parameters) if len(anchors) else None
-        options = FilterOptions(
-            max_age_s=parameters.fit.max_age_s, late_s=parameters.sync.max_late_s
+        options, camera = self.options, prediction.camera
+        assert camera is not None
+        anchors = select_anchors(
+            points, camera, prediction.values, self._anchor_options(prediction)
         )
-        self._state = state = step(self._state, fit, stamp_ns, options)
+        fit = self._fit_to(prediction, anchors, stamp_ns) if len(anchors) else None
+        limits = FilterOptions(max_age_s=options.fit.max_age_s, late_s=options.sync.max_late_s)
+        self._state = state = step(self._state, fit, stamp_ns, limits)
         if fit is not None and fit.ok:
             self._fit = fit
         line = state.as_fit(self._fit) if state.ok and self._fit is not None else None
         if len(anchors) and line is not None:
-            self._check(prediction, line, anchors, camera, stamp_ns)
-        report = self._judge(self._report(prediction, anchors, fit, line), parameters)
+            self._find_misalignment(prediction, line, anchors, stamp_ns)
+        report = self._doubted(self._report(prediction.values, anchors, fit, line))
         if line is None:
             return None, report
-        local = LocalOptions(parameters.local.method, parameters.local.max_factor)  # type: ignore[arg-type]
-        return anchored(prediction, line, anchors, local), report
+        local = LocalOptions(options.local.method, options.local.max_factor)  # type: ignore[arg-type]
+        result = anchored(prediction.values, line, anchors, local)
+        return self._answer(DepthMap(result.depth_m, camera), result.confidence), report
 
-    def _check(
-        self,
-        prediction: NDArray[np.float32],
-        line: Fit,
-        anchors: Anchors,
-        camera: Camera,
-        stamp_ns: int,
+    def _answer(self, depth: DepthMap, confidence: NDArray[np.float32]) -> Answer:
+        options, size = self.options, (depth.values.shape[1], depth.values.shape[0])
+        back_project = partial(self._clouds.cloud, options.cloud, None)
+        limited = depth.limited(options.range.min_m, options.range.max_m)
+        return Answer(size, depth.camera, limited, confidence, back_project)
+
+    def _find_misalignment(
+        self, prediction: Estimate, line: Fit, anchors: Anchors, stamp_ns: int
     ) -> None:
         """Look, now and then, whether the points would fit better elsewhere."""
+        assert prediction.camera is not None
         if self._checked_ns is not None and stamp_ns - self._checked_ns < _CHECK_EVERY_NS:
             return
         self._checked_ns = stamp_ns
-        inverse = prediction
-        if self._kind != "disparity":
+        inverse = prediction.values
+        if prediction.space != "disparity":
             with np.errstate(divide="ignore"):
-                inverse = np.asarray(1 / line.apply(prediction), np.float32)
-        self._misaligned = find_misalignment(inverse, anchors, camera.K[0])
+                inverse = np.asarray(1 / line.apply(inverse), np.float32)
+        self._misaligned = find_misalignment(inverse, anchors, prediction.camera.K[0])
 
-    def _judge(self, report: AnchorReport, parameters: ScaleAnchorParameters) -> AnchorReport:
+    def _doubted(self, report: AnchorReport) -> AnchorReport:
         """Return the report, degraded where the points contradict the picture."""
         said = []
-        limit, moved = parameters.diagnostics.max_residual, self._misaligned
+        limit, moved = self.options.diagnostics.max_residual, self._misaligned
         if report.status == "anchored" and report.residual_median > limit:
             said.append(
                 f"scale and shift leave half of the points off by more than "
@@ -157,42 +172,33 @@ class AnchorPipeline:
             return report
         return replace(report, status="degraded", reason=f"{'; '.join(said)}: {_CAUSES}")
 
-    def _options(self, parameters: ScaleAnchorParameters) -> AnchorOptions:
-        p = parameters.anchors
-        floor = AnchorOptions.edge_floor if self._kind == "disparity" else 0.0
+    def _anchor_options(self, prediction: Estimate) -> AnchorOptions:
+        p = self.options.anchors
+        floor = AnchorOptions.edge_floor if prediction.space == "disparity" else 0.0
         # A local correction tells hidden points by the picture; near outliers that are not there
         # would hide right ones.
-        hiding = AnchorOptions.occlusion_ratio if parameters.local.method == "global" else 0.0
+        hiding = AnchorOptions.occlusion_ratio if self.options.local.method == "global" else 0.0
         return AnchorOptions(p.min_m, p.max_m, hiding, max_count=p.max_count, edge_floor=floor)
 
-    def _fit_to(
-        self,
-        prediction: NDArray[np.float32],
-        anchors: Anchors,
-        stamp_ns: int,
-        parameters: ScaleAnchorParameters,
-    ) -> Fit:
-        method, space = self._method(parameters)
-        held = self._held_shift(space, stamp_ns, parameters.fit.max_age_s)
-        return fit_scale_shift(
-            prediction[anchors.indices], anchors.depth_m, None, method, space, held
-        )
+    def _fit_to(self, prediction: Estimate, anchors: Anchors, stamp_ns: int) -> Fit:
+        method, space = self._method(prediction)
+        held = self._held_shift(space, stamp_ns)
+        values = prediction.values[anchors.indices]
+        return fit_scale_shift(values, anchors.depth_m, None, method, space, held)
 
-    def _held_shift(self, space: Space, stamp_ns: int, max_age_s: float) -> float | None:
+    def _held_shift(self, space: Space, stamp_ns: int) -> float | None:
         """Return the shift that was measured before, where it is young enough for this picture."""
         state = self._state
         if state.fitted_ns is None or state.space != space or not state.measured[1]:
             return None
-        return state.shift if stamp_ns - state.fitted_ns <= max_age_s * 1e9 else None
+        is_young = stamp_ns - state.fitted_ns <= self.options.fit.max_age_s * 1e9
+        return state.shift if is_young else None
 
-    def _method(self, parameters: ScaleAnchorParameters) -> tuple[Method, Space]:
-        method: Method = parameters.fit.method  # type: ignore[assignment]  # one of its choices
-        if self._kind == "disparity":
-            return method, "disparity"
-        if self._kind == "affine_depth":
-            return method, "depth"
-        if parameters.fit.metric_correction == "affine":
-            return method, "depth"
+    def _method(self, prediction: Estimate) -> tuple[Method, Space]:
+        options = self.options.fit
+        method: Method = options.method  # type: ignore[assignment]  # one of its choices
+        if prediction.metric is None or options.metric_correction == "affine":
+            return method, prediction.space
         # The factor that is right for as many points as it is wrong for, near or far.
         return "scale_only", "log_depth"
 
@@ -225,32 +231,6 @@ class AnchorPipeline:
             float(p95),
             state.age_s,
         )
-
-    def cloud(self, depth: DepthMap, camera: Camera, parameters: AnchoredCloudParameters) -> Cloud:
-        """Back-project a depth map; the rays are kept until the camera changes."""
-        projector = self._projector
-        if projector is None or projector.camera != camera or projector.stride != parameters.stride:
-            projector = self._projector = BackProjector(camera, parameters.stride)
-        return projector.project(
-            depth, organized=parameters.organized, edge_jump=parameters.edge_jump
-        )
-
-
-def report_values(report: AnchorReport) -> dict[str, str]:
-    """Return the key-value pairs of a status."""
-    return {
-        "state": report.status,
-        "reason": report.reason,
-        "points in": str(report.seen),
-        "points used": str(report.used),
-        "inliers": str(report.inliers),
-        **{f"points dropped: {reason}": str(n) for reason, n in (report.dropped or {}).items()},
-        "scale": f"{report.scale:.6g}",
-        "shift": f"{report.shift:.6g}",
-        "residual median (%)": f"{100 * report.residual_median:.2f}",
-        "residual p95 (%)": f"{100 * report.residual_p95:.2f}",
-        "age of the fit (s)": f"{report.age_s:.3f}",
-    }
 
 
 def _residuals(
