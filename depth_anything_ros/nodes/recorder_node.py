@@ -20,7 +20,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
-from depth_anything_ros.core.options import parameter
+from depth_anything_ros.core.options import fixed
 from depth_anything_ros.nodes.playback import fixed_parameters
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
@@ -35,20 +35,18 @@ QUEUE = 50
 class RecorderParameters:
     """Everything that a user can set on recorder_node."""
 
-    bag: str = parameter("", "Folder to write; it must not exist yet.", static=True)
-    nodes: str = parameter(
+    bag: str = fixed("", "Folder to write; it must not exist yet.")
+    nodes: str = fixed(
         "depth_node,player_node",
         "Names of the nodes to record, with commas; of another namespace, after it and a slash.",
-        static=True,
     )
-    quiet_s: float = parameter(
+    quiet_s: float = fixed(
         0.0,
         "Stop when nothing has come for this long after the first message and, by their "
         "diagnostics, no node works on a picture; 0 records until it is stopped.",
         unit="s",
         low=0.0,
         high=3600.0,
-        static=True,
     )
 
 
