@@ -37,7 +37,7 @@ class TransformExtrinsics:
         self._instead = instead
         self._patience_s = patience_s
         self._found_s = time.monotonic()
-        # Without the node, to which it would add a service for good; jumps are told by forget().
+        # Without the node, to which it would add a service for good; jumps are told by clear().
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
 
@@ -64,7 +64,7 @@ class TransformExtrinsics:
                     time.sleep(_POLL_S)
                     continue
                 if is_late and now - self._found_s > self._patience_s:
-                    self.forget()
+                    self.clear()
                     self._found_s = now
                 raise DepthAnythingError(
                     f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} "
@@ -75,7 +75,7 @@ class TransformExtrinsics:
         t, q = found.transform.translation, found.transform.rotation
         return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop the transforms that move, as their time has jumped away."""
         self._buffer.clear()
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.nodes.depth_parameters import ImageParameters
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
+from depth_anything_ros.nodes.image_decoding import ImageDecoder
 
 BAYER = {"rggb": "RGGB", "bggr": "BGGR", "gbrg": "GBRG", "grbg": "GRBG"}
 ORDER = {
@@ -31,7 +31,7 @@ SCENE[:, :48], SCENE[:, 48:] = (200, 100, 50), (40, 90, 160)
 
 
 def decode(message, **parameters):
-    return PictureDecoder().decode(message, ImageParameters(**parameters))
+    return ImageDecoder().decode(message, ImageParameters(**parameters))
 
 
 def refused(message, **parameters):
@@ -171,7 +171,7 @@ def test_names_without_colours_are_opencvs_order_and_said(encoding, taken):
     channels = int(encoding[-1])
     values = np.random.default_rng(1).integers(0, 256, (4, 6, channels))
     values = values.astype(np.uint8 if encoding.startswith("8") else np.uint16) * np.uint8(1)
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     rgb = decoder.decode(picture_message(values, encoding))
     doubts = " ".join(decoder.doubts.values())
     np.testing.assert_array_equal(rgb, decode(picture_message(values, taken)))
@@ -236,7 +236,7 @@ def test_fewer_bits_than_16_are_said_and_set(encoding, bits):
         message = compressed(f"{name}; png compressed ", ".png", values)
     else:
         message = picture_message(np.ascontiguousarray(values), encoding)
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     assert decoder.decode(message)[2, 2].tolist() == [round(full * 255 / 65535)] * 3
     said = decoder.doubts[f"bits {bits}"]
     assert f"set image.bits to {bits}" in said and f"{1 << 16 - bits} times too dark" in said
@@ -245,7 +245,7 @@ def test_fewer_bits_than_16_are_said_and_set(encoding, bits):
 
 
 def test_the_brightest_pixel_of_all_pictures_counts():
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     dark, bright = (picture_message(np.full((2, 2), v, np.uint16), "mono16") for v in (900, 40000))
     decoder.decode(picture_message(np.zeros((2, 2), np.uint16), "mono16"))
     assert not decoder.doubts  # a lens cap says nothing
@@ -257,7 +257,7 @@ def test_the_brightest_pixel_of_all_pictures_counts():
 
 
 def test_more_bits_than_were_set_are_cut_and_said():
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     message = picture_message(np.array([[1000, 5000]], np.uint16), "mono16")
     rgb = decoder.decode(message, ImageParameters(bits=12))
     assert rgb[0, :, 0].tolist() == [round(1000 * 255 / 4095), 255]
@@ -327,7 +327,7 @@ def test_progressive_jpeg_and_cmyk():
 def test_a_compressed_mosaic_is_debayered_as_the_raw_one(suffix, pattern, bits):
     mosaic = np.random.default_rng(2).integers(0, 1 << bits, (64, 96)).astype(f"u{bits // 8}")
     encoding = f"bayer_{pattern}{bits}"
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     rgb = decoder.decode(compressed(f"{encoding}; {suffix[1:]} compressed ", suffix, mosaic))
     np.testing.assert_array_equal(rgb, decode(picture_message(mosaic, encoding)))
     assert not decoder.doubts
@@ -340,7 +340,7 @@ def test_a_mosaic_in_a_jpeg_is_debayered_and_said(pattern, channels, target):
     mosaic = mosaic_of(SCENE, pattern)
     values = mosaic if channels == 1 else np.repeat(mosaic[..., None], 3, axis=2)
     form = f"bayer_{pattern}8; jpeg compressed {target}"
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     rgb = decoder.decode(compressed(form, ".jpg", values, (cv2.IMWRITE_JPEG_QUALITY, 100)))
     assert np.abs(inner(rgb) - inner(SCENE)).max() <= 4
     (said,) = decoder.doubts.values()
@@ -369,7 +369,7 @@ def test_bayer_that_its_sender_has_debayered_stays(suffix):
     best = (cv2.IMWRITE_JPEG_QUALITY, 100) if suffix == ".jpg" else ()
     codec = {".png": "png", ".jpg": "jpeg"}[suffix]
     form = f"bayer_rggb8; {codec} compressed bgr8"
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     rgb = decoder.decode(compressed(form, suffix, SCENE[..., ::-1], best))
     assert np.abs(inner(rgb) - inner(SCENE)).max() <= 3 and not decoder.doubts
     # As compressed_image_transport of ROS 2 has it: grey, with all its detail.
@@ -384,7 +384,7 @@ def test_bayer_that_its_sender_has_debayered_stays(suffix):
 def test_a_jpeg_whose_data_end_too_early_is_said():
     noise = np.random.default_rng(4).integers(0, 256, (64, 96, 3)).astype(np.uint8)
     data = bytes(compressed("jpeg", ".jpg", noise).data)
-    decoder = PictureDecoder()
+    decoder = ImageDecoder()
     decoder.decode(CompressedImage(format="jpeg", data=data[: len(data) // 2] + b"\xff\xd9"))
     assert "of 64 rows of a JPEG are the grey" in decoder.doubts["filled"]
     decoder.decode(CompressedImage(format="jpeg", data=data))

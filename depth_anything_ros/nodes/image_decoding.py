@@ -58,7 +58,7 @@ _COARSE_PX, _COLOURED = 16, 1.0
 _BRIDGE = CvBridge()
 
 
-class PictureDecoder:
+class ImageDecoder:
     """Decode the pictures of one camera.
 
     Attributes:
