@@ -38,10 +38,9 @@ from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 STAGES = ("decode", "rectify", "pre", "post", "depth", "cloud")
@@ -156,14 +155,10 @@ def main() -> None:
         {"way": name, **{s: middle_and_tail(way.times[s]) for s in (*STAGES, "all", "publish")}}
         for name, way in ways.items()
     ]
-    facts = machine()
-    print("\n".join(machine_lines(facts)))
-    print(f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]")
+    what = f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]"
     heading = list(rows[0])
     cells = [[r["way"], *(f"{r[h][0]:.1f} ({r[h][1]:.1f})" for h in heading[1:])] for r in rows]
-    print("\n".join(markdown(heading, cells)))
-    if options.output is not None:
-        write_json(options.output, facts, rows)
+    publish(machine(), [what, *markdown(heading, cells)], rows, options.output)
 
 
 if __name__ == "__main__":
