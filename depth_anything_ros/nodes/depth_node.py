@@ -158,7 +158,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
     def _restart(self, streams: Sequence[CameraStream] | None) -> None:
         if self._transforms is not None:
-            self._transforms.forget()
+            self._transforms.clear()
 
     # From images to answers -----------------------------------------------------------------
 

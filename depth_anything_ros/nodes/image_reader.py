@@ -10,7 +10,7 @@ from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.camera_stream import Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
+from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.pipeline.image import RectifiedImage, takes_as_rectified
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class ImageReader:
 
     def __init__(self, pipeline: DepthPipeline) -> None:
         self._pipeline = pipeline
-        self._decoders: dict[str, PictureDecoder] = defaultdict(PictureDecoder)
+        self._decoders: dict[str, ImageDecoder] = defaultdict(ImageDecoder)
 
     def read(self, frame: Frame, p: DepthParameters) -> RectifiedImage:
         """Return what the network is given; on its own, without a cloud, if need be.
