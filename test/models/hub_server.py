@@ -53,3 +53,16 @@ def serve(files):
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def store(cache, repo, name, content, blob=None):
+    """Put a file into a cache of the hub, laid out as huggingface_hub does."""
+    folder = cache / f"models--{repo.replace('/', '--')}"
+    blob = folder / "blobs" / (blob or hashlib.sha256(content).hexdigest())
+    for path, data in ((folder / "refs" / "main", COMMIT.encode()), (blob, content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    link = folder / "snapshots" / COMMIT / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(blob)
+    return link

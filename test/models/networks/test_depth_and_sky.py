@@ -16,7 +16,6 @@ from depth_anything_ros.models.networks.build import (
 )
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite, timm
 from depth_anything_ros.models.networks.output import DepthWithSky, beyond_sky
-from depth_anything_ros.models.weights.load import load_weights
 
 CARD = find_card("tiny")
 LOG_DEPTH = 1.5  # exact in float16, as the other constants
@@ -212,19 +211,6 @@ def test_depth_stays_finite_and_positive_whatever_the_weights(raw, expected):
     torch.testing.assert_close(depth, torch.full_like(depth, expected))
 
 
-def test_autocast_does_not_quantise_the_answer():
-    network = random_network(CARD).eval()
-
-    with torch.inference_mode():
-        exact = network(_picture()).depth
-        with torch.autocast("cpu", torch.bfloat16):
-            depth = network(_picture()).depth
-
-    assert depth.dtype == torch.float32
-    assert (depth != depth.bfloat16().float()).float().mean() > 0.9
-    assert (depth - exact).abs().max() < 0.1 * (exact.max() - exact.min())
-
-
 # From its answer to metres
 
 
@@ -326,19 +312,6 @@ def test_the_twin_gives_disparity_from_the_same_file_and_without_a_camera(rgb, t
 
     assert isinstance(answer, DisparityMap)
     np.testing.assert_allclose(answer.disparity, DISPARITY, rtol=1e-6)
-
-
-def test_half_precision_weights_fill_a_float32_network(tmp_path):
-    path = tmp_path / "w.safetensors"
-    state = {name: v.half() for name, v in random_network(CARD, 3).state_dict().items()}
-    save_file(state, path)
-    network = empty_network(CARD)
-
-    load_weights(network, CARD, path)
-
-    for name, values in network.state_dict().items():
-        assert values.dtype == torch.float32
-        assert torch.equal(values, state[name].float()), name
 
 
 def test_weights_of_tiny_are_no_weights_of_another_model(tmp_path):
