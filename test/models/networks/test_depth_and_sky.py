@@ -182,23 +182,6 @@ def test_gradients_reach_every_parameter():
         assert values.grad.abs().sum() > 0, name
 
 
-def test_training_steps_lower_the_loss():
-    network = untrained_network(CARD).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4)
-    picture = _picture(2)
-    target = torch.linspace(2.0, 8.0, 64)[:, None].expand(2, 64, 96)
-    losses = []
-
-    for _ in range(6):
-        loss = (network(picture).depth.log() - target.log()).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
-
-    assert losses[-1] < 0.9 * losses[0]
-
-
 @pytest.mark.parametrize(("raw", "expected"), [(-50, math.exp(-6)), (50, math.exp(9))])
 def test_depth_stays_finite_and_positive_whatever_the_weights(raw, expected):
     network = random_network(CARD).eval()
@@ -275,16 +258,6 @@ def test_the_resolution_of_the_same_camera_does_not_matter(rgb, tmp_path):
     large_m = estimator.infer(large, camera.scaled(480, 360)).depth_m
 
     np.testing.assert_allclose(large_m, small_m[0, 0], rtol=1e-6)
-
-
-def test_twice_the_focal_length_is_twice_as_far(rgb):
-    estimator = _estimator("tiny", "random")
-
-    near = estimator.infer(rgb, _camera(160, 120, 100.0, 100.0)).depth_m
-    far = estimator.infer(rgb, _camera(160, 120, 200.0, 200.0)).depth_m
-
-    assert np.isfinite(near).all() and near.std() > 0
-    np.testing.assert_allclose(far, 2 * near, rtol=1e-6)
 
 
 def test_the_sky_is_beyond_range(rgb, tmp_path):

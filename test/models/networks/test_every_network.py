@@ -111,3 +111,14 @@ def test_memory_that_nothing_wrote_holds_what_a_built_network_does(name):
 
     assert built.keys() == empty.keys() and bool(built) == (name in BUFFERED)
     assert all(torch.equal(values, empty[buffer]) for buffer, values in built.items())
+
+
+def test_metric_is_a_share_of_the_maximum_depth():
+    network, image = network_of("test_metric"), pictures("test_metric")
+    with torch.inference_mode():
+        metres = network(image)
+        network.max_depth_m = 80.0
+        rescaled = network(image)
+
+    assert metres.max() < 20
+    torch.testing.assert_close(rescaled, 4 * metres)
