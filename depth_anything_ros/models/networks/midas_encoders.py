@@ -90,13 +90,7 @@ def resample_position_embedding(embedding: Tensor, rows: int, columns: int) -> T
 
     ``_resize_pos_embed`` in midas/backbones/vit.py.
 
-    Args:
-        embedding: (1, 1 + side * side, width): the class token's, then the patches'.
-        rows: patches from top to bottom.
-        columns: patches from left to right.
-
-    Returns:
-        (1, 1 + rows * columns, width).
+    The first is the class token's; then come those of the patches, row by row.
     """
     side = math.isqrt(embedding.shape[1] - 1)
     grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (side, side))

@@ -46,12 +46,7 @@ def network_size(
     Raises:
         ImageError: (``aspect``) on a picture that is longer than 8 times its shorter side.
     """
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(
-            f"picture is {width}x{height}; the longer side may be at most {MAX_ASPECT:g} times "
-            f"the shorter: crop it, or pad it",
-            reason="aspect",
-        )
+    check_aspect(width, height)
     scales = (input_size / width, input_size / height)
     if fit == "square":
         lengths = (float(input_size), float(input_size))
@@ -60,6 +55,34 @@ def network_size(
         lengths = (scale * width, scale * height)
     new_width, new_height = (_fit(length, input_size, multiple, fit) for length in lengths)
     return new_width, new_height
+
+
+def check_aspect(width: int, height: int) -> None:
+    """Refuse what is longer than 8 times its shorter side.
+
+    Raises:
+        ImageError: (``aspect``).
+    """
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"picture is {width}x{height}; the longer side may be at most {MAX_ASPECT:g} times "
+            f"the shorter: crop it, or pad it",
+            reason="aspect",
+        )
+
+
+def check_array(rgb: NDArray[np.uint8]) -> None:
+    """Refuse what is no array of colours.
+
+    Raises:
+        ImageError: (``shape``).
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise ImageError(
+            f"picture must be a uint8 array of shape (height, width, 3), "
+            f"got {rgb.dtype} of shape {rgb.shape}",
+            reason="shape",
+        )
 
 
 def _scale(scales: tuple[float, float], fit: Fit) -> float:
@@ -178,22 +201,14 @@ def preprocess(
 
     Args:
         rgb: uint8 (height, width, 3).
-        card: of the model, for its fit, multiple, interpolation, mean and std.
+        card: of the model.
         input_size: in pixels, of the side of the network's input that the card's fit names.
-        device: of the network.
-
-    Returns:
-        float32 (1, 3, new height, new width) on the device.
+        device: that the result, float32 (1, 3, new height, new width), is on.
 
     Raises:
-        ImageError: (``shape``) on anything but uint8 (height, width, 3), and as network_size.
+        ImageError: as ``check_array`` and ``network_size``.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
-        raise ImageError(
-            f"picture must be a uint8 array of shape (height, width, 3), "
-            f"got {rgb.dtype} of shape {rgb.shape}",
-            reason="shape",
-        )
+    check_array(rgb)
     height, width = rgb.shape[:2]
     new_width, new_height = network_size(width, height, input_size, card.multiple, card.fit)
     picture = to_device(torch.from_numpy(_writable(rgb)), device)

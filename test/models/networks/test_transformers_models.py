@@ -319,7 +319,7 @@ def test_small_and_long_pictures(make, size, tmp_path):
         (np.zeros((64, 64), np.uint8), "shape"),
         (np.zeros((64, 64, 3), np.float32), "shape"),
         (np.zeros((31, 64, 3), np.uint8), "size"),
-        (np.zeros((0, 64, 3), np.uint8), "size"),
+        (np.zeros((0, 64, 3), np.uint8), "shape"),
         (np.zeros((40, 321, 3), np.uint8), "aspect"),
     ],
 )
