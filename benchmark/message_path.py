@@ -35,7 +35,7 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.picture_messages import PictureDecoder
 from depth_anything_ros.pipeline.depth import DepthPipeline
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
     machine_lines,

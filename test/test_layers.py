@@ -65,7 +65,6 @@ ALLOWED = {
         "cv2",
         "imgviz",
         "rosbags",
-        "h5py",
         "matplotlib",  # an extra, for plots
         PACKAGE,
         f"{PACKAGE}.core",
