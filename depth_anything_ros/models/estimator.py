@@ -27,7 +27,6 @@ from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_p
 from depth_anything_ros.models.networks.build import empty_network, random_network
 from depth_anything_ros.models.networks.depth_anything_3 import AnyViewNetwork, ViewsOutput
 from depth_anything_ros.models.networks.output import DepthWithSky, NetworkOutput
-from depth_anything_ros.models.networks.transformers_models import prompt_input
 from depth_anything_ros.models.threads import few_threads, torch_threads
 from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.load import load_weights
@@ -172,7 +171,7 @@ class DepthEstimator:
             return self.infer_batch([rgb], [camera])[0]
         self._check_camera(rgb, camera)
         with torch_threads(few_threads(self.threads)):
-            prompt = prompt_input(prompt_m, self.card, self.device)
+            prompt = function(family_of(self.card).prompt)(prompt_m, self.card, self.device)
             answer = self._predict(self.prepared(rgb), prompt)
             return self._answer(answer, camera, rgb.shape[:2], "metric")
 

@@ -21,7 +21,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Kind
 from depth_anything_ros.core.depth_prompt import dense_prompt
 from depth_anything_ros.core.errors import ImageError, ModelError
-from depth_anything_ros.models.networks.output import NetworkOutput
+from depth_anything_ros.models.networks.output import NetworkOutput, no_prompt
 from depth_anything_ros.models.networks.preprocess import check_array, check_aspect
 from depth_anything_ros.models.networks.transformers_library import (
     DEPTH_PRO,
@@ -34,7 +34,6 @@ from depth_anything_ros.models.networks.transformers_library import (
     transformers_library,
 )
 from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.models.zoo.rows_transformers import FAMILY, PREFIX
 
 _MIN_SIDE = 32  # of a picture: GLPN's encoder takes no less
 
@@ -108,12 +107,8 @@ def prompt_input(prompt_m: NDArray[np.float32], card: ModelCard, device: torch.d
         ModelError: (``prompt``) where the model takes none.
         ImageError: as ``dense_prompt``.
     """
-    if card.family != FAMILY or card.option("model_type") != PROMPTED:
-        raise ModelError(
-            f"{card.name} takes no prompt of depth; leave prompt_m out, or use a model of "
-            f"Prompt Depth Anything, as {PREFIX}depth-anything/prompt-depth-anything-vits-hf",
-            reason="prompt",
-        )
+    if card.option("model_type") != PROMPTED:
+        return no_prompt(prompt_m, card, device)
     return torch.from_numpy(dense_prompt(prompt_m))[None, None].to(device)
 
 
