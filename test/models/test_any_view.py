@@ -15,7 +15,7 @@ from depth_anything_ros.core.errors import CameraError, ImageError, ModelError
 from depth_anything_ros.core.poses import inverse, similarity
 from depth_anything_ros.models import DepthEstimator, find_card
 from depth_anything_ros.models.any_view import (
-    View,
+    ViewEstimate,
     Window,
     cameras_from_encoding,
     extrinsics_as_trained,
@@ -90,7 +90,7 @@ def _world(view):
 
 def _true_world(rig, index):
     return _world(
-        View(DepthMap(rig.depth_m[index].numpy(), rig.cameras[index]), 0, rig.poses[index])
+        ViewEstimate(DepthMap(rig.depth_m[index].numpy(), rig.cameras[index]), 0, rig.poses[index])
     )
 
 

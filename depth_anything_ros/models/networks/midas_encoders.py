@@ -283,7 +283,7 @@ class Levit(FixedGrid):
         return maps
 
 
-class EfficientNetLite(nn.Module):
+class TappedEfficientNet(nn.Module):
     """EfficientNet-Lite, whose maps come after four of its stages.
 
     timm's network is ``efficientnet``; what it has after the last tap is left out.
@@ -312,5 +312,5 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "beit": Beit,
     "swin": SwinV2,
     "levit": Levit,
-    "efficientnet": EfficientNetLite,
+    "efficientnet": TappedEfficientNet,
 }

@@ -54,7 +54,7 @@ class NetworkOutput(NamedTuple):
     field_of_view_deg: Tensor | None = None
 
     @classmethod
-    def of(cls, answer: Tensor | NetworkOutput, kind: Kind) -> NetworkOutput:
+    def of(cls, answer: AnyOutput, kind: Kind) -> NetworkOutput:
         """Name an answer of one tensor by what its card's kind says; any other is itself."""
         if not isinstance(answer, Tensor):
             return answer
@@ -85,6 +85,10 @@ class NetworkOutput(NamedTuple):
             return None
         mask = self.sky < NOT_SKY_BELOW
         return mask if bool(mask.any()) else None
+
+
+# What networks answer: one that knows one map answers the tensor of it alone.
+AnyOutput = Tensor | NetworkOutput
 
 
 def at_image(

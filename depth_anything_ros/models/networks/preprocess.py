@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.models.device import to_device
-from depth_anything_ros.models.zoo.card import Channels, Fit, Interpolation, ModelCard
+from depth_anything_ros.models.zoo.card import Channels, FitSide, Interpolation, ModelCard
 
 # A strip of 7 x 900 would become 518 x 66,600 pixels, or 176,000 tokens that all attend to each
 # other. The longest pictures in use, equirectangular and stitched panoramas, stay below 5.
@@ -22,7 +22,7 @@ _MODES = {"linear": "bilinear", "cubic": "bicubic", "area": "bicubic"}
 
 
 def network_size(
-    width: int, height: int, input_size: int, multiple: int, fit: Fit = "shorter"
+    width: int, height: int, input_size: int, multiple: int, fit: FitSide = "shorter"
 ) -> tuple[int, int]:
     """Compute the size that a picture is resized to.
 
@@ -85,7 +85,7 @@ def check_array(rgb: NDArray[np.uint8]) -> None:
         )
 
 
-def _scale(scales: tuple[float, float], fit: Fit) -> float:
+def _scale(scales: tuple[float, float], fit: FitSide) -> float:
     """Choose between the scales that make the width and the height the input size."""
     if fit == "longer":
         return min(scales)
@@ -95,7 +95,7 @@ def _scale(scales: tuple[float, float], fit: Fit) -> float:
     return max(scales)
 
 
-def _fit(length: float, bound: int, multiple: int, fit: Fit) -> int:
+def _fit(length: float, bound: int, multiple: int, fit: FitSide) -> int:
     """Round to the nearest multiple (halves to even, as NumPy does), or to one within the bound."""
     nearest = round(length / multiple) * multiple
     if fit == "shorter" and nearest < bound:
