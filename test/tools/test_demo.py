@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from orientation import UPRIGHT, corners, write_turned
 
+from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.demo import _prepare_picture
 
 Reader = pytest.importorskip("rosbags.rosbag2", reason="needs the extra demo").Reader
@@ -181,18 +182,21 @@ def test_real_recordings_with_their_calibration(tmp_path, shared_data):
         (("--size", "large"), "WIDTHxHEIGHT"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line_and_status_2(tmp_path, arguments, words):
-    result = run("demo", "--output", tmp_path / "out", *arguments)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1 and words in result.stderr
+def test_what_cannot_be_shown_is_one_line_and_status_2(tmp_path, capsys, arguments, words):
+    assert main(["demo", "--output", str(tmp_path / "out"), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and words in said
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_explains_itself():
-    overview = run("--help")
-    assert overview.returncode == 0 and "demo" in overview.stdout
-    details = run("demo", "--help")
+def test_the_command_explains_itself(capsys):
+    result = run("--help")
+    assert result.returncode == 0 and "demo" in result.stdout
+    for words, status in ((["demo", "--help"], 0), (["--version"], 0), ([], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == status
+    said = capsys.readouterr().out
     for option in ("--image", "--model", "--weights", "--calibration", "--output"):
-        assert option in details.stdout
-    assert run("--version").stdout.strip() == "0.1.0"
-    assert run().returncode == 2
+        assert option in said
+    assert said.endswith("0.1.0\n")
