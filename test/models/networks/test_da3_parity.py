@@ -69,7 +69,7 @@ def _difference(found, expected):
 def _differences(official, network, card, count, size, posed=False):
     pictures = _pictures(count, size)
     if card.option("network") == "single_view":
-        found, expected = network(pictures), predict(official, pictures)
+        found, expected = network(pictures).parts, predict(official, pictures)
         names = ("depth", "sky")
     else:
         cameras = _poses(count) if posed else ()
