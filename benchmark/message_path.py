@@ -25,7 +25,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
     Outgoing,
@@ -35,7 +35,7 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.picture_messages import PictureDecoder
 from depth_anything_ros.pipeline.depth import DepthPipeline
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
     machine_lines,
@@ -77,13 +77,13 @@ class Way:
         self.times: dict[str, list[float]] = defaultdict(list)
         self._answer = self._made_up(rng)
 
-    def _made_up(self, rng: np.random.Generator) -> DepthWithSky:
+    def _made_up(self, rng: np.random.Generator) -> NetworkOutput:
         """Return what a network might say: a scene of a few steps, with the sky above."""
         shape = self._prepared(self.decoder.decode(self.message)).shape[-2:]
         depth = cv2.resize(rng.uniform(1, 20, (12, 16)).astype(np.float32), shape[::-1])
         sky = np.zeros(shape, np.float32)
         sky[: shape[0] // 6] = 1.0
-        return DepthWithSky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])
+        return NetworkOutput(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])
 
     def _prepared(self, rgb: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():

@@ -123,6 +123,7 @@ def script(installed, name):
     return [sys.executable, installed / "lib" / NAME / name]
 
 
+@pytest.mark.slow
 class TestInstalled:
     def test_colcon_finds_one_package(self, colcon, workspace):
         # pip_ros/ has a setup.py, and beside a ROS distribution it must never be built.

@@ -14,7 +14,7 @@ _OWN = "depth_anything"
 # on no index.
 EXTRAS = {
     "benchmark": "matplotlib transformers",
-    "datasets": "h5py",
+    "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line
-from depth_anything_ros.models.weights.hashes import sha256_of
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo.card import ModelCard
 
 _log = logging.getLogger(__name__)

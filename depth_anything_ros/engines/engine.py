@@ -11,7 +11,7 @@ from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.estimator import Output
+from depth_anything_ros.models.estimator import Answer
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
 ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -44,14 +44,14 @@ class Engine(Protocol):
     precision: str
     device: str
 
-    def run(self, batch: Tensor) -> Output:
-        """Answer what the network's forward does.
+    def run(self, batch: Tensor) -> Answer:
+        """Answer what the network does.
 
         Args:
             batch: float32 (batch, 3, height, width), normalised, on the estimator's device.
 
         Returns:
-            As of the network, float32, on the device of the batch or on the CPU; the caller's own:
+            float32, on the device of the batch or on the CPU; the caller's own:
             the next call leaves it as it is.
         """
         ...

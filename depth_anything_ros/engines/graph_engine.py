@@ -6,6 +6,7 @@ is kept on the disk, so that a next start takes less time.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +18,12 @@ from torch import Tensor
 from depth_anything_ros import __version__
 from depth_anything_ros.engines.by_size import BySize, Size
 from depth_anything_ros.engines.cache import Cache, hash_of, key_of
-from depth_anything_ros.engines.outputs import Form, form_of
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 Network = TypeVar("Network")
 Graph = TypeVar("Graph")
-_FORM_FILE = "form.json"
+_NAMES_FILE = "names.json"
 
 
 class GraphEngine(ABC, Generic[Network, Graph]):
@@ -44,16 +45,16 @@ class GraphEngine(ABC, Generic[Network, Graph]):
     ) -> None:
         self.name, self.precision, self.device = name, precision, device
         self._estimator, self._cache = estimator, cache
-        self._form: Form | None = None
+        self._names: tuple[str, ...] = ()
         self._graphs: BySize[Graph] = BySize(self._opened, f"{estimator.card.name} in {name}")
 
     @torch.inference_mode()
-    def run(self, batch: Tensor) -> Output:
+    def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
         graph = self._graphs.get((batch.shape[-2], batch.shape[-1]))
-        if graph is None or self._form is None:
+        if graph is None or not self._names:
             return self._estimator.run_network(batch)
-        return self._form.like(self._answered(graph, batch))
+        return NetworkOutput.named(self._names, self._answered(graph, batch))
 
     def warm_up(self, sizes: Sequence[Size]) -> None:
         """Make graphs for sizes (height, width) of the network's input, and run each once.
@@ -92,25 +93,27 @@ class GraphEngine(ABC, Generic[Network, Graph]):
 
     def _opened(self, size: Size) -> Graph:
         def write(network: Network, folder: Path) -> None:
-            self._form_at(size).save(folder / _FORM_FILE)
+            names = json.dumps(self._names_at(size))
+            (folder / _NAMES_FILE).write_text(names, encoding="utf-8")
             self._write(network, folder)
 
         def read(folder: Path) -> Graph:
-            self._form = Form.load(folder / _FORM_FILE)
+            names = (folder / _NAMES_FILE).read_text(encoding="utf-8")
+            self._names = tuple(json.loads(names))
             return self._read(folder, size)
 
         def without(network: Network) -> Graph:
-            self._form = self._form_at(size)
+            self._names = self._names_at(size)
             return self._opened_in_memory(network, size)
 
         return self._cache.opened(
             self._key(size), lambda: self._exported(size), write, read, without
         )
 
-    def _form_at(self, size: Size) -> Form:
+    def _names_at(self, size: Size) -> tuple[str, ...]:
         zeros = torch.zeros(1, 3, *size, device=self._estimator.device)
         with torch.inference_mode():
-            return form_of(self._estimator.run_network(zeros), self._estimator.card)
+            return self._estimator.run_network(zeros).names
 
     def _key(self, size: Size) -> str:
         """Return a name for everything that a graph depends on."""

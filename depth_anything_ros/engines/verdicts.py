@@ -19,8 +19,8 @@ from depth_anything_ros.engines.cache import Cache, hash_of, key_of
 from depth_anything_ros.engines.engine import Engine, EngineOptions, version_of
 from depth_anything_ros.engines.gate import Difference, compare, pictures
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory
-from depth_anything_ros.engines.outputs import flat
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import Answer, DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 # Height and width of the pictures that engines are made ready for: of 4:3, all of whose sizes a
 # network of a fixed shorter side takes as one. Others are made ready for when they come: torch
@@ -64,7 +64,7 @@ class Verdicts:
         return [self._estimator.prepared(rgb) for rgb in pictures(_PICTURES, *USUAL_PICTURE)]
 
     @cached_property
-    def exact(self) -> list[Output]:
+    def exact(self) -> list[NetworkOutput]:
         """What the network answers in float32.
 
         Raises:
@@ -74,15 +74,15 @@ class Verdicts:
         answers = self._answers_in_float32()
         if answers is None:
             raise UnjudgedError(f"{name} in fp32 needs more memory than there is: unchecked")
-        parts = [part for answer in answers for part in flat(answer)]
+        parts = [part for answer in answers for part in answer.parts]
         if not all(bool(part.isfinite().all()) for part in parts):
             raise UnjudgedError(f"{name} answers NaN or Inf in fp32 already: check the weights")
         return answers
 
-    def _answers_in_float32(self) -> list[Output] | None:
+    def _answers_in_float32(self) -> list[NetworkOutput] | None:
         try:
             with torch.inference_mode():
-                return [self._estimator.network(batch) for batch in self.batches]
+                return [self._named(self._estimator.network(batch)) for batch in self.batches]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -108,8 +108,11 @@ class Verdicts:
 
     def _compared(self, engine: Engine) -> Difference:
         engine.warm_up([self.size])
-        answers = [engine.run(batch) for batch in self.batches]
-        return compare(answers, self.exact, self._estimator.card)
+        answers = [self._named(engine.run(batch)) for batch in self.batches]
+        return compare(answers, self.exact)
+
+    def _named(self, answer: Answer) -> NetworkOutput:
+        return NetworkOutput.of(answer, self._estimator.card.kind)
 
     def choice(self, precision: str) -> tuple[str, str] | None:
         """Return the engine and precision that were chosen by timing for one asked for."""

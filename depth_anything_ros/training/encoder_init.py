@@ -13,7 +13,7 @@ from depth_anything_ros.core.errors import CheckpointError, RecipeError
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before timm
 from depth_anything_ros.models.networks.depth_and_sky import DepthAndSky
-from depth_anything_ros.models.weights.load import read_state_dict
+from depth_anything_ros.models.weights.read import read_state_dict
 from depth_anything_ros.models.zoo.card import ModelCard
 
 import timm  # isort: skip

@@ -1,6 +1,6 @@
 """How fast a coloured cloud is made and written into its message, beside what else one could do.
 
-A program of its own, for it needs messages; ``depth_anything benchmark cloud`` runs it.
+python benchmark/cloud.py
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.nodes.messages import Outgoing, cloud_message
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     in_turn,
     machine,
@@ -39,12 +39,12 @@ Way = Callable[[], Any]
 
 def main(words: Sequence[str] | None = None) -> int:
     """Measure, print the table and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", default="1280x720")
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--output", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", default="1280x720", help="of the depth map [px]")
+    parser.add_argument("--runs", type=int, default=10, help="of each, timed")
+    parser.add_argument("--threads", type=int, default=1, help="of OpenCV; 0 is its own choice")
+    parser.add_argument("--fast", action="store_true", help="leave out the list, which takes long")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
     options = parser.parse_args(words)
     if options.threads > 0:
         cv2.setNumThreads(options.threads)

@@ -1,4 +1,9 @@
-"""What ``depth_anything benchmark scaling`` measures: how time grows with what there is to do."""
+"""How time grows with pixels, cameras, cloud points and LiDAR points.
+
+Sizes of a part take turns; the exponent of the growth is fitted.
+
+    python benchmark/scaling.py --plot scaling.png --output scaling.json
+"""
 
 from __future__ import annotations
 
@@ -9,20 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
+from depth_anything_ros.core.alignment import fit_scale_shift
+from depth_anything_ros.core.anchoring import LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, select_anchors
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
 from depth_anything_ros.core.depth import DepthMap
-from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
-from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.tools.anchoring_benchmark import METHODS
 from depth_anything_ros.tools.model_benchmark import picture
+from depth_anything_ros.tools.parsers import add_shared
 from depth_anything_ros.tools.timing import (
-    check_runs,
-    exponent,
     in_turn,
     machine,
     machine_lines,
@@ -160,8 +164,14 @@ def _anchor(count: int) -> Callable[[], object]:
     depth = truth[rows, columns] * rng.normal(1, 0.005, count).astype(np.float32)
     points = camera.rays()[rows, columns] * depth[:, None]
     prediction = np.asarray(0.7 * (1 / truth) ** 1.1 + 0.1, np.float32)
-    method = METHODS["kriging"]
-    return lambda: method(prediction, select_anchors(points, camera, prediction, AnchorOptions()))
+
+    def run() -> DepthMap:
+        anchors = select_anchors(points, camera, prediction, AnchorOptions())
+        seen = prediction[anchors.indices]
+        fit = fit_scale_shift(seen, anchors.depth_m, method="log_ransac")
+        return DepthMap(anchored(prediction, fit, anchors, LocalOptions("kriging")).depth_m)
+
+    return run
 
 
 def _rng() -> np.random.Generator:
@@ -195,19 +205,9 @@ def lines(curves: Sequence[Curve]) -> list[str]:
     return [*markdown(HEADING, rows), "", *said]
 
 
-def check_plot() -> None:
-    """Fail before anything is measured where nothing could be drawn.
-
-    Raises:
-        DepthAnythingError: where matplotlib is not installed.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise DepthAnythingError(
-            f"the plot needs matplotlib ({error}); run: {how_to_install('benchmark')}, or leave "
-            f"--plot out"
-        ) from error
+def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """Fit times = a · sizes^k by least squares of the logarithms; return k."""
+    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
 def plot(curves: Sequence[Curve], path: Path) -> None:
@@ -217,8 +217,6 @@ def plot(curves: Sequence[Curve], path: Path) -> None:
         curves: at least one.
         path: of the PNG to write.
     """
-    from matplotlib.figure import Figure
-
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
@@ -250,18 +248,20 @@ def _draw(axes: Any, curve: Curve) -> None:  # noqa: ANN401 - matplotlib's Axes
     axes.legend(fontsize="small", loc="lower right")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure as the command line says; return the exit status."""
-    parts = options.parts.split(",")
-    for name in parts:
-        if name not in PARTS:
-            raise ParameterError(f"there is no part {name!r}; known are {', '.join(PARTS)}")
-    check_runs(options.runs)
-    if options.plot is not None:
-        check_plot()
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="to measure")
+    parser.add_argument("--engine", default="torch", help="as of the parameter of depth_node")
+    parser.add_argument("--precision", default="auto", help="as of the parameter of depth_node")
+    parser.add_argument("--runs", type=int, default=10, help="of each size, timed")
+    parser.add_argument("--plot", type=Path, help="PNG to write")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    add_shared(parser, "--model", "--weights", "--device")
+    options = parser.parse_args(words)
     facts = machine()
     model = Model(options.model, options.weights, options.device, options.engine, options.precision)
-    curves = measure(model, parts, options.runs)
+    curves = measure(model, options.parts, options.runs)
     print("\n".join([*machine_lines(facts), *lines(curves)]))
     if options.plot is not None:
         plot(curves, options.plot)
@@ -269,3 +269,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         write_json(options.output, facts, [curve.as_json() for curve in curves])
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,11 +1,21 @@
-"""What ``depth_anything benchmark anchoring`` measures: methods × sources × points × outliers."""
+"""Metric depth from a few measured points: methods × sources × points × outliers.
+
+Predictions are fitted to a few points of the ground truth by each method, and scored on the others:
+distorted true depth and a model's predictions of the procedural world, and of real recordings where
+a folder of them is given.
+
+    python benchmark/anchoring.py --world 20 --data recordings --output table.csv
+"""
 
 from __future__ import annotations
 
+import argparse
+import csv
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,7 +32,10 @@ from depth_anything_ros.core.evaluation import DepthRange
 from depth_anything_ros.core.metrics import abs_rel, rmse
 from depth_anything_ros.core.robust import line_at
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.tools.evaluation import Picture
+from depth_anything_ros.tools.evaluation import LabelledImage, frames_under, recorded, world
+from depth_anything_ros.tools.options import parse_size
+from depth_anything_ros.tools.parsers import add_shared
+from depth_anything_ros.tools.progress import Progress, say
 
 POINTS = (16, 100, 500, 5000)
 OUTLIERS = (0.0, 0.3, 0.5)
@@ -107,7 +120,7 @@ class AnchoringBenchmark:
         self.cells: dict[Setting, dict[str, Cell]] = {}
         self._pictures = 0
 
-    def add_view(self, picture: Picture) -> None:
+    def add_view(self, picture: LabelledImage) -> None:
         """Measure a view of the procedural world: its truth distorted, and the model's answer."""
         rng = np.random.default_rng(self._pictures)
         mask = COUNTED.mask(picture.truth)
@@ -115,16 +128,16 @@ class AnchoringBenchmark:
         self._add("model", self._predict(picture), picture)
         self._pictures += 1
 
-    def add_recorded(self, picture: Picture) -> None:
+    def add_recorded(self, picture: LabelledImage) -> None:
         """Measure the model's answer to a real picture."""
         if picture.camera is not None:
             self._add("real", self._predict(picture), picture)
             self._pictures += 1
 
-    def _predict(self, picture: Picture) -> Array:
+    def _predict(self, picture: LabelledImage) -> Array:
         return nearness(self.estimator.infer(picture.rgb, picture.camera))
 
-    def _add(self, source: str, prediction: Array, picture: Picture) -> None:
+    def _add(self, source: str, prediction: Array, picture: LabelledImage) -> None:
         usable = COUNTED.mask(picture.truth) & np.isfinite(prediction)
         rows, columns = np.nonzero(usable)
         for points in POINTS:
@@ -151,7 +164,7 @@ class AnchoringBenchmark:
         setting: Setting,
         prediction: Array,
         measured: Array,
-        picture: Picture,
+        picture: LabelledImage,
         scored: NDArray[np.bool_],
     ) -> None:
         truth = picture.truth.depth_m
@@ -180,20 +193,17 @@ class AnchoringBenchmark:
                 )
         return found
 
-    def as_json(self) -> list[dict[str, Any]]:
-        """Return the table as one mapping a line."""
-        return [
-            {
-                **setting._asdict(),
-                "method": name,
-                "pictures": len(cell.rmse),
-                "abs_rel": round(float(np.mean(cell.abs_rel)), 5),
-                "rmse_m": round(float(np.mean(cell.rmse)), 5),
-                "ms": round(float(np.median(cell.ms)), 2),
-            }
-            for setting, cells in sorted(self.cells.items())
-            for name, cell in cells.items()
-        ]
+    def write(self, path: Path) -> None:
+        """Write the table as CSV."""
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow((*Setting._fields, "method", "images", "abs_rel", "rmse_m", "ms"))
+            for setting, cells in sorted(self.cells.items()):
+                for name, cell in cells.items():
+                    means = (f"{np.mean(values):.5f}" for values in (cell.abs_rel, cell.rmse))
+                    writer.writerow(
+                        (*setting, name, len(cell.rmse), *means, f"{np.median(cell.ms):.2f}")
+                    )
 
 
 def distorted(
@@ -223,3 +233,36 @@ def distorted(
     noise = 1 + _NOISE * rng.standard_normal(depth_m.shape)
     scale, shift = np.exp(rng.uniform(-2, 2)), rng.uniform(-0.2, 0.5)
     return np.asarray(scale * (shape * warp * noise + shift), np.float32)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--world", type=int, default=20, help="views of the procedural world")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of recordings")
+    parser.add_argument("--size", default="640x480", help="of the views of the world [px]")
+    parser.add_argument("--output", type=Path, help="CSV file to write")
+    shared = ("--model", "--weights", "--device", "--first-seed")
+    add_shared(parser, *shared, model="tiny_relative")
+    options = parser.parse_args(words)
+    frames = [] if options.data is None else frames_under(options.data, [])
+    estimator = DepthEstimator(options.model, options.weights, options.device)
+    say(estimator.description)
+    bench = AnchoringBenchmark(estimator)
+    size = parse_size(options.size)
+    with Progress(options.world + len(frames), "images") as progress:
+        for picture in world(options.first_seed, options.world, *size, "cpu"):
+            bench.add_view(picture)
+            progress.add(1)
+        for picture in recorded(frames):
+            bench.add_recorded(picture)
+            progress.add(1)
+    say(*bench.lines())
+    if options.output is not None:
+        bench.write(options.output)
+        say(f"written: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

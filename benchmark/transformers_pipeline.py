@@ -1,22 +1,35 @@
-"""The depth-estimation pipeline of ``transformers``: what others would use instead."""
+"""Engines of this package beside the depth-estimation pipeline of ``transformers``.
+
+What ``depth_anything benchmark model`` measures, and in turn with it the pipeline, with the same
+random weights, image and size of the network's input. Both resize, normalise, run the network and
+resize to the image; the pipeline makes a grey picture of it besides, as it always does.
+
+    python benchmark/transformers_pipeline.py --output model.json
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import fromarray
 
-from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.networks.build import randomise
+from depth_anything_ros.models.networks.transformers_library import transformers_library
+from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.rows_depth_anything import FAMILY, FAMILY_V1
-from depth_anything_ros.models.zoo.transformers_cards import transformers_library
+from depth_anything_ros.tools import model_benchmark
+from depth_anything_ros.tools.model_benchmark import ModelBenchmark, ModelRow, ModelSetting
+from depth_anything_ros.tools.parsers import add_model_benchmark
 
 NAME = "transformers pipeline"
 # How transformers computes attention by itself, and layer by layer, as the models' own code does.
@@ -31,13 +44,6 @@ _LAYER_SCALE = 0.1
 def knows(card: ModelCard) -> bool:
     """Say whether transformers has the network of a model."""
     return card.family in (FAMILY, FAMILY_V1) and card.width in _DEPTHS
-
-
-def why_not(card: ModelCard) -> str:
-    """Say why a model has no rival."""
-    if not knows(card):
-        return "transformers has no such network"
-    return f"transformers is not installed: {how_to_install('hf')}"
 
 
 class Rival:
@@ -83,7 +89,7 @@ class Rival:
             image_processor=processor,
             device=choose_device(device),
         )
-        picture = importlib.import_module("PIL.Image").fromarray(rgb)  # transformers has it
+        picture = fromarray(rgb)
 
         def estimate() -> NDArray[np.float32]:
             network.backbone.set_attn_implementation(attention)  # one network serves both
@@ -125,3 +131,36 @@ def random_rival(card: ModelCard) -> Rival:
             if name.endswith("lambda1"):
                 values.fill_(_LAYER_SCALE)
     return Rival(network, card)
+
+
+def measure(setting: ModelSetting) -> list[ModelRow]:
+    """Load the pipeline and every engine, let them take turns, and return the lines."""
+    card = find_card(setting.model)
+    if not knows(card):
+        raise SystemExit(f"transformers has no network of {card.name}")
+    rival = random_rival(card)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = ModelBenchmark(setting, str(rival.save(Path(folder))))
+        for name, attention in ATTENTIONS.items():
+            bench.add(name, partial(_load, rival, card, setting, bench.rgb, attention))
+        bench.add_engines()
+        return bench.rows(NAME)
+
+
+def _load(
+    rival: Rival, card: ModelCard, setting: ModelSetting, rgb: NDArray[np.uint8], attention: str
+) -> tuple[Callable[[], NDArray[np.float32]], str]:
+    run = rival.ready(setting.input_size or card.input_size, setting.device, rgb, attention)
+    return run, f"{rival.description}, attention {attention}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add_model_benchmark(parser)
+    parser.set_defaults(models="depth_anything_v2_small,depth_anything_v2_base")
+    return model_benchmark.run(parser.parse_args(words), measure, NAME)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
