@@ -359,7 +359,7 @@ def export_openvino(
 
     check_size(estimator.card, size, dynamic, estimator.network)
     model = openvino_model.convert(estimator, size, dynamic)
-    openvino_model.mark_last_layers(model)
+    openvino_model.mark_exact(model, openvino_model.exact_layers(model, estimator.network))
     for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
         model.set_rt_info(fact, ["depth_anything_ros", name])
     with _written(path, path.with_suffix(".bin")):
