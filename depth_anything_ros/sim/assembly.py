@@ -114,6 +114,13 @@ class Assembly:
         self.parts.append(Primitive(shape, size, centre, rotation_of(*angles), material))
 
 
+def one_box(size: Vector, base: Vector, material: Material) -> Assembly:
+    """Return a thing of one box of full lengths ``size`` above ``base``."""
+    thing = Assembly()
+    thing.box(size, base, material)
+    return thing
+
+
 def extent(primitive: Primitive) -> Vector:
     """Return half lengths of the upright box around a bounded surface, in metres.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from depth_anything_ros.sim.assembly import Assembly
+from depth_anything_ros.sim.assembly import Assembly, one_box
 from depth_anything_ros.sim.palette import ANY, PALE, Draw
 
 
@@ -52,10 +52,8 @@ def can(draw: Draw) -> Assembly:
 
 def packet(draw: Draw) -> Assembly:
     """Return a packet or a small box, 0.05-0.35 m."""
-    thing = Assembly()
     size = (draw.between(0.05, 0.35), draw.between(0.05, 0.3), draw.between(0.03, 0.35))
-    thing.box(size, (0, 0, 0), draw.print() if draw.chance(0.5) else draw.surface())
-    return thing
+    return one_box(size, (0, 0, 0), draw.print() if draw.chance(0.5) else draw.surface())
 
 
 def carton(draw: Draw) -> Assembly:
@@ -150,10 +148,8 @@ def potted_plant(draw: Draw) -> Assembly:
 
 def paper(draw: Draw) -> Assembly:
     """Return sheets of paper or a phone."""
-    thing = Assembly()
     size = draw.pick(((0.21, 0.297, 0.003), (0.148, 0.21, 0.006), (0.075, 0.15, 0.009)))
-    thing.box(size, (0, 0, 0), draw.print((0.1, 0.3)))
-    return thing
+    return one_box(size, (0, 0, 0), draw.print((0.1, 0.3)))
 
 
 def toy(draw: Draw) -> Assembly:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from depth_anything_ros.sim.assembly import Assembly
+from depth_anything_ros.sim.assembly import Assembly, one_box
 from depth_anything_ros.sim.palette import PALE, Draw
 from depth_anything_ros.sim.scene import Material, Texture
 
@@ -123,9 +121,7 @@ def curtain(draw: Draw) -> Assembly:
 
 def switch(draw: Draw) -> Assembly:
     """Return a light switch or a socket, 0.08 m."""
-    thing = Assembly()
-    thing.box((0.08, 0.012, 0.08), (0, -0.006, 0), draw.paint(PALE, (0.0, 0.1)))
-    return thing
+    return one_box((0.08, 0.012, 0.08), (0, -0.006, 0), draw.paint(PALE, (0.0, 0.1)))
 
 
 def extinguisher(draw: Draw) -> Assembly:
@@ -145,13 +141,9 @@ def pipe(draw: Draw) -> Assembly:
     return thing
 
 
-Hanging = tuple[Callable[[Draw], Assembly], float]
-# What hangs at eye height, with how often.
-AT_EYE: tuple[Hanging, ...] = (
-    (picture, 5.0),
-    (mirror, 1.0),
-    (wall_shelf, 2.0),
-    (clock, 0.7),
-    (whiteboard, 0.7),
-    (switch, 1.0),
-)
+_AT_EYE = (picture, mirror, wall_shelf, clock, whiteboard, switch)
+
+
+def at_eye(draw: Draw) -> Assembly:
+    """Return something that hangs at eye height."""
+    return draw.pick(_AT_EYE, (5, 1, 2, 0.7, 0.7, 1))(draw)

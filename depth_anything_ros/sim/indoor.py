@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from depth_anything_ros.sim import clutter, furniture
-from depth_anything_ros.sim.assembly import Assembly
-from depth_anything_ros.sim.fittings import AT_EYE, door, extinguisher, radiator
+from depth_anything_ros.sim.assembly import Assembly, one_box
+from depth_anything_ros.sim.fittings import at_eye, door, extinguisher, radiator
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.interior import (
     ambient,
@@ -72,7 +72,7 @@ def _furnished(
     return Scene(
         kind,
         seed,
-        tuple(plot.builder.primitives),
+        tuple(plot.surfaces),
         lights,
         ambient(plot),
         sky,
@@ -112,12 +112,9 @@ def _lay(
 def _rug(plot: Plot) -> None:
     draw = plot.draw
     if draw.chance(0.4):
-        rug = Assembly()
-        x, y = draw.between(0.5, 0.6) * plot.half[0], draw.between(0.5, 0.6) * plot.half[1]
-        rug.box((2 * x, 2 * y, 0.01), (0, 0, 0), draw.fabric())
-        plot.add(
-            rug, draw.between(-0.4, 0.4) * plot.half[0], draw.between(-0.4, 0.4) * plot.half[1]
-        )
+        x, y = (draw.between(0.5, 0.6) * half for half in plot.half)
+        rug = one_box((2 * x, 2 * y, 0.01), (0, 0, 0), draw.fabric())
+        plot.add(rug, *(draw.between(-0.4, 0.4) * half for half in plot.half))
 
 
 def _dining(plot: Plot) -> None:
@@ -165,7 +162,7 @@ def corridor(seed: int) -> Scene:
     return Scene(
         "corridor",
         seed,
-        tuple(plot.builder.primitives),
+        tuple(plot.surfaces),
         lights,
         ambient(plot, 0.2, 0.5),
         stand=stand,
@@ -182,7 +179,7 @@ def _overhead(plot: Plot, height: float) -> None:
         for k in range(draw.count(1, 4)):
             y, radius = plot.half[1] - 0.12 - 0.13 * k, draw.between(0.015, 0.06)
             pipes.bar((-reach, y, height - 0.15), (reach, y, height - 0.15), radius, metal)
-        plot.add(pipes, 0, 0)
+        plot.add(pipes)
     for _ in range(draw.count(0, 3)):
         sign, low = Assembly(), height - 0.3
         sign.box((0.02, draw.between(0.3, 0.8), 0.2), (0, 0, low), draw.print((0.2, 0.4)))
@@ -193,7 +190,7 @@ def _overhead(plot: Plot, height: float) -> None:
         for k in range(6):
             x = reach * (k / 3 - 0.83)
             ribs.box((0.25, 2 * plot.half[1], 0.15), (x, 0, height - 0.15), material)
-        plot.add(ribs, 0, 0)
+        plot.add(ribs)
 
 
 def _sides(plot: Plot) -> None:
@@ -208,9 +205,8 @@ def _sides(plot: Plot) -> None:
             x = along if wall == 0 else -along
             spot = Footprint(x, plot.half[1] * (1 - wall), 0.5, 0.3)
             plot.taken.append(spot)
-            makers, weights = zip(*AT_EYE, strict=True)
             if draw.chance(0.5):
-                plot.hang(draw.pick(makers, weights)(draw), wall, along + gap / 2, 1.2)
+                plot.hang(at_eye(draw), wall, along + gap / 2, 1.2)
             elif draw.chance(0.3):
                 thing = draw.pick((radiator, extinguisher))(draw)
                 plot.hang(thing, wall, along + gap / 2, 0.1)
@@ -227,9 +223,7 @@ def desk(seed: int) -> Scene:
     plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=195)
     sky, sun = open_shell(plot, height) if draw.chance(0.1) else shut(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
-    y = -plot.half[1] + WALL_GAP_M
-    reach = plot.half[0] - WALL_GAP_M
-    path = plot.lane([(-reach, y), (reach, y)])
+    path = plot.lane_along(-plot.half[1] + WALL_GAP_M)
     furnish_walls(plot, height, draw.count(1, 3))
     thing = draw.pick((furniture.table, furniture.desk))(draw)
     half = thing.half()
@@ -253,7 +247,7 @@ def desk(seed: int) -> Scene:
     return Scene(
         "desk",
         seed,
-        tuple(plot.builder.primitives),
+        tuple(plot.surfaces),
         (sun, *light) if sun else light,
         ambient(plot),
         sky,
@@ -278,16 +272,14 @@ def shelf_bin(seed: int) -> Scene:
     plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=150)
     closed_shell(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
-    y = -plot.half[1] + WALL_GAP_M
-    reach = plot.half[0] - WALL_GAP_M
-    path = plot.lane([(-reach, y), (reach, y)])
+    path = plot.lane_along(-plot.half[1] + WALL_GAP_M)
     stand, pitch = (_shelf if draw.chance(0.55) else _bin)(plot)
     for _ in range(draw.count(1, 4)):
         plot.against_wall(draw.pick(furniture.STORAGE)(draw))
     return Scene(
         "shelf_bin",
         seed,
-        tuple(plot.builder.primitives),
+        tuple(plot.surfaces),
         light,
         ambient(plot, 0.2, 0.45),
         stand=stand,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from depth_anything_ros.sim.assembly import Assembly
+from depth_anything_ros.sim.assembly import Assembly, one_box
 from depth_anything_ros.sim.palette import MID, Draw
 
 
@@ -75,10 +75,8 @@ def bush(draw: Draw) -> Assembly:
 
 def hedge(draw: Draw, length: float | None = None) -> Assembly:
     """Return a clipped hedge along x, 0.8-2.2 m high."""
-    thing, x = Assembly(), length or draw.between(2, 8)
-    size = (x, draw.between(0.4, 0.9), draw.between(0.8, 2.2))
-    thing.box(size, (0, 0, 0), draw.leaves())
-    return thing
+    size = (length or draw.between(2, 8), draw.between(0.4, 0.9), draw.between(0.8, 2.2))
+    return one_box(size, (0, 0, 0), draw.leaves())
 
 
 def street_tree(draw: Draw, count: int) -> Assembly:

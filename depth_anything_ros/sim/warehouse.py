@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from depth_anything_ros.sim import clutter, furniture
-from depth_anything_ros.sim.assembly import Assembly
+from depth_anything_ros.sim.assembly import Assembly, one_box
 from depth_anything_ros.sim.fittings import door, extinguisher
 from depth_anything_ros.sim.interior import ambient, closed_shell, lamps
 from depth_anything_ros.sim.layout import Box, Plot
@@ -48,7 +48,7 @@ def warehouse(seed: int) -> Scene:
     return Scene(
         "warehouse",
         seed,
-        tuple(plot.builder.primitives),
+        tuple(plot.surfaces),
         light,
         ambient(plot, 0.25, 0.5),
         stand=stand if gaze is not None else stand + plot.stands(height, 8),
@@ -65,7 +65,7 @@ def _markings(plot: Plot, aisle: float) -> None:
         for side in (-1, 1):
             at = (0, side * (aisle / 2 - 0.1), 0)
             lines.box((2 * plot.half[0], 0.1, 0.004), at, yellow)
-        plot.add(lines, 0, 0)
+        plot.add(lines)
 
 
 def _structure(plot: Plot, height: float) -> None:
@@ -77,14 +77,14 @@ def _structure(plot: Plot, height: float) -> None:
         beams.box((0.2, 2 * y, 0.35), (at, 0, height - 0.4), metal)
         for side in (-1, 1):
             beams.box((0.25, 0.25, height), (at, side * (y - 0.13), 0), metal)
-    plot.add(beams, 0, 0)
+    plot.add(beams)
     if draw.chance(0.6):
         duct = Assembly()
         start, end = (-x, 0.6 * y, height - 0.7), (x, 0.6 * y, height - 0.7)
         duct.bar(start, end, draw.between(0.1, 0.35), draw.metal())
-        plot.add(duct, 0, 0)
-    gate = Assembly()
-    gate.box((draw.between(2.6, 3.6), 0.06, draw.between(2.8, 3.6)), (0, -0.03, 0), draw.metal())
+        plot.add(duct)
+    size = (draw.between(2.6, 3.6), 0.06, draw.between(2.8, 3.6))
+    gate = one_box(size, (0, -0.03, 0), draw.metal())
     for thing, wall in ((gate, 1), (gate, 3), (door(draw), 0), (extinguisher(draw), 2)):
         if draw.chance(0.6):
             along = draw.between(-0.4, 0.4) * plot.wall(wall)[1]

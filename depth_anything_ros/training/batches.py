@@ -9,7 +9,7 @@ from pathlib import Path
 from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.training.augment import RENDERED, STRONG, AugmentOptions
-from depth_anything_ros.training.data import BatchStream
+from depth_anything_ros.training.data import BatchStream, Drawn
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.recipe import Recipe, Source
 from depth_anything_ros.training.samples import Batch, FolderSource
@@ -54,13 +54,6 @@ def open_source(source: Source, device: str) -> SampleSource:
     )
 
 
-class _PinnedStream(BatchStream):
-    """Batches in page-locked memory, brought there by the threads that make them."""
-
-    def batch(self, step: int) -> Batch:
-        return super().batch(step).pinned()
-
-
 class Batches:
     """The batches of this process: ``accumulate`` for each step.
 
@@ -74,26 +67,24 @@ class Batches:
                 raise RecipeError(
                     f"sizes has {width}x{height}; {recipe.model} needs multiples of {multiple}"
                 )
-        device = processes.device
-        sources = [open_source(source, str(device)) for source in recipe.sources]
-        options = [_AUGMENTATIONS[source.augment] for source in recipe.sources]
-        self.has_regions = any(option.cutmix for option in options)
-        kind = _PinnedStream if device.type == "cuda" else BatchStream
-        passes = recipe.accumulate * processes.count
-        first = processes.rank * recipe.accumulate
-        self._device = device
+        self._device = device = processes.device
+        drawn = [
+            Drawn(open_source(source, str(device)), source.weight, _AUGMENTATIONS[source.augment])
+            for source in recipe.sources
+        ]
+        self.has_regions = any(one.options.cutmix for one in drawn)
         self._workers = max(1, recipe.workers // recipe.accumulate)
+        first = processes.rank * recipe.accumulate
         self._streams = [
-            kind(
-                sources,
-                [source.weight for source in recipe.sources],
+            BatchStream(
+                drawn,
                 recipe.sizes,
                 recipe.batch_size,
                 recipe.seed,
                 number,
-                passes,
-                options,
+                recipe.accumulate * processes.count,
                 recipe.steps,
+                pins=device.type == "cuda",
             )
             for number in range(first, first + recipe.accumulate)
         ]

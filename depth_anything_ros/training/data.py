@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,12 +23,20 @@ READY_BATCHES = 4
 _SHARED = 1 << 31
 
 
+class Drawn(NamedTuple):
+    """A source to draw from, its share of the pictures (any positive number), and its changes."""
+
+    source: Source
+    weight: float = 1.0
+    options: AugmentOptions = AugmentOptions()
+
+
+@dataclass
 class BatchStream:
     """Batches of random views of samples from several sources.
 
-    Args:
-        sources: to draw from.
-        weights: of the sources, any positive numbers: their shares of the pictures.
+    Attributes:
+        drawn: what to draw from.
         sizes: (width, height, weight) of the batches; each batch has one of them, the same on all
             ranks. Multiples of the network's patch. A fourth number is the weight at the last
             step, which the first turns into by a straight line.
@@ -34,64 +44,50 @@ class BatchStream:
         seed: of everything that is drawn.
         rank: of this process.
         world_size: number of processes.
-        options: of the augmentation: one for all sources, or one for each.
         steps: of the run, for weights that change.
+        pins: whether batches are in page-locked memory, for fast copies to CUDA.
 
     Raises:
-        SourceError: where there is no source, or not one weight and option for each.
+        SourceError: where weights are not positive numbers.
     """
 
-    def __init__(
-        self,
-        sources: Sequence[Source],
-        weights: Sequence[float],
-        sizes: Sequence[Sequence[float]],
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        options: AugmentOptions | Sequence[AugmentOptions] = AugmentOptions(),  # noqa: B008
-        steps: int = 1,
-    ) -> None:
-        self.sources = tuple(sources)
-        self.options = (
-            (options,) * len(self.sources)
-            if isinstance(options, AugmentOptions)
-            else tuple(options)
-        )
-        if not self.sources or not len(self.sources) == len(weights) == len(self.options):
-            raise SourceError(
-                f"{len(self.sources)} sources, {len(weights)} weights and {len(self.options)} "
-                f"augmentations; give at least one source, and one of each for each"
-            )
-        self._shares = _shares("sources", weights)
-        self.sizes = tuple((int(width), int(height)) for width, height, *_ in sizes)
-        self._first_shares = _shares("sizes", [size[2] for size in sizes])
-        self._last_shares = _shares("sizes", [size[-1] for size in sizes])
-        self._steps = steps
-        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+    drawn: Sequence[Drawn]
+    sizes: Sequence[Sequence[float]]
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    steps: int = 1
+    pins: bool = False
+
+    def __post_init__(self) -> None:
+        self._shares = _shares("sources", [drawn.weight for drawn in self.drawn])
+        self._first_shares = _shares("sizes", [size[2] for size in self.sizes])
+        self._last_shares = _shares("sizes", [size[-1] for size in self.sizes])
 
     def size(self, step: int) -> tuple[int, int]:
         """Return width and height of the pictures of a step, the same on all ranks."""
         rng = np.random.default_rng((self.seed, step, _SHARED))
-        done = min(step / self._steps, 1.0)
+        done = min(step / self.steps, 1.0)
         shares = (1 - done) * self._first_shares + done * self._last_shares
-        return self.sizes[rng.choice(len(self.sizes), p=shares)]
+        width, height, *_ = self.sizes[rng.choice(len(self.sizes), p=shares)]
+        return int(width), int(height)
 
     def batch(self, step: int) -> Batch:
         """Make the batch of a step: the same one whenever, and on whichever thread, it is made."""
         width, height = self.size(step)
         rng = np.random.default_rng((self.seed, self.rank, step))
-        chosen = rng.choice(len(self.sources), self.batch_size, p=self._shares)
+        places = rng.choice(len(self.drawn), self.batch_size, p=self._shares)
+        chosen = [self.drawn[place] for place in places]
         first = (step * self.world_size + self.rank) * self.batch_size
         samples = []
-        for place, number in enumerate(chosen):
-            source = self.sources[number]
-            sample = source.get(source.draw(rng, first + place))
-            samples.append(augment(sample, width, height, rng, self.options[number]))
+        for number, (source, _, options) in enumerate(chosen, first):
+            sample = source.get(source.draw(rng, number))
+            samples.append(augment(sample, width, height, rng, options))
+        probability = np.array([drawn.options.cutmix for drawn in chosen])
         batch = collate(samples)
-        probability = np.array([self.options[number].cutmix for number in chosen])
-        return cutmix(batch, rng, probability) if probability.any() else batch
+        batch = cutmix(batch, rng, probability) if probability.any() else batch
+        return batch.pinned() if self.pins else batch
 
     def prefetch(self, first_step: int, workers: int = 1) -> Generator[Batch, None, None]:
         """Yield the batches from a step on, in order, made ahead by threads.

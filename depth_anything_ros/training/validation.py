@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.data import collate
+from depth_anything_ros.training.losses import align_least_squares
 from depth_anything_ros.training.objective import Answer, metric_depth, normalise, read_answer
 from depth_anything_ros.training.recipe import Validation
 from depth_anything_ros.training.samples import Batch, FolderSource, Sample, Source
@@ -151,22 +153,9 @@ def _sky_accuracy(logit: Tensor, truth: Tensor) -> Tensor:
 
 def aligned_depth(disparity: Tensor, truth: Tensor, mask: Tensor, max_m: float) -> Tensor:
     """Fit scale and shift of each picture's disparity to 1 / truth; return metres (B, H, W)."""
-    scale, shift = _fit(disparity, truth.reciprocal(), mask)
-    inverse = scale[:, None, None] * disparity.double() + shift[:, None, None]
+    scale, shift = align_least_squares(disparity.double(), truth.double().reciprocal(), mask)
+    inverse = scale[:, None, None] * disparity + shift[:, None, None]
     return inverse.clamp(min=1 / max_m).reciprocal().float()
-
-
-def _fit(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit target ≈ scale · prediction + shift of each picture in float64 (MiDaS, eq. 4)."""
-    x = torch.where(mask, prediction.double(), 0).flatten(1)
-    y = torch.where(mask, target.double(), 0).flatten(1)
-    inside = mask.flatten(1)
-    count = inside.sum(1).clamp(min=1)
-    x_mean, y_mean = x.sum(1) / count, y.sum(1) / count
-    centred = torch.where(inside, x - x_mean[:, None], 0)
-    variance = centred.square().sum(1)
-    scale = (centred * (y - y_mean[:, None])).sum(1) / variance.clamp(min=1e-12)
-    return scale, y_mean - scale * x_mean
 
 
 def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
@@ -179,7 +168,8 @@ def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
             predicted = torch.where(answer.sky_logit > 0, 0, predicted)
     else:
         assert answer.disparity is not None
-        scale, shift = _fit(answer.disparity, inverse, batch.depth_m.isfinite())
+        aligned = (answer.disparity.double(), inverse.double(), batch.depth_m.isfinite())
+        scale, shift = align_least_squares(*aligned)
         predicted = (scale[:, None, None] * answer.disparity + shift[:, None, None]).float()
     rgb = (batch.image * 255).round().byte().permute(0, 2, 3, 1).cpu()
     return [
@@ -189,8 +179,6 @@ def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
 
 def draw_panels(panels: list[Panel]) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
     """Draw a row for each panel: picture, prediction, ground truth, in one range of colours."""
-    from depth_anything_ros.core.colormap import colorize
-
     rows = []
     for panel in panels:
         truth = panel.truth.numpy()

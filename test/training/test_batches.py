@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lesson import write_sample
 
 from depth_anything_ros.core.errors import RecipeError, SourceError
 from depth_anything_ros.training.batches import Batches, open_source
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.recipe import Losses, Recipe, Source
-from depth_anything_ros.training.samples import FolderSource, write_sample
+from depth_anything_ros.training.samples import FolderSource
 from depth_anything_ros.training.world_pool import WorldPool
 
 CPU = torch.device("cpu")

@@ -6,11 +6,12 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from lesson import write_sample
 
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.training.augment import STRONG, AugmentOptions
-from depth_anything_ros.training.data import BatchStream, collate
-from depth_anything_ros.training.samples import FolderSource, Sample, write_sample
+from depth_anything_ros.training.data import BatchStream, Drawn, collate
+from depth_anything_ros.training.samples import FolderSource, Sample
 
 SIZES = [(56, 42, 1.0), (42, 56, 1.0)]
 STILL = AugmentOptions(flip=0, jitter=0, grayscale=0, blur=0, min_area=1)
@@ -32,8 +33,15 @@ def folders(tmp_path):
 
 
 def stream(folders, **changes):
-    settings = {"sizes": SIZES, "batch_size": 4, "seed": 5, "options": (AugmentOptions(), STRONG)}
-    return BatchStream(folders, (1, 1), **(settings | changes))
+    metric, relative = folders
+    drawn = [Drawn(metric), Drawn(relative, options=STRONG)]
+    settings = {"drawn": drawn, "sizes": SIZES, "batch_size": 4, "seed": 5}
+    return BatchStream(**(settings | changes))
+
+
+def still(folders, *weights):
+    """Draw pictures with no changes."""
+    return [Drawn(folder, w, STILL) for folder, w in zip(folders, weights, strict=True)]
 
 
 def same(one, other):
@@ -72,7 +80,7 @@ def test_sizes_and_sources_come_by_their_weights(folders):
     made = stream(folders, sizes=[(56, 42, 3.0), (42, 56, 1.0)])
     wide = np.mean([made.size(step) == (56, 42) for step in range(2000)])
     assert wide == pytest.approx(0.75, abs=0.04)
-    made = BatchStream(folders, (3, 1), SIZES, 8, 0, options=STILL)
+    made = BatchStream(still(folders, 3, 1), SIZES, 8, 0)
     has_depth = [~made.batch(s).depth_m.isnan().flatten(1).all(1) for s in range(60)]
     assert torch.cat(has_depth).float().mean() == pytest.approx(0.75, abs=0.07)
 
@@ -87,7 +95,7 @@ def test_what_a_batch_holds(folders):
     assert batch.disparity[metric].isnan().all() and batch.disparity[~metric].isfinite().all()
     # Only pseudo-labelled pictures are mixed.
     assert batch.region.any() and not batch.region[metric].any()
-    assert not stream(folders, options=STILL).batch(0).region.any()
+    assert not stream(folders, drawn=still(folders, 1, 1)).batch(0).region.any()
 
 
 def test_channels_and_labels_are_in_place():
@@ -123,12 +131,11 @@ def test_closing_early_ends_the_threads(folders):
 
 
 def test_wrong_arguments_are_refused(folders):
-    with pytest.raises(SourceError, match="2 sources, 1 weights"):
-        BatchStream(folders, (1,), SIZES, 4, 0)
-    with pytest.raises(SourceError, match="weights of sources"):
-        BatchStream(folders, (0, 0), SIZES, 4, 0)
+    for drawn in ([], still(folders, 0, 0)):
+        with pytest.raises(SourceError, match="weights of sources"):
+            stream(folders, drawn=drawn)
     with pytest.raises(SourceError, match="weights of sizes"):
-        BatchStream(folders, (1, 1), [], 4, 0)
+        stream(folders, sizes=[])
 
 
 def test_shares_of_sizes_change_by_a_straight_line(folders):
@@ -138,7 +145,7 @@ def test_shares_of_sizes_change_by_a_straight_line(folders):
 
     def shares(first):
         drawn = [made.size(step) for step in range(first, first + 1000)]
-        return [np.mean([size == known for size in drawn]) for known in made.sizes]
+        return [np.mean([size == known for size in drawn]) for known in (s[:2] for s in sizes)]
 
     # Shares of 3/4, 1/4, 0 become 0, 1/4, 3/4: at step t of 8000, 3/4 (1 - t / 8000) and so on.
     assert shares(0) == pytest.approx([0.75 * 15 / 16, 0.25, 0.75 / 16], abs=0.045)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from lesson import picture, write_lesson
+from lesson import picture, write_lesson, write_sample
 from safetensors import safe_open
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError
@@ -25,7 +25,6 @@ from depth_anything_ros.training.recipe import (
     Validation,
     load_recipe,
 )
-from depth_anything_ros.training.samples import write_sample
 from depth_anything_ros.training.trainer import MOST_BAD_STEPS, Progress, train
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lesson import write_sample
 
 from depth_anything_ros.core import metrics
 from depth_anything_ros.models.networks.build import random_network
@@ -12,7 +13,7 @@ from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.data import collate
 from depth_anything_ros.training.objective import Answer, normalise, read_answer
 from depth_anything_ros.training.recipe import Validation
-from depth_anything_ros.training.samples import Sample, write_sample
+from depth_anything_ros.training.samples import Sample
 from depth_anything_ros.training.validation import (
     HeldOut,
     Panel,

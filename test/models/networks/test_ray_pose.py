@@ -12,7 +12,7 @@ import torch
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.models.networks.ray_pose import cameras_from_rays
-from depth_anything_ros.sim.render import camera_pose
+from depth_anything_ros.sim.path import camera_mount
 from depth_anything_ros.sim.world import views
 
 SIZE = 504, 378
@@ -36,7 +36,7 @@ def _camera(cx=251.5, cy=188.5):
 
 def _turned(yaw, pitch=0.1):
     """A pose relative to a reference camera, both optical frames."""
-    pose = np.linalg.inv(camera_pose((0, 0, 0), 0.0)) @ camera_pose((0.5, -0.3, 0.2), yaw, pitch)
+    pose = np.linalg.inv(camera_mount()) @ camera_mount(0.5, -0.3, 0.2, pitch=pitch, yaw=yaw)
     return pose
 
 
