@@ -55,7 +55,7 @@ def T_camera_lidar(  # noqa: N802 - the field's name
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RenderedImage:
     """What the camera sees at one time.
 
     Attributes:
@@ -94,12 +94,12 @@ class Robot:
         start = self.drive.T_world_base(0.0)
         return np.asarray(np.linalg.inv(start) @ self.drive.T_world_base(t), np.float64)
 
-    def picture(self, t: float, seed: int = 0) -> Picture:
+    def picture(self, t: float, seed: int = 0) -> RenderedImage:
         """Take a picture; the seed is of its noise."""
         pose = self.drive.T_world_camera(t)[None]
         seen = self._renderer.view([self.camera], pose)
         rgb = develop(seen.light[0], self.photometry, seed)
-        return Picture(rgb.cpu().numpy(), seen.depth_m[0].cpu().numpy())
+        return RenderedImage(rgb.cpu().numpy(), seen.depth_m[0].cpu().numpy())
 
     def sweep(self, pattern: LidarPattern, t: float, seed: int = 0) -> Sweep:
         """Measure with one sweep of a LiDAR; the seed is of its noise and losses."""

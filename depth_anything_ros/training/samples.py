@@ -93,7 +93,7 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Anything that samples are drawn from, by index."""
 
     @property

@@ -10,7 +10,7 @@ import torch
 
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.sim.world import views
-from depth_anything_ros.training.data import BatchStream, Drawn
+from depth_anything_ros.training.batches import BatchStream, Drawn
 from depth_anything_ros.training.world_pool import METADATA, WorldPool
 
 SIZE = (42, 28)
