@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from depth_anything_ros.sim.assembly import Assembly, one_box
+from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.fittings import (
     at_eye,
     curtain,
@@ -40,24 +40,35 @@ def closed_shell(plot: Plot, height: float, floor: Material | None = None) -> No
 def _floor_and_ceiling(plot: Plot, height: float, material: Material) -> None:
     x, y = plot.half
     size = (2 * x + 0.01, 2 * y + 0.01, _COVER)
-    plot.add(one_box(size, (0, 0, -_COVER), material))
+    plot.add(Assembly().box(size, (0, 0, -_COVER), material))
     kind = plot.draw.pick((0, 1, 2), (6, 2, 1))
     above = (plot.draw.paint(PALE, (0.0, 0.15)), plot.draw.tiles((0.3, 0.62)), plot.draw.wall())
-    plot.add(one_box(size, (0, 0, height - _COVER / 2), above[kind]))
+    plot.add(Assembly().box(size, (0, 0, height - _COVER / 2), above[kind]))
 
 
 def _cover(plot: Plot, wall: int, height: float, material: Material) -> None:
     across, along = plot.wall(wall)
     # Panels go up to the chest, paint and paper to the ceiling.
     top = plot.draw.between(0.9, 1.3) if plot.draw.chance(0.2) else height
-    panel = one_box((2 * along + 0.01, 0.01, top), (0, 0, 0), material)
+    panel = Assembly().box((2 * along + 0.01, 0.01, top), (0, 0, 0), material)
     plot.add(panel, *on_wall(wall, 0.0, across))
 
 
 def _skirting(plot: Plot, wall: int) -> None:
     across, along = plot.wall(wall)
     size = (2 * along, 0.015, plot.draw.between(0.05, 0.12))
-    plot.add(one_box(size, (0, 0, 0), plot.draw.paint()), *on_wall(wall, 0.0, across - 0.008))
+    plot.add(
+        Assembly().box(size, (0, 0, 0), plot.draw.paint()), *on_wall(wall, 0.0, across - 0.008)
+    )
+
+
+def shell(plot: Plot, height: float, chance: float) -> tuple[Sky | None, tuple[Light, ...]]:
+    """Add walls, at a chance open to the outside; return its sky and sun, if any."""
+    if plot.draw.chance(chance):
+        sky, sun = open_shell(plot, height)
+        return sky, (sun,)
+    closed_shell(plot, height)
+    return None, ()
 
 
 def open_shell(plot: Plot, height: float) -> tuple[Sky, Light]:
@@ -66,12 +77,12 @@ def open_shell(plot: Plot, height: float) -> tuple[Sky, Light]:
     materials = [draw.wall()] * 4 if draw.chance(0.5) else [draw.wall() for _ in range(4)]
     for wall in (1, 2, 3):
         across, along = plot.wall(wall)
-        thing = one_box((2 * along + 2 * _SLAB, _SLAB, height), (0, 0, 0), materials[wall])
+        thing = Assembly().box((2 * along + 2 * _SLAB, _SLAB, height), (0, 0, 0), materials[wall])
         plot.add(thing, *on_wall(wall, 0.0, across + _SLAB / 2))
     _wall_with_hole(plot, height, materials[0])
     size = (2 * (x + _SLAB), 2 * (y + _SLAB), 0.1)
-    plot.add(one_box(size, (0, 0, -0.1), draw.floor()))
-    plot.add(one_box(size, (0, 0, height), draw.paint(PALE)))
+    plot.add(Assembly().box(size, (0, 0, -0.1), draw.floor()))
+    plot.add(Assembly().box(size, (0, 0, height), draw.paint(PALE)))
     below = -draw.pick((0.15, 3.0, 6.0))
     plot.shell(Shape.PLANE, draw.earth(), z=below)
     for _ in range(draw.count(1, 3)):

@@ -13,10 +13,14 @@ from depth_anything_ros.sim.assembly import Assembly, Surface
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.palette import Draw
 from depth_anything_ros.sim.scene import (
+    Colour,
+    Light,
     Material,
     Primitive,
     Rotation,
+    Scene,
     Shape,
+    Sky,
     Vector,
     rotation_of,
 )
@@ -228,6 +232,23 @@ class Plot:
             if min(z1, top) > max(z0, low) + 0.1
         ]
         return tuple(cut) or boxes, (-0.17, 0.79) if held else (-0.15, 0.35)
+
+    def scene(
+        self,
+        kind: str,
+        seed: int,
+        lights: tuple[Light, ...],
+        ambient: Colour,
+        stand: tuple[Box, ...],
+        path: tuple[Vector, ...],
+        gaze: float | None = None,
+        pitch: tuple[float, float] = (-0.15, 0.35),
+        sky: Sky | None = None,
+        haze: float = 0.0,
+    ) -> Scene:
+        """Return a scene of what was put down; see ``Scene`` for the rest."""
+        surfaces = tuple(self.surfaces)
+        return Scene(kind, seed, surfaces, lights, ambient, sky, haze, stand, path, gaze, pitch)
 
 
 def on_wall(wall: int, along: float, across: float) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from depth_anything_ros.sim import street_furniture as along
-from depth_anything_ros.sim.assembly import Assembly, one_box
+from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.geometry import World
 from depth_anything_ros.sim.layout import Box, Footprint, Plot
@@ -55,8 +55,7 @@ def outdoors(
 ) -> Scene:
     """Return a scene of what was put down, by daylight; see ``Scene`` for the rest."""
     lights, ambient, sky, haze = daylight(plot.draw)
-    surfaces = tuple(plot.surfaces)
-    return Scene(kind, seed, surfaces, lights, ambient, sky, haze, stand, path, gaze, pitch)
+    return plot.scene(kind, seed, lights, ambient, stand, path, gaze, pitch, sky, haze)
 
 
 def parking(seed: int) -> Scene:
@@ -111,7 +110,7 @@ def ground(seed: int) -> Scene:
     lane = plot.lane([(-reach, 0.0), (reach, 0.0)])
     if not rolling and draw.chance(0.6):
         size = (120, draw.between(1.2, 3.5), 0.01)
-        plot.add(one_box(size, (0, 0, 0), draw.stone(MID)))
+        plot.add(Assembly().box(size, (0, 0, 0), draw.stone(MID)))
     _hills(plot)
     _growth(plot, seed)
     walk = np.linspace(lane[0][0], lane[-1][0], 17)

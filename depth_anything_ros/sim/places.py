@@ -34,15 +34,7 @@ def primitives(seed: int) -> Scene:
         x, y = (draw.between(-1, 1) * (half - 0.2) for half in plot.half)
         if not any(abs(y - lane.y) < lane.half_y + thing.half()[1] for lane in plot.lanes):
             plot.add(thing, x, y, draw.between(-math.pi, math.pi), z)
-    return Scene(
-        "primitives",
-        seed,
-        tuple(plot.surfaces),
-        light,
-        ambient(plot),
-        stand=plot.stands(height),
-        path=path,
-    )
+    return plot.scene("primitives", seed, light, ambient(plot), plot.stands(height), path)
 
 
 def solid(draw: Draw) -> Assembly:

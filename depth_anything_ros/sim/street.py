@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from depth_anything_ros.sim import street_furniture as along
-from depth_anything_ros.sim.assembly import Assembly, one_box
+from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.layout import Box, Plot
 from depth_anything_ros.sim.outdoor import outdoors
@@ -393,5 +393,5 @@ def _far_end(plot: Plot, course: _Course) -> None:
         sign.box(size, (-0.15, draw.between(-0.4, 0.4) * half, z - 0.6), board)
         plot.add(sign, draw.between(18, 60), 0)
     if draw.chance(0.1):
-        bridge = one_box((draw.between(6, 14), 80, 1.2), (0, 0, 5.2), draw.stone(MID))
+        bridge = Assembly().box((draw.between(6, 14), 80, 1.2), (0, 0, 5.2), draw.stone(MID))
         plot.add(bridge, draw.between(30, 80))

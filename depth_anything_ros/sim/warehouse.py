@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from depth_anything_ros.sim import clutter, furniture
-from depth_anything_ros.sim.assembly import Assembly, one_box
+from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.fittings import door, extinguisher
 from depth_anything_ros.sim.interior import ambient, closed_shell, lamps
 from depth_anything_ros.sim.layout import Box, Plot
@@ -45,16 +45,10 @@ def warehouse(seed: int) -> Scene:
         ((low, -0.4, 0.2), (high, 0.4, 1.2)),
         ((low, -side_m, 1.2), (high, side_m, 1.9)),
     )
-    return Scene(
-        "warehouse",
-        seed,
-        tuple(plot.surfaces),
-        light,
-        ambient(plot, 0.25, 0.5),
-        stand=stand if gaze is not None else stand + plot.stands(height, 8),
-        path=path,
-        gaze=gaze,
-    )
+    air = ambient(plot, 0.25, 0.5)
+    if gaze is None:
+        stand += plot.stands(height, 8)
+    return plot.scene("warehouse", seed, light, air, stand, path, gaze)
 
 
 def _markings(plot: Plot, aisle: float) -> None:
@@ -84,7 +78,7 @@ def _structure(plot: Plot, height: float) -> None:
         duct.bar(start, end, draw.between(0.1, 0.35), draw.metal())
         plot.add(duct)
     size = (draw.between(2.6, 3.6), 0.06, draw.between(2.8, 3.6))
-    gate = one_box(size, (0, -0.03, 0), draw.metal())
+    gate = Assembly().box(size, (0, -0.03, 0), draw.metal())
     for thing, wall in ((gate, 1), (gate, 3), (door(draw), 0), (extinguisher(draw), 2)):
         if draw.chance(0.6):
             along = draw.between(-0.4, 0.4) * plot.wall(wall)[1]
