@@ -39,11 +39,18 @@ class Assembly:
         yaw: float = 0.0,
         pitch: float = 0.0,
         roll: float = 0.0,
+        both: str = "",
     ) -> Assembly:
-        """Add a box of full lengths ``size``; it is turned about its centre, above ``base``."""
+        """Add a box of full lengths ``size``; it is turned about its centre, above ``base``.
+
+        ``both`` names axes, ``x``, ``y`` or ``xy``: there is one at both signs of its place there.
+        """
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
-        centre = (base[0], base[1], base[2] + half[2])
-        return self._add(Shape.BOX, half, centre, material, (yaw, pitch, roll))
+        for x in (-base[0], base[0]) if "x" in both else (base[0],):
+            for y in (-base[1], base[1]) if "y" in both else (base[1],):
+                centre = (x, y, base[2] + half[2])
+                self._add(Shape.BOX, half, centre, material, (yaw, pitch, roll))
+        return self
 
     def ball(self, radius: float, centre: Vector, material: Material) -> Assembly:
         """Add a sphere."""
@@ -69,10 +76,7 @@ class Assembly:
 
     def legs(self, half_x: float, half_y: float, height: float, material: Material) -> Assembly:
         """Add four legs, square, 0.04 m thick."""
-        for x in (-half_x, half_x):
-            for y in (-half_y, half_y):
-                self.box((0.04, 0.04, height), (x, y, 0), material)
-        return self
+        return self.box((0.04, 0.04, height), (half_x, half_y, 0), material, both="xy")
 
     def surface(self, centre: Vector, half_x: float, half_y: float) -> Assembly:
         """Let things rest on a rectangle."""

@@ -13,8 +13,7 @@ def door(draw: Draw) -> Assembly:
     width, height = draw.between(0.8, 0.95), draw.between(1.98, 2.1)
     leaf = draw.pick((draw.wood(), draw.paint(PALE), draw.paint(), draw.glass()), (3, 3, 2, 1))
     thing.box((width, 0.03, height), (0, -0.02, 0), leaf)
-    for x in (-width / 2 - 0.04, width / 2 + 0.04):
-        thing.box((0.08, 0.06, height), (x, -0.03, 0), frame)
+    thing.box((0.08, 0.06, height), (width / 2 + 0.04, -0.03, 0), frame, both="x")
     thing.box((width + 0.16, 0.06, 0.08), (0, -0.03, height), frame)
     side = draw.sign() * (width / 2 - 0.08)
     thing.box((0.12, 0.05, 0.025), (side * 0.9, -0.06, 1.03), draw.metal())

@@ -20,8 +20,7 @@ def table(draw: Draw, width: float | None = None, depth: float | None = None) ->
     style = draw.count(0, 3)
     thing.box((x, y, thickness), (0, 0, height - thickness), top)
     if style == 0:
-        for side in (-1, 1):
-            thing.box((0.03, y * 0.9, height - thickness), (side * x * 0.47, 0, 0), frame)
+        thing.box((0.03, y * 0.9, height - thickness), (x * 0.47, 0, 0), frame, both="x")
         thing.box((x * 0.9, 0.02, 0.35), (0, y * 0.35, height - 0.4), frame)
     elif style == 1 and x < 1.3:
         thing.rod(0.04, height - thickness, (0, 0, 0), frame)
@@ -74,9 +73,7 @@ def chair(draw: Draw) -> Assembly:
     else:
         for level in (0.4, 0.65, 0.9):
             thing.box((x, 0.02, 0.05), (0, y / 2 - 0.02, height + top * level), seat)
-    for side in (-1, 1):
-        at = (side * (x / 2 - 0.02), y / 2 - 0.01, height)
-        thing.box((0.03, 0.03, top), at, frame)
+    thing.box((0.03, 0.03, top), (x / 2 - 0.02, y / 2 - 0.01, height), frame, both="x")
     return thing
 
 
@@ -141,8 +138,7 @@ def bookshelf(draw: Draw) -> Assembly:
     x, y, levels = draw.between(0.6, 1.2), draw.between(0.25, 0.38), draw.count(2, 6)
     step = draw.between(0.28, 0.38)
     height = levels * step + 0.08
-    for side in (-1, 1):
-        thing.box((0.025, y, height), (side * (x / 2 - 0.012), 0, 0), board)
+    thing.box((0.025, y, height), (x / 2 - 0.012, 0, 0), board, both="x")
     if draw.chance(0.75):
         thing.box((x, 0.01, height), (0, y / 2 - 0.005, 0), board)
     for level in range(levels + 1):

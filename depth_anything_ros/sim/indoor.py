@@ -278,10 +278,8 @@ def _bin(plot: Plot) -> Spot:
     wide, deep, high = draw.between(0.35, 0.8), draw.between(0.3, 0.6), draw.between(0.12, 0.4)
     tray, paint = Assembly(), draw.surface()
     tray.box((wide, deep, 0.01), (0, 0, 0), paint)
-    for x in (-wide / 2, wide / 2):
-        tray.box((0.01, deep, high), (x, 0, 0), paint)
-    for v in (-deep / 2, deep / 2):
-        tray.box((wide, 0.01, high), (0, v, 0), paint)
+    tray.box((0.01, deep, high), (wide / 2, 0, 0), paint, both="x")
+    tray.box((wide, 0.01, high), (0, deep / 2, 0), paint, both="y")
     tray.surface((0, 0, 0.01), wide * 0.47, deep * 0.45)
     plot.add(tray, 0, y, z=z)
     for level in range(draw.count(1, 3)):

@@ -211,9 +211,7 @@ def bench(draw: Draw) -> Assembly:
     for y in (-0.15, 0.0, 0.15):
         thing.box((1.6, 0.12, 0.04), (0, y, 0.42), wood)
     thing.box((1.6, 0.04, 0.3), (0, 0.25, 0.55), wood, roll=-0.2)
-    for x in (-0.7, 0.7):
-        thing.box((0.06, 0.45, 0.42), (x, 0, 0), metal)
-    return thing
+    return thing.box((0.06, 0.45, 0.42), (0.7, 0, 0), metal, both="x")
 
 
 def shelter(draw: Draw) -> Assembly:
