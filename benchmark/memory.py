@@ -8,27 +8,16 @@ Pictures are shown as fast as they are answered; depth and cloud are subscribed 
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
+from processes import isolate, memory_mb
 
-PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds_large_messages.xml"
 WAIT_S = 2.0
-
-
-def memory_mb(pid: int) -> tuple[float, float]:
-    """Return RSS and USS of a process, in MB."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = {name: int(size) for name, size in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
-    own = found["Private_Clean"] + found["Private_Dirty"]
-    return found["Rss"] * 1024 / 1e6, own * 1024 / 1e6
 
 
 class Audience:
@@ -84,10 +73,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(160, 120), help="of a picture [px]")
     parser.add_argument("--at", type=int, nargs="+", default=[500, 5000], help="pictures")
     options = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        os.environ[variable] = str(PROFILE)
+    isolate()
     command = [sys.executable, "-m", "depth_anything_ros.nodes.depth_node", "--ros-args"]
     command += ["-p", f"model:={options.model}", "-p", f"engine:={options.engine}"]
     command += ["-p", "device:=cpu", "-p", f"input_size:={options.input_size}"]
@@ -98,8 +84,11 @@ def main() -> None:
             print("| pictures | RSS (MB) | USS (MB) | s |\n|---:|---:|---:|---:|")
             for pictures in options.at:
                 audience.show(pictures)
-                found.append(memory_mb(node.pid))
-                rss, uss = found[-1]
+                rss, uss = (
+                    memory_mb(node.pid, *kinds)
+                    for kinds in (("Rss",), ("Private_Clean", "Private_Dirty"))
+                )
+                found.append((rss, uss))
                 seconds = time.monotonic() - start
                 print(f"| {pictures} | {rss:.1f} | {uss:.1f} | {seconds:.0f} |", flush=True)
         finally:

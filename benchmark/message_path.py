@@ -25,22 +25,22 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
-from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.nodes.memory import keep_freed_memory
 from depth_anything_ros.nodes.messages import (
+    Outgoing,
     cloud_message,
     depth_message,
     image_message,
 )
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.nodes.picture_messages import PictureDecoder
+from depth_anything_ros.pipeline.depth import DepthPipeline
+from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 STAGES = ("decode", "rectify", "pre", "post", "depth", "cloud")
@@ -70,19 +70,19 @@ class Way:
         rgb = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
         self.message = image_message(Header(frame_id="camera"), np.asarray(rgb), encoding)
         self.camera = replace(Camera.from_hfov(width, height, 70.0), D=lens)
-        self.pipeline = DepthPipeline(input_is_rectified=False)
-        self.parameters = DepthParameters()
+        self.decoder, self.pipeline = PictureDecoder(), DepthPipeline(estimator)
         self.estimator = estimator
+        self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
         self.times: dict[str, list[float]] = defaultdict(list)
         self._answer = self._made_up(rng)
 
-    def _made_up(self, rng: np.random.Generator) -> DepthWithSky:
+    def _made_up(self, rng: np.random.Generator) -> NetworkOutput:
         """Return what a network might say: a scene of a few steps, with the sky above."""
-        shape = self._prepared(self.pipeline.decoder.decode(self.message)).shape[-2:]
+        shape = self._prepared(self.decoder.decode(self.message)).shape[-2:]
         depth = cv2.resize(rng.uniform(1, 20, (12, 16)).astype(np.float32), shape[::-1])
         sky = np.zeros(shape, np.float32)
         sky[: shape[0] // 6] = 1.0
-        return DepthWithSky(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])
+        return NetworkOutput(torch.from_numpy(depth)[None], torch.from_numpy(sky)[None])
 
     def _prepared(self, rgb: np.ndarray) -> torch.Tensor:
         with torch.inference_mode():
@@ -96,23 +96,23 @@ class Way:
 
     def go(self) -> tuple[Image, PointCloud2]:
         """Take one picture from its message to the messages of its depth."""
-        pipeline, p, header = self.pipeline, self.parameters, self.message.header
+        pipeline, header = self.pipeline, self.message.header
         start = time.thread_time()
         with self._timed("decode"):
-            rgb = self.pipeline.decoder.decode(self.message)
+            rgb = self.decoder.decode(self.message)
         with self._timed("rectify"):
-            view = pipeline.view(rgb, self.camera, p.rectify)
+            image = pipeline.prepare(rgb, self.camera)
         with self._timed("pre"):
-            self._prepared(view.rgb)
+            self._prepared(image.rgb)
         with self._timed("post"):
             # The private function is what the node runs between network and message.
-            answer = self.estimator._answer(self._answer, view.camera, rgb.shape[:2])
-            result = pipeline.finished(answer, view, p)
+            estimate = self.estimator._answer(self._answer, image.camera, rgb.shape[:2])
+            answer = pipeline.finish(image, estimate)
         with self._timed("depth"):
-            depth = depth_message(header, result, p.depth.encoding, pipeline.depth_out)
+            depth = depth_message(header, answer.estimate, "32FC1", self.depth_out)
         with self._timed("cloud"):
-            made = pipeline.cloud(result, view, p.cloud)
-            cloud = cloud_message(header, made, pipeline.cloud_out)
+            made = answer.cloud(self.cloud_out.memory)
+            cloud = cloud_message(header, made, self.cloud_out)
         self.times["all"].append(1e3 * (time.thread_time() - start))
         return depth, cloud
 
@@ -155,14 +155,10 @@ def main() -> None:
         {"way": name, **{s: middle_and_tail(way.times[s]) for s in (*STAGES, "all", "publish")}}
         for name, way in ways.items()
     ]
-    facts = machine()
-    print("\n".join(machine_lines(facts)))
-    print(f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]")
+    what = f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]"
     heading = list(rows[0])
     cells = [[r["way"], *(f"{r[h][0]:.1f} ({r[h][1]:.1f})" for h in heading[1:])] for r in rows]
-    print("\n".join(markdown(heading, cells)))
-    if options.output is not None:
-        write_json(options.output, facts, rows)
+    publish(machine(), [what, *markdown(heading, cells)], rows, options.output)
 
 
 if __name__ == "__main__":

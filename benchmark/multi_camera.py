@@ -9,8 +9,6 @@ each camera. The arrangements take turns, so that what else the machine does mee
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -25,11 +23,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from processes import isolate, memory_mb
+
+from depth_anything_ros.tools.timing import cpu_s, markdown
 
 NAMES = ("front", "left", "right")
 WIDTH, HEIGHT = 640, 480
-PROFILE = Path(__file__).resolve().parents[1] / "config" / "fastdds_large_messages.xml"
-TICKS_HZ = os.sysconf("SC_CLK_TCK")
+ANSWER_TIMEOUT_S = 60.0
 # Arrangements: the namespace and the cameras of each node.
 ARRANGEMENTS = {
     "one node": (("/", NAMES),),
@@ -52,19 +52,6 @@ class Cost:
     cpu_ms: float
     own_mb: float
     pss_mb: float
-
-
-def cpu_s(pid: int) -> float:
-    """Return user and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_HZ
-
-
-def memory_mb(pid: int, *kinds: str) -> float:
-    """Return the sum of kinds of memory of a process, by the kernel's names."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = {name: int(size) for name, size in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
-    return sum(found[kind] for kind in kinds) * 1024 / 1e6
 
 
 @contextmanager
@@ -150,8 +137,11 @@ def measure(name: str, options: argparse.Namespace, cameras: Cameras, folder: Pa
     """Run an arrangement for a round."""
     with nodes(ARRANGEMENTS[name], options, folder) as pids:
         cameras.spin(options.warm_up)
-        if len(+cameras.answered) < len(NAMES):
-            raise SystemExit(f"{name}: not all cameras are answered: {dict(cameras.answered)}")
+        until = time.monotonic() + ANSWER_TIMEOUT_S
+        while len(+cameras.answered) < len(NAMES):
+            if time.monotonic() > until:
+                raise SystemExit(f"{name}: not all cameras are answered: {dict(cameras.answered)}")
+            cameras.spin(1.0)
         before = sum(map(cpu_s, pids))
         pictures = cameras.spin(options.seconds)
         spent_s = sum(map(cpu_s, pids)) - before
@@ -164,21 +154,16 @@ def measure(name: str, options: argparse.Namespace, cameras: Cameras, folder: Pa
 def table(costs: dict[str, list[Cost]]) -> str:
     """Return the medians over the rounds, as Markdown."""
     fields = ("cpu_ms", "own_mb", "pss_mb")
-    lines = [
-        "| 3 cameras through | answered | CPU a picture (ms) | own memory (MB) | PSS (MB) |",
-        "|---|---|---|---|---|",
-    ]
     middle = {
         name: [median(getattr(c, f) for c in rounds) for f in fields]
         for name, rounds in costs.items()
     }
-    for name, values in middle.items():
-        count = sum(cost.pictures for cost in costs[name])
-        lines.append(f"| {name} | {count} | " + " | ".join(f"{v:.0f}" for v in values) + " |")
+    counts = {name: str(sum(cost.pictures for cost in costs[name])) for name in costs}
+    rows = [[n, counts[n], *(f"{v:.0f}" for v in values)] for n, values in middle.items()]
     one, three = middle.values()
-    ratios = [a / b for a, b in zip(one, three, strict=True)]
-    lines.append("| one / three |  | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
-    return "\n".join(lines)
+    ratios = [f"{a / b:.2f}" for a, b in zip(one, three, strict=True)]
+    heading = ("3 cameras through", "answered", "CPU an image (ms)", "own memory (MB)", "PSS (MB)")
+    return "\n".join(markdown(heading, [*rows, ["one / three", "", *ratios]]))
 
 
 def main() -> None:
@@ -190,10 +175,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of a round")
     parser.add_argument("--warm-up", type=float, default=8.0, help="before each round [s]")
     options = parser.parse_args()
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        os.environ[variable] = str(PROFILE)
+    isolate()
     cameras = Cameras(options.rate)
     costs: dict[str, list[Cost]] = {name: [] for name in ARRANGEMENTS}
     with tempfile.TemporaryDirectory() as folder:

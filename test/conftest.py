@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,10 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Tests run side by side: threads of one that wait for each other keep the cores from the others,
+# and each step takes ten times as long. Nodes and commands that tests start have this too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What engines make is kept for the run, for all its processes, and not in the user's cache.
 _CACHE = "DEPTH_ANYTHING_CACHE"
 if _CACHE not in os.environ:
@@ -23,6 +28,24 @@ if _CACHE not in os.environ:
 # OpenVINO reports its uses from forked processes, and the forks of a process with threads of ROS
 # may crash or hang. openvino_engine.library() forbids it too, but tests may import it before.
 sys.modules.setdefault("openvino_telemetry", None)
+
+
+def _claim_domain():
+    """Return a ROS domain that is this process's alone, and what holds it."""
+    for domain in range(1, 102):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0depth_anything_ros.test.{domain}")
+        except OSError:
+            claim.close()
+        else:
+            return domain, claim
+    raise RuntimeError("more than 100 runs of the tests on this machine")
+
+
+_DOMAIN, _CLAIM = _claim_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

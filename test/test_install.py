@@ -104,15 +104,13 @@ def installed(colcon, workspace):
 
 @pytest.fixture(scope="session")
 def environment(installed, tmp_path_factory):
-    """What a sourced setup.bash sets, and a ROS domain of this run's own."""
+    """What a sourced setup.bash sets."""
     packages = next(installed.glob("lib/python*/site-packages"))
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(packages), os.getenv("PYTHONPATH")))),
         "AMENT_PREFIX_PATH": os.pathsep.join(
             filter(None, (str(installed), os.getenv("AMENT_PREFIX_PATH")))
         ),
-        "ROS_DOMAIN_ID": str(101 + os.getpid() % 100),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(tmp_path_factory.mktemp("ros_log")),
     }
 
@@ -125,6 +123,7 @@ def script(installed, name):
     return [sys.executable, installed / "lib" / NAME / name]
 
 
+@pytest.mark.slow
 class TestInstalled:
     def test_colcon_finds_one_package(self, colcon, workspace):
         # pip_ros/ has a setup.py, and beside a ROS distribution it must never be built.

@@ -1,6 +1,5 @@
 """Ctrl-C, once and doubled, amid the imports of every executable and while a node is made."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -35,7 +34,6 @@ def interrupted(module, mapped, gap_s, arguments=()):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"},
     ) as process:
         maps = Path(f"/proc/{process.pid}/maps")
         while process.poll() is None and mapped not in maps.read_text():

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
-from depth_anything_ros.nodes.depth_node import COMMON_OUTPUTS, OUTPUTS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.launch_arguments import Names, check_argument, check_file
+from depth_anything_ros.nodes.outputs import OUTPUTS
 from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.range_inputs import TOPICS as RANGE_TOPICS
@@ -344,7 +344,7 @@ class TestWithLaunch:
         assert node["namespace"] == "/front/anchored"
         remapped = dict(node["remappings"])
         transforms = {"/tf": "/front/tf", "/tf_static": "/tf_static"}
-        topics = {*INPUTS.values(), *RANGE_TOPICS, "camera_info"}
+        topics = {*(one.topic for one in INPUTS.values()), *RANGE_TOPICS, "camera_info"}
         assert set(remapped) == topics | set(transforms)
         assert transforms.items() <= remapped.items()
         assert remapped["disparity/image_rect"] == "/front/disparity/image_rect"
@@ -365,8 +365,8 @@ class TestRviz:
     def test_topics_are_those_of_the_node(self, config):
         topics = {d["Topic"]["Value"]: d["Class"] for d in config["Displays"] if "Topic" in d}
         types = {"image": "Image", "camera_info": "CameraInfo"}
-        for outputs in (*OUTPUTS.values(), COMMON_OUTPUTS, SIM_TOPICS):
-            types |= {name: kind.__name__ for name, kind in outputs.items()}
+        outputs = {name: output.type for name, output in OUTPUTS.items()} | SIM_TOPICS
+        types |= {name: kind.__name__ for name, kind in outputs.items()}
         assert {"/image", "/depth/image_color", "/points"} <= set(topics)
         for topic, shown_as in topics.items():
             # The names are relative; without a namespace they are resolved at the root.

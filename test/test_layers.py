@@ -5,6 +5,8 @@ import importlib.util
 import subprocess
 import sys
 
+import pytest
+
 PACKAGE = "depth_anything_ros"
 # Folder: the roots that it may import, besides the standard library.
 ALLOWED = {
@@ -36,6 +38,14 @@ ALLOWED = {
         f"{PACKAGE}.sim",  # pictures to calibrate with
         f"{PACKAGE}.engines",
     },
+    "pipeline": {
+        "numpy",
+        "cv2",
+        f"{PACKAGE}.core",
+        f"{PACKAGE}.models",
+        f"{PACKAGE}.engines",
+        f"{PACKAGE}.pipeline",
+    },
     "sim": {"numpy", "cv2", "torch", f"{PACKAGE}.core", f"{PACKAGE}.sim"},
     "training": {
         "numpy",
@@ -55,12 +65,12 @@ ALLOWED = {
         "cv2",
         "imgviz",
         "rosbags",
-        "h5py",
         "matplotlib",  # an extra, for plots
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",
         f"{PACKAGE}.engines",
+        f"{PACKAGE}.pipeline",
         f"{PACKAGE}.sim",
         f"{PACKAGE}.training",
         f"{PACKAGE}.tools",
@@ -85,11 +95,15 @@ print(count)
 
 
 def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    return imported_by(ast.parse(path.read_text()))
+
+
+def imported_by(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{path}: relative import"
+            assert not node.level, "relative import"
             yield node.module
 
 
@@ -125,3 +139,72 @@ def test_core_and_the_command_line_do_without_torch():
 def test_the_package_says_that_it_is_typed(repository):
     assert (repository / PACKAGE / "py.typed").is_file()
     assert importlib.util.find_spec(PACKAGE) is not None
+
+
+# Of models/: the rooms that each may import besides itself; files beside them may import all.
+ROOMS = {
+    "zoo": set(),
+    "networks": {"zoo", "device"},
+    "weights": {"zoo", "networks"},
+}
+
+
+def module_of(path, package):
+    """The dotted name of a file, and of the package for its __init__."""
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def arrows(package):
+    """Every module of the package, and the modules of it that its file imports, anywhere in it."""
+    files = {module_of(path, package): path for path in package.glob("**/*.py")}
+    drawn = {}
+    for module, path in files.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                named = {f"{node.module}.{alias.name}" for alias in node.names}
+                inner = named & files.keys()
+                found |= inner if len(inner) == len(named) else inner | {node.module}
+        drawn[module] = (found & files.keys()) - {module}
+    return drawn
+
+
+def circle(drawn):
+    """The modules that import each other in a circle; none where there is no such."""
+    left = {module: set(imports) for module, imports in drawn.items()}
+    while ends := [module for module, imports in left.items() if not imports & left.keys()]:
+        for module in ends:
+            del left[module]
+    return sorted(left)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_no_modules_import_each_other_in_a_circle(folder, repository):
+    drawn = arrows(repository / PACKAGE)
+    inside = {name: to for name, to in drawn.items() if name.split(".")[1:2] == [folder]}
+    assert not circle(inside)
+
+
+def test_the_arrows_between_the_rooms_of_models_go_one_way(repository):
+    models = f"{PACKAGE}.models."
+    for module, imports in arrows(repository / PACKAGE).items():
+        room = module.removeprefix(models).split(".")[0]
+        if module.startswith(models) and room in ROOMS:
+            to = {name.removeprefix(models).split(".")[0] for name in imports if models in name}
+            assert to <= {room, *ROOMS[room]}, module
+
+
+def test_nothing_is_imported_inside_a_function_to_dodge_a_circle(repository):
+    for path in (repository / PACKAGE / "models").glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                names = {name for name in imported_by(node) if name.startswith(PACKAGE)}
+                assert not names, f"{path}: {node.name}"

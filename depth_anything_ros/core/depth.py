@@ -209,8 +209,8 @@ class AffineDepthMap(Estimate):
         return self.depth
 
 
-# The type of a kind's answers: of their values and camera.
-ESTIMATES: dict[Kind, Callable[[NDArray[np.float32], Camera | None], Estimate]] = {
+# The type of a kind's answers, made of their values and camera.
+ESTIMATES: dict[Kind, type[DepthMap] | type[DisparityMap] | type[AffineDepthMap]] = {
     "metric": DepthMap,
     "relative": DisparityMap,
     "affine_depth": AffineDepthMap,

@@ -40,12 +40,17 @@ def is_short_of_memory(error: BaseException) -> bool:
     while current is not None and current not in seen:
         if isinstance(current, MemoryError) or getattr(current, "errno", None) == errno.ENOMEM:
             return True
-        text = str(current).lower()
-        if any(said in text for said in _SAID):
+        if says_memory_is_short(current):
             return True
         seen.append(current)
         current = current.__cause__ or current.__context__
     return False
+
+
+def says_memory_is_short(error: BaseException) -> bool:
+    """Say whether the text of an error is what an allocator says that has no memory left."""
+    text = str(error).lower()
+    return any(said in text for said in _SAID)
 
 
 def _is_near_its_limit() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -84,6 +85,14 @@ def rotation_of_quaternion(xyzw: NDArray[np.float64]) -> NDArray[np.float64]:
     # Rodrigues: R v = v + 2 w (q × v) + 2 q × (q × v); the rows of -np.cross(I, q) are [q]×.
     cross = np.cross(vector[..., None, :], np.eye(3)).swapaxes(-1, -2)
     return np.asarray(np.eye(3) + 2 * w * cross + 2 * cross @ cross, np.float64)
+
+
+def quaternion_of_rotation(R: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the unit quaternion (4,) x, y, z, w of the rotation nearest to a matrix (3, 3)."""
+    axis = cv2.Rodrigues(R)[0].ravel()  # times the angle
+    angle = float(np.linalg.norm(axis))
+    half = np.sin(angle / 2) / angle if angle > 0 else 0.5
+    return np.append(half * axis, np.cos(angle / 2))
 
 
 def baseline(T_world_camera: NDArray[np.float64]) -> float:

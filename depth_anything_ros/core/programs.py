@@ -1,8 +1,9 @@
-"""How programs are called on this machine, for messages that say what to run."""
+"""What this machine is, and how programs are called on it, for messages that say what to run."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import sys
@@ -13,7 +14,7 @@ _OWN = "depth_anything"
 # on no index.
 EXTRAS = {
     "benchmark": "matplotlib transformers",
-    "datasets": "h5py",
+    "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
@@ -47,3 +48,11 @@ def how_to_install(extra: str) -> str:
     """Return the command that installs an extra into the Python that runs, and names the extra."""
     python = shlex.quote(sys.executable or "python3")
     return f"{python} -m pip install {EXTRAS[extra]} (the extra [{extra}])"
+
+
+def processor() -> str:
+    """Return the name of this machine's processor."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -22,12 +22,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line
-from depth_anything_ros.models.weights.hashes import sha256_of
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo.card import ModelCard
 
 _log = logging.getLogger(__name__)
@@ -68,13 +69,19 @@ def cache_folder(engine: str) -> Path:
         raise OSError(first_line(error)) from error
 
 
+_hashes: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
 def hash_of(network: nn.Module) -> str:
-    """Return the sha256 of a network's tensors and their names."""
+    """Return the sha256 of a network's tensors and their names, which are not to change."""
+    if network in _hashes:
+        return _hashes[network]
     digest = hashlib.sha256()
     for name, values in network.state_dict().items():
         digest.update(name.encode())
         digest.update(values.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    _hashes[network] = digest.hexdigest()
+    return _hashes[network]
 
 
 def key_of(card: ModelCard, size: tuple[int, int], facts: Sequence[str]) -> str:
@@ -121,7 +128,7 @@ class Cache:
         Raises:
             Whatever ``convert`` and ``without`` do, and DepthAnythingError of the others.
         """
-        found = self._found(key, read)
+        found = self.found(key, read)
         if found is not None:
             return found
         network = convert()
@@ -133,6 +140,29 @@ class Cache:
             graph = without(network)  # where the fault is not the disk's, this raises it
             self._say_not_kept(error)
             return graph
+
+    def found(self, key: str, read: Callable[[Path], Graph]) -> Graph | None:
+        """Open an entry; None where there is none, or one that is not sound, which is removed."""
+        try:
+            folder = self._folder() / key
+        except OSError:  # said where nothing can be kept
+            return None
+        if not os.path.lexists(folder):
+            return None
+        try:
+            _check(folder, key)
+            graph = read(folder)
+            _seal(folder, key)
+            return graph
+        except Exception as error:  # of any library, from files that it cannot read
+            _log.warning("%s and is made anew", first_line(error)[:300])
+            _remove(folder)
+            return None
+
+    def remove(self, key: str) -> None:
+        """Remove an entry, as far as it can be."""
+        with suppress(OSError):
+            _remove(self._folder() / key)
 
     def _made(
         self,
@@ -187,24 +217,6 @@ class Cache:
         if facts.st_mode & _OTHERS:
             folder.chmod(0o700)
         return folder
-
-    def _found(self, key: str, read: Callable[[Path], Graph]) -> Graph | None:
-        """Open an entry; remove it, and return None, where it is not sound."""
-        try:
-            folder = self._folder() / key
-        except OSError:  # said where nothing can be kept
-            return None
-        if not os.path.lexists(folder):
-            return None
-        try:
-            _check(folder, key)
-            graph = read(folder)
-            _seal(folder, key)
-            return graph
-        except Exception as error:  # of any library, from files that it cannot read
-            _log.warning("%s and is made anew", first_line(error)[:300])
-            _remove(folder)
-            return None
 
 
 def _keep(part: Path, entry: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Protocol
 
 from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.estimator import Output
+from depth_anything_ros.models.estimator import Answer
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
 ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -43,14 +44,14 @@ class Engine(Protocol):
     precision: str
     device: str
 
-    def run(self, batch: Tensor) -> Output:
-        """Answer what the network's forward does.
+    def run(self, batch: Tensor) -> Answer:
+        """Answer what the network does.
 
         Args:
             batch: float32 (batch, 3, height, width), normalised, on the estimator's device.
 
         Returns:
-            As of the network, float32, on the device of the batch or on the CPU; the caller's own:
+            float32, on the device of the batch or on the CPU; the caller's own:
             the next call leaves it as it is.
         """
         ...
@@ -62,6 +63,14 @@ class Engine(Protocol):
             sizes: (height, width) of the network's inputs to expect.
         """
         ...
+
+
+def version_of(package: str) -> str:
+    """Return the version of an installed package, which is not imported; "" where there is none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def missing_extra(engine: str, package: str, extra: str) -> ModelError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,19 +19,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.onnx_library import onnx_library, onnxruntime_library
-from depth_anything_ros.engines.outputs import flat, form_of
+from depth_anything_ros.engines.outputs import FlatNetwork
 from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import exporting, traceable
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.models.networks.depth_anything_3 import AnyView, Nested
-from depth_anything_ros.models.networks.midas_encoders import Beit, FixedGrid
+from depth_anything_ros.models.networks.output import Exportable, NetworkOutput
 from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import family_of
+from depth_anything_ros.models.zoo.family import function
 
 OPSET = 18  # the least that torch's exporter writes by itself
 INPUT = "image"
@@ -39,35 +40,14 @@ INPUT = "image"
 TOLERANCES = {"fp32": 1e-3, "fp16": 5e-2}
 # Patches a side, at least, of a graph of dynamic size: one or two lead to other graphs.
 _LEAST_PATCHES, _MOST_PATCHES = 3, 300
-# Any-view networks decode so many pictures together (depth_anything_3._DECODED_TOGETHER).
-_MOST_PICTURES, _MOST_VIEWS = 64, 8
 # protobuf's limit is 2 GB; beyond, weights lie beside the graph.
 _MOST_BYTES = 1_700_000_000
 Run = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
-class NamedNetwork(nn.Module):
-    """A network that answers a tuple of tensors, some of those that it knows.
-
-    Args:
-        network: of a card.
-        kept: indices into ``outputs.flat`` of what it answers.
-    """
-
-    def __init__(self, network: nn.Module, kept: Sequence[int]) -> None:
-        super().__init__()
-        self.network = network
-        self.kept = list(kept)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Answer (batch, 3, height, width)."""
-        parts = flat(self.network(image))
-        return tuple(parts[index] for index in self.kept)
-
-
 def exportable(
     estimator: DepthEstimator, size: tuple[int, int], whole: bool = False
-) -> tuple[NamedNetwork, list[str]]:
+) -> tuple[FlatNetwork, list[str]]:
     """Return an estimator's network on the CPU with plain outputs, and their names.
 
     Args:
@@ -78,25 +58,19 @@ def exportable(
     Raises:
         ModelError: (``input_size``) on a size that the network does not take.
     """
-    network = estimator.network
-    # The part that answers single pictures.
-    network = shared_copy(network.metric if isinstance(network, Nested) else network, on_cpu=True)
+    card = estimator.card
+    network = shared_copy(_exportable(estimator.network, card).network, on_cpu=True)
     with torch.inference_mode():
-        answer = network(torch.zeros(1, 3, *size))
-    names = list(form_of(answer, estimator.card).names)
-    kept = list(range(len(names))) if whole else _wanted(names, estimator.card)
-    return NamedNetwork(network, kept).eval(), [_public(names[i], estimator.card) for i in kept]
-
-
-def _wanted(names: Sequence[str], card: ModelCard) -> list[int]:
+        answer = NetworkOutput.of(network(torch.zeros(1, 3, *size)), card.kind)
     public = ("disparity",) if card.kind == "relative" else ("depth", "sky")
-    return [index for index, name in enumerate(names) if _public(name, card) in public]
+    names = [name for name in answer.names if whole or name in public]
+    return FlatNetwork(network, card, names).eval(), names
 
 
-def _public(name: str, card: ModelCard) -> str:
-    if name != "values":  # of transformers
-        return name
-    return "disparity" if card.kind == "relative" else "depth"
+def _exportable(network: nn.Module, card: ModelCard) -> Exportable:
+    """Return what can be exported of a card's network."""
+    found: Exportable = function(family_of(card).export)(network)
+    return found
 
 
 def check_size(card: ModelCard, size: tuple[int, int], dynamic: bool, network: nn.Module) -> None:
@@ -111,8 +85,7 @@ def check_size(card: ModelCard, size: tuple[int, int], dynamic: bool, network: n
             f"{card.name} takes sides that are multiples of {card.multiple}, got {width}x{height}",
             reason="input_size",
         )
-    encoder = getattr(network, "encoder", None)
-    if dynamic and isinstance(encoder, (FixedGrid, Beit)):
+    if dynamic and not _exportable(network, card).any_size:
         raise ModelError(
             f"{card.name} cannot be exported with a dynamic size, for its attention has tables of "
             f"places on one grid; give --fixed, and export once for each size",
@@ -127,7 +100,7 @@ def check_size(card: ModelCard, size: tuple[int, int], dynamic: bool, network: n
 
 
 def traced(
-    network: NamedNetwork, card: ModelCard, size: tuple[int, int], dynamic: bool
+    network: FlatNetwork, card: ModelCard, size: tuple[int, int], dynamic: bool
 ) -> torch.export.ExportedProgram:
     """Trace a network, with a batch of any size.
 
@@ -142,7 +115,7 @@ def traced(
     """
     check_size(card, size, dynamic, network.network)
     dim = torch.export.Dim
-    most = _MOST_VIEWS if isinstance(network.network, AnyView) else _MOST_PICTURES
+    most = _exportable(network.network, card).most_images
     free: dict[int, Any] = {0: dim("batch", min=1, max=most)}
     if dynamic:
         for axis, name in ((2, "rows"), (3, "columns")):

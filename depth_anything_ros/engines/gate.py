@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_anything_ros.engines.outputs import flat, form_of
-from depth_anything_ros.models.estimator import Output
-from depth_anything_ros.models.networks.depth_and_sky import NOT_SKY_BELOW
-from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.networks.output import COMPARED, NetworkOutput
 
 # Limits of what an engine's answer may differ by, as shares of the range of the float32 answer.
 # bfloat16 keeps 8 bits, so that a sound network in it was seen to differ by 0.04 to 0.9 % in the
@@ -25,8 +22,6 @@ MOST_ANYWHERE = 0.2
 # An answer that is nearly the same everywhere (random weights, a wall) has no range to speak of:
 # then this share of its size counts.
 _LEAST_RANGE = 0.05
-# Of an answer, these mean depth; its other parts follow from the same features.
-_JUDGED = ("depth", "disparity", "values")
 # In a picture: side in pixels, and how far their grey values are apart.
 _TILES = ((160, 120.0), (37, 80.0), (8, 40.0), (1, 16.0))
 
@@ -83,41 +78,34 @@ def _picture(random: np.random.Generator, height: int, width: int) -> NDArray[np
     return values.clip(0, 255).astype(np.uint8)
 
 
-def compare(found: Sequence[Output], exact: Sequence[Output], card: ModelCard) -> Difference:
+def compare(found: Sequence[NetworkOutput], exact: Sequence[NetworkOutput]) -> Difference:
     """Compare what an engine answers with what the network does in float32.
 
     Args:
         found: of the engine, for one picture each.
         exact: of the network in float32, for the same pictures.
-        card: of the model.
 
     Returns:
         The worst of all pictures and parts that mean depth.
     """
     worst = Difference(0.0, 0.0, 0)
     for one, other in zip(found, exact, strict=True):
-        names = form_of(other, card).names
-        answers, truth = (dict(zip(names, flat(x), strict=True)) for x in (one, other))
-        for name, part in answers.items():
+        for name, part, truth in zip(other.names, one.parts, other.parts, strict=True):
             bad = part.numel() - int(part.isfinite().sum())
             mean = largest = 0.0
-            if name in _JUDGED and not bad:
-                seen = _not_sky(truth) if name == "depth" else slice(None)
-                mean, largest = _difference(part.float().cpu()[seen], truth[name].cpu()[seen])
+            if name in COMPARED and not bad:
+                mean, largest = _difference(part, truth, other.where_compared(name))
             worst = Difference(
                 max(worst.mean, mean), max(worst.largest, largest), worst.non_finite + bad
             )
     return worst
 
 
-def _not_sky(answer: Mapping[str, Tensor]) -> Tensor | slice:
-    """Return what to judge of depth: in the sky it means nothing."""
-    mask = answer["sky"].cpu() < NOT_SKY_BELOW if "sky" in answer else None
-    return slice(None) if mask is None or not mask.any() else mask
-
-
-def _difference(found: Tensor, exact: Tensor) -> tuple[float, float]:
+def _difference(found: Tensor, exact: Tensor, where: Tensor | None) -> tuple[float, float]:
     """Return the mean and the largest absolute difference, as shares of the range of the exact."""
+    found, exact = found.float().cpu(), exact.cpu()
+    if where is not None:
+        found, exact = found[where.cpu()], exact[where.cpu()]
     difference = (found - exact).abs()
     low, high = torch.aminmax(exact)
     scale = max(float(high - low), _LEAST_RANGE * float(exact.abs().max()), 1e-30)

@@ -1,13 +1,10 @@
 """ONNX Runtime: CPUs, and NVIDIA's GPUs by CUDA or TensorRT (the extras ``onnx``, ``tensorrt``).
 
-A network is exported for one size of picture and kept on the disk, so that a next start takes less
-time. What is not on the CPU here was written by ONNX Runtime's documentation, and never run.
+What is not on the CPU here was written by ONNX Runtime's documentation, and never run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import ModelError, first_line
-from depth_anything_ros.engines.by_size import BySize
-from depth_anything_ros.engines.cache import Cache, hash_of, key_of
-from depth_anything_ros.engines.engine import unsupported
+from depth_anything_ros.engines.by_size import Size
+from depth_anything_ros.engines.cache import Cache
+from depth_anything_ros.engines.engine import unsupported, version_of
 from depth_anything_ros.engines.export import INPUT, OPSET, OnnxNetwork, onnx_network
+from depth_anything_ros.engines.graph_engine import GraphEngine
 from depth_anything_ros.engines.onnx_library import onnxruntime_library
-from depth_anything_ros.engines.outputs import Form, form_of
 from depth_anything_ros.models.device import choose_device
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
 
 _GRAPH_FILE = "graph.onnx"
 _PRECISIONS = {
@@ -40,14 +36,11 @@ _PROVIDERS = {
 # Pictures at a time that an engine of TensorRT is built for.
 _MOST_PICTURES = 8
 # What an exported graph depends on, besides the network.
-_EXPORTERS = ("torch", "onnx", "onnxscript")
+_EXPORTERS = ("onnx", "onnxscript")
 
 
-class OnnxEngine:
-    """The network in ONNX Runtime, with a graph for each size of input and batches of any size.
-
-    Where a size comes that has no graph yet, torch answers; if it comes again, the graph is made
-    in another thread.
+class OnnxEngine(GraphEngine[OnnxNetwork, Any]):
+    """The network in ONNX Runtime, for batches of any size; see GraphEngine.
 
     Args:
         estimator: whose network it is.
@@ -69,40 +62,48 @@ class OnnxEngine:
         device: torch.device,
         cache: Path | None = None,
     ) -> None:
-        self.name = name
-        self.device = str(device)
         self._runtime = onnxruntime_library(name)
-        self.precision = _check_precision(name, precision, device)
+        precision = _check_precision(name, precision, device)
         self._provider = _check_provider(self._runtime, name, device)
-        self._estimator = estimator
         self._on = device
-        self._cache = Cache("onnx", cache)
-        self._weights = ""
-        self._form: Form | None = None
-        self._sessions: BySize[Any] = BySize(self._opened, f"{estimator.card.name} in {name}")
+        super().__init__(estimator, name, precision, str(device), Cache("onnx", cache))
 
-    @torch.inference_mode()
-    def run(self, batch: Tensor) -> Output:
-        """Answer what the network does; see ``engine.Engine``."""
-        session = self._sessions.get((batch.shape[-2], batch.shape[-1]))
-        if session is None or self._form is None:
-            return self._estimator.run_network(batch)
+    def _facts(self) -> list[str]:
+        versions = [str(self._runtime.__version__), *map(version_of, _EXPORTERS)]
+        return [*versions, str(OPSET), self._graph_precision]
+
+    @property
+    def _graph_precision(self) -> str:
+        """The precision of the file: TensorRT chooses by itself what is in 16 bits."""
+        return "fp32" if self.name == "tensorrt" else self.precision
+
+    def _exported(self, size: Size) -> OnnxNetwork:
+        return onnx_network(self._estimator, size, False, self._graph_precision, whole=True)
+
+    def _write(self, network: OnnxNetwork, folder: Path) -> None:
+        network.save(folder / _GRAPH_FILE)
+
+    def _read(self, folder: Path, size: Size) -> Any:  # noqa: ANN401
+        return self._session(str(folder / _GRAPH_FILE), size, folder)
+
+    def _opened_in_memory(self, network: OnnxNetwork, size: Size) -> Any:  # noqa: ANN401
+        graph = network.serialized()
+        try:
+            return self._session(graph, size, None)
+        except Exception as error:  # of ONNX Runtime, which has no base class
+            raise ModelError(
+                f"ONNX Runtime cannot run {self._estimator.card.name} in {self.precision} on "
+                f"{self.device}: {first_line(error)[:300]}; use engine auto or torch",
+                reason="engine",
+            ) from error
+
+    def _answered(self, graph: Any, batch: Tensor) -> list[Tensor]:  # noqa: ANN401
         batch = batch.to(torch.float32).contiguous()
         if self._on.type == "cuda":
-            return self._form.like(self._bound_run(session, batch))
+            return self._bound_run(graph, batch)
         # The arrays are new at each run, and so the caller's own.
-        answers: list[Any] = session.run(None, {INPUT: batch.cpu().numpy()})
-        return self._form.like([torch.from_numpy(answer) for answer in answers])
-
-    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
-        """Export for sizes (height, width) of the network's input, and run each once.
-
-        Raises:
-            ModelError: as ``export.export_onnx``; (``engine``) where ONNX Runtime cannot run it.
-        """
-        for size in sizes:
-            self._sessions.ensure(size)
-            self.run(torch.zeros(1, 3, *size, device=self._on))
+        answers: list[Any] = graph.run(None, {INPUT: batch.cpu().numpy()})
+        return [torch.from_numpy(answer) for answer in answers]
 
     def _bound_run(self, session: Any, batch: Tensor) -> list[Tensor]:  # noqa: ANN401
         """Run with input and outputs in the device's memory."""
@@ -132,44 +133,7 @@ class OnnxEngine:
         binding.synchronize_outputs()
         return answers
 
-    def _asked_form(self, size: tuple[int, int]) -> Form:
-        batch = torch.zeros(1, 3, *size, device=self._estimator.device)
-        return form_of(self._estimator.run_network(batch), self._estimator.card)
-
-    def _opened(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
-        """Open the session of a size."""
-        if self._form is None:
-            self._form = self._asked_form(size)
-        return self._cache.opened(
-            self._key(size),
-            lambda: onnx_network(self._estimator, size, False, self._graph_precision, whole=True),
-            lambda network, folder: network.save(folder / _GRAPH_FILE),
-            lambda folder: self._session(str(folder / _GRAPH_FILE), size, folder),
-            lambda network: self._session_of(network, size),
-        )
-
-    def _session_of(self, network: OnnxNetwork, size: tuple[int, int]) -> Any:  # noqa: ANN401
-        graph = network.serialized()
-        try:
-            return self._session(graph, size, None)
-        except Exception as error:  # of ONNX Runtime, which has no base class
-            raise ModelError(
-                f"ONNX Runtime cannot run {self._estimator.card.name} in {self.precision} on "
-                f"{self.device}: {first_line(error)[:300]}; use engine auto or torch",
-                reason="engine",
-            ) from error
-
-    @property
-    def _graph_precision(self) -> str:
-        """Return the precision of the file: TensorRT chooses by itself what is in 16 bits."""
-        return "fp32" if self.name == "tensorrt" else self.precision
-
-    def _session(
-        self,
-        graph: str | bytes,
-        size: tuple[int, int],
-        folder: Path | None,
-    ) -> Any:  # noqa: ANN401
+    def _session(self, graph: str | bytes, size: Size, folder: Path | None) -> Any:  # noqa: ANN401
         """Open a session of a file, or of its contents; what it keeps goes to the folder."""
         options = self._runtime.SessionOptions()
         options.graph_optimization_level = self._runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -180,7 +144,7 @@ class OnnxEngine:
         providers = self._providers(folder, size)
         return self._runtime.InferenceSession(graph, options, providers=providers)
 
-    def _providers(self, folder: Path | None, size: tuple[int, int]) -> list[Any]:
+    def _providers(self, folder: Path | None, size: Size) -> list[Any]:
         index = str(self._on.index or 0)
         cuda = (
             "CUDAExecutionProvider",
@@ -209,20 +173,6 @@ class OnnxEngine:
                 "trt_timing_cache_path": str(folder),
             }
         return [(self._provider, options), cuda]
-
-    def _key(self, size: tuple[int, int]) -> str:
-        """Return a name for everything that an exported network depends on."""
-        self._weights = self._weights or hash_of(self._estimator.network)
-        facts: list[str] = [__version__, str(OPSET), *map(_version_of, _EXPORTERS)]
-        facts += [str(self._runtime.__version__), self._weights, self._graph_precision]
-        return key_of(self._estimator.card, size, facts)
-
-
-def _version_of(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _check_precision(name: str, precision: str, device: torch.device) -> str:

@@ -1,15 +1,13 @@
 """OpenVINO: CPUs of any maker, and GPUs and NPUs of Intel (the extra ``openvino``).
 
-A network is exported by torch for one size of picture, converted, and compiled for the device; a
-graph of fixed shapes runs faster than one of any shape, and a camera has one. What was converted
-is kept on the disk, so that a next start takes less time.
+A network is exported by torch, converted, and compiled for the device.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +16,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_anything_ros import __version__
 from depth_anything_ros.core.errors import ModelError, first_line
-from depth_anything_ros.engines.by_size import BySize
-from depth_anything_ros.engines.cache import Cache, hash_of, key_of
+from depth_anything_ros.engines.by_size import Size
+from depth_anything_ros.engines.cache import Cache
 from depth_anything_ros.engines.engine import unsupported
+from depth_anything_ros.engines.graph_engine import GraphEngine
 from depth_anything_ros.engines.openvino_library import core, device_name, library, precisions
 from depth_anything_ros.engines.openvino_model import (
-    answer_of_zeros,
     convert,
     first_layers,
     last_layers,
     mark_last_layers,
     write,
 )
-from depth_anything_ros.engines.outputs import Form, form_of
 from depth_anything_ros.engines.quantise import calibration_inputs, quantised
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
 
 _GRAPH_FILE = "graph.xml"
 _BLOBS = "*.blob"  # what OpenVINO writes of compiled networks
 # Another one where what is kept is made in another way.
-_FORMAT = "4"
+_FORMAT = "5"
 # OpenVINO's word for the type of each precision.
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FASTEST = ("bf16", "fp16", "fp32")
@@ -76,11 +72,8 @@ class _Graph:
         return answers
 
 
-class OpenVinoEngine:
-    """The network in OpenVINO, compiled for each size of input.
-
-    Where a size comes that is not compiled for yet, torch answers; if it comes again, the graph
-    for it is compiled in another thread.
+class OpenVinoEngine(GraphEngine[Any, _Graph]):
+    """The network in OpenVINO; see GraphEngine.
 
     Args:
         estimator: whose network it is, on the CPU.
@@ -91,8 +84,6 @@ class OpenVinoEngine:
         cache: folder of converted networks; see ``cache_folder``.
     """
 
-    name = "openvino"
-
     def __init__(
         self,
         estimator: DepthEstimator,
@@ -101,68 +92,19 @@ class OpenVinoEngine:
         pictures: Iterable[NDArray[np.uint8]] = (),
         cache: Path | None = None,
     ) -> None:
-        self.precision = precision
-        self.device = device or "cpu"
-        self._estimator = estimator
         self._device = device_name(device)
         self._properties = _properties(precision, device)
         self._pictures = pictures
-        self._cache = Cache("openvino", cache)
-        self._weights = ""
-        self._form: Form | None = None
-        self._graphs = BySize(self._compiled, f"{estimator.card.name} in OpenVINO")
-
-    @torch.inference_mode()
-    def run(self, batch: Tensor) -> Output:
-        """Answer what the network does; see ``engine.Engine``."""
-        graph = self._graphs.get((batch.shape[-2], batch.shape[-1]))
-        if graph is None or self._form is None:
-            return self._estimator.run_network(batch)
-        return self._form.like(graph.run(batch))
-
-    def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
-        """Compile for sizes (height, width) of the network's input, and run each once.
-
-        Raises:
-            ModelError: (``engine``) where the network cannot be converted or compiled.
-        """
-        for size in sizes:
-            self._graphs.ensure(size)
-            self.run(torch.zeros(1, 3, *size))
-
-    def _compiled(self, size: tuple[int, int]) -> _Graph:
-        if self._form is None:
-            self._form = form_of(answer_of_zeros(self._estimator, *size), self._estimator.card)
-        return self._cache.opened(
-            self._key(size),
-            lambda: self._converted(size),
-            lambda model, folder: write(model, folder / _GRAPH_FILE),
-            self._read,
-            lambda model: self._graph(model, self._properties),
+        super().__init__(
+            estimator, "openvino", precision, device or "cpu", Cache("openvino", cache)
         )
 
-    def _read(self, folder: Path) -> _Graph:
-        """Compile what is in a folder of the cache, where OpenVINO keeps what it compiled."""
-        before = set(folder.glob(_BLOBS))
-        try:
-            model = core().read_model(folder / _GRAPH_FILE)
-            return _Graph(model, self._device, {**self._properties, "CACHE_DIR": str(folder)})
-        except RuntimeError:  # the disk is full, as a rule
-            for blob in set(folder.glob(_BLOBS)) - before:
-                blob.unlink()
-            return self._graph(core().read_model(folder / _GRAPH_FILE), self._properties)
+    def _facts(self) -> list[str]:
+        facts: list[str] = [_FORMAT, library().__version__]
+        # The same file serves all floating-point types, which are chosen when it is compiled.
+        return [*facts, "int8", _hash_of(self._pictures)] if self.precision == "int8" else facts
 
-    def _graph(self, model: Any, properties: dict[str, Any]) -> _Graph:  # noqa: ANN401
-        try:
-            return _Graph(model, self._device, properties)
-        except RuntimeError as error:  # of the driver, or of the compiler
-            raise ModelError(
-                f"OpenVINO cannot compile {self._estimator.card.name} in {self.precision} for "
-                f"{self.device}: {first_line(error)}; use engine torch",
-                reason="engine",
-            ) from error
-
-    def _converted(self, size: tuple[int, int]) -> Any:  # noqa: ANN401
+    def _exported(self, size: Size) -> Any:  # noqa: ANN401
         model = convert(self._estimator, size, dynamic=False)
         if self.precision == "int8":
             inputs = calibration_inputs(self._estimator, size, self._pictures)
@@ -172,14 +114,32 @@ class OpenVinoEngine:
         mark_last_layers(model)
         return model
 
-    def _key(self, size: tuple[int, int]) -> str:
-        """Return a name for everything that a converted network depends on."""
-        self._weights = self._weights or hash_of(self._estimator.network)
-        facts = [_FORMAT, __version__, library().__version__, torch.__version__, self._weights]
-        # The same file serves all floating-point types, which are chosen when it is compiled.
-        if self.precision == "int8":
-            facts += ["int8", _hash_of_pictures(self._pictures)]
-        return key_of(self._estimator.card, size, facts)
+    def _write(self, network: Any, folder: Path) -> None:  # noqa: ANN401
+        write(network, folder / _GRAPH_FILE)
+
+    def _read(self, folder: Path, size: Size) -> _Graph:
+        """Compile what is in a folder of the cache, where OpenVINO keeps what it compiled."""
+        before = set(folder.glob(_BLOBS))
+        try:
+            model = core().read_model(folder / _GRAPH_FILE)
+            return _Graph(model, self._device, {**self._properties, "CACHE_DIR": str(folder)})
+        except RuntimeError:  # the disk is full, as a rule
+            for blob in set(folder.glob(_BLOBS)) - before:
+                blob.unlink()
+            return self._opened_in_memory(core().read_model(folder / _GRAPH_FILE), size)
+
+    def _opened_in_memory(self, network: Any, size: Size) -> _Graph:  # noqa: ANN401
+        try:
+            return _Graph(network, self._device, self._properties)
+        except RuntimeError as error:  # of the driver, or of the compiler
+            raise ModelError(
+                f"OpenVINO cannot compile {self._estimator.card.name} in {self.precision} for "
+                f"{self.device}: {first_line(error)}; use engine torch",
+                reason="engine",
+            ) from error
+
+    def _answered(self, graph: _Graph, batch: Tensor) -> list[Tensor]:
+        return graph.run(batch)
 
 
 def _properties(precision: str, device: str) -> dict[str, Any]:
@@ -199,7 +159,7 @@ def _properties(precision: str, device: str) -> dict[str, Any]:
     return found
 
 
-def _hash_of_pictures(pictures: Iterable[NDArray[np.uint8]]) -> str:
+def _hash_of(pictures: Iterable[NDArray[np.uint8]]) -> str:
     digest = hashlib.sha256()
     for picture in pictures:
         digest.update(str(picture.shape).encode() + np.ascontiguousarray(picture).tobytes())

@@ -65,7 +65,7 @@ def device_name(device: str) -> str:
             not installed.
     """
     name = device.lower().removeprefix("intel:").upper() or "CPU"
-    found: list[str] = core().available_devices
+    found = _devices()
     if name not in found and f"{name}.0" not in found:
         raise ModelError(
             f"OpenVINO finds no device {quoted(device)}, but {', '.join(found).lower()}; use cpu, "
@@ -73,6 +73,12 @@ def device_name(device: str) -> str:
             reason="device",
         )
     return name
+
+
+@cache
+def _devices() -> list[str]:
+    found: list[str] = core().available_devices
+    return found
 
 
 def precisions(device: str) -> list[str]:

@@ -10,11 +10,11 @@ import torch
 
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.openvino_library import core, library
-from depth_anything_ros.engines.outputs import FlatNetwork, form_of
+from depth_anything_ros.engines.outputs import FlatNetwork
 from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import traceable
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import DepthEstimator
 
 _LAYERS = ("Convolution", "MatMul")
 _MARKED = "marked"
@@ -33,8 +33,8 @@ def convert(
             takes them; else they are 1 and size.
 
     Returns:
-        An openvino.Model of float32 (batch, 3, height, width) to what ``outputs.flat`` returns;
-        its outputs have the names of ``outputs.form_of``.
+        An openvino.Model of float32 (batch, 3, height, width) to the ``parts`` of a
+        ``NetworkOutput``, with its ``names``.
 
     Raises:
         ModelError: (``engine``) where OpenVINO is not installed, or torch or OpenVINO cannot
@@ -44,7 +44,7 @@ def convert(
     height, width = size or (estimator.input_size, estimator.input_size)
     batch = torch.zeros(2 if dynamic else 1, 3, height, width)
     free = (dict.fromkeys((0, 2, 3), torch.export.Dim.AUTO),) if dynamic else None
-    network = FlatNetwork(shared_copy(estimator.network)).eval()
+    network = FlatNetwork(shared_copy(estimator.network), estimator.card).eval()
     try:
         with quiet_exporters(), torch.no_grad(), traceable():
             program = torch.export.export(network, (batch,), dynamic_shapes=free, strict=False)
@@ -53,8 +53,8 @@ def convert(
             _split_group_norms(model)
             # The network's own names, and that of the input, in place of torch's.
             model.inputs[0].set_names({"image"})
-            form = form_of(answer_of_zeros(estimator, height, width), estimator.card)
-            for output, name in zip(model.outputs, form.names, strict=True):
+            names = names_of(estimator, height, width)
+            for output, name in zip(model.outputs, names, strict=True):
                 output.set_names({name})
     except DepthAnythingError:
         raise
@@ -97,9 +97,9 @@ def _split_group_norms(model: Any) -> None:  # noqa: ANN401 - openvino.Model
 
 
 @torch.inference_mode()
-def answer_of_zeros(estimator: DepthEstimator, height: int, width: int) -> Output:
-    """Return what a network answers of one input of zeros, for its form."""
-    return estimator.run_network(torch.zeros(1, 3, height, width))
+def names_of(estimator: DepthEstimator, height: int, width: int) -> tuple[str, ...]:
+    """Return the names of what a network answers, as of one input of zeros."""
+    return estimator.run_network(torch.zeros(1, 3, height, width)).names
 
 
 def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401 - openvino.Model

@@ -7,14 +7,15 @@ import logging
 
 import torch
 
+from depth_anything_ros.core.memory import says_memory_is_short
 from depth_anything_ros.models.estimator import MIN_INPUT_SIZE, DepthEstimator
 
 _log = logging.getLogger(__name__)
 
 # A step down: about half of the pixels, and of the memory.
 _SMALLER = 0.75
-# Allocators of CUDA (of torch and of ONNX Runtime), MPS, the CPU, and OpenVINO's GPU.
-_SAID = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad allocation")
+# As CUDA and MPS have it, of torch and of ONNX Runtime; allocators of this machine say other words.
+_OF_A_DEVICE = "out of memory"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -24,8 +25,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(said in text for said in _SAID)
+    said = says_memory_is_short(error) or _OF_A_DEVICE in str(error).lower()
+    return isinstance(error, RuntimeError) and said
 
 
 def take_smaller_input(estimator: DepthEstimator) -> bool:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.core.depth import Kind
 from depth_anything_ros.core.errors import first_line
 from depth_anything_ros.engines.block_attention import faster_attention
 from depth_anything_ros.engines.by_size import ByKey, Places
-from depth_anything_ros.engines.outputs import flat, form_of
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
-from depth_anything_ros.models.estimator import DepthEstimator, Output
+from depth_anything_ros.models.estimator import Answer, DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.threads import torch_threads
 
 _log = logging.getLogger(__name__)
@@ -53,17 +54,17 @@ class TorchEngine:
         self._network = estimator.network
         self._compiles = compiles
         self._threads = estimator.threads
-        self._compiled: ByKey[Shape, Callable[[Tensor], Output]] = ByKey(
+        self._compiled: ByKey[Shape, Callable[[Tensor], Answer]] = ByKey(
             self._compile, f"{estimator.card.name} by torch.compile", _in_words
         )
         self._graphs: Places[Shape, _Graph] = Places()  # each holds the memory of all layers
         self._is_rounded = self._dtype == torch.float32
 
-    def run(self, batch: Tensor) -> Output:
+    def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
         return self._run(batch, records=False)
 
-    def _run(self, batch: Tensor, records: bool) -> Output:
+    def _run(self, batch: Tensor, records: bool) -> NetworkOutput:
         batch = batch.contiguous(memory_format=torch.channels_last)
         with self._modes():
             self._round_once(batch)
@@ -73,7 +74,7 @@ class TorchEngine:
             # What looks at each call would break up a compiled graph.
             is_plain = network is self._network
             with faster_attention(batch, self._dtype) if is_plain else nullcontext():
-                return network(batch)
+                return NetworkOutput.of(network(batch), self._card.kind)
 
     def warm_up(self, sizes: Sequence[tuple[int, int]]) -> None:
         """Run, compile or record for sizes (height, width) of the network's input."""
@@ -96,7 +97,7 @@ class TorchEngine:
             self._network = rounded_copy(self._network, batch, self._dtype)
             self._is_rounded = True
 
-    def _network_for(self, batch: Tensor) -> Callable[[Tensor], Output]:
+    def _network_for(self, batch: Tensor) -> Callable[[Tensor], Answer]:
         """Return the compiled network where there is one, else the plain one."""
         compiled = self._compiled.get(tuple(batch.shape)) if self._compiles else None
         return self._network if compiled is None else compiled
@@ -109,7 +110,7 @@ class TorchEngine:
                 "torch.compile failed, so %s runs without: %s", self._card.name, first_line(error)
             )
 
-    def _compile(self, shape: Shape) -> Callable[[Tensor], Output]:
+    def _compile(self, shape: Shape) -> Callable[[Tensor], Answer]:
         compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
         batch = torch.zeros(shape, device=self._device)
         with self._modes():
@@ -118,15 +119,17 @@ class TorchEngine:
         _log.info("compiled %s for %s", self._card.name, _in_words(shape))
         return compiled
 
-    def _replay(self, network: Callable[[Tensor], Output], batch: Tensor, records: bool) -> Output:
+    def _replay(
+        self, network: Callable[[Tensor], Answer], batch: Tensor, records: bool
+    ) -> NetworkOutput:
         shape = tuple(batch.shape)
         graph = self._graphs.get(shape)
         if graph is None:
             if not (records or self._graphs.is_due(shape)):
-                return network(batch)
-            graph = _Graph(network, batch)
+                return NetworkOutput.of(network(batch), self._card.kind)
+            graph = _Graph(network, batch, self._card.kind)
             self._graphs.put(shape, graph)
-        return form_of(graph.answer, self._card).like(graph.replay(batch))
+        return graph.replay(batch)
 
 
 def _in_words(shape: Shape) -> str:
@@ -136,7 +139,7 @@ def _in_words(shape: Shape) -> str:
 class _Graph:
     """What a network launches for one shape of input, recorded."""
 
-    def __init__(self, network: Callable[[Tensor], Output], batch: Tensor) -> None:
+    def __init__(self, network: Callable[[Tensor], Answer], batch: Tensor, kind: Kind) -> None:
         self._input = batch.clone(memory_format=torch.preserve_format)
         stream = torch.cuda.Stream(batch.device)
         stream.wait_stream(torch.cuda.current_stream(batch.device))
@@ -147,13 +150,14 @@ class _Graph:
         self._graph = torch.cuda.CUDAGraph()
         # Other threads of a process may allocate meanwhile.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self.answer = network(self._input)
+            self._answer = NetworkOutput.of(network(self._input), kind)
 
-    def replay(self, batch: Tensor) -> list[Tensor]:
+    def replay(self, batch: Tensor) -> NetworkOutput:
         """Answer another batch of the shape; the tensors are the caller's own."""
         self._input.copy_(batch)
         self._graph.replay()
-        return [part.clone() for part in flat(self.answer)]
+        parts = [part.clone() for part in self._answer.parts]
+        return NetworkOutput.named(self._answer.names, parts)
 
 
 def rounded_copy(network: nn.Module, batch: Tensor, dtype: torch.dtype) -> nn.Module:

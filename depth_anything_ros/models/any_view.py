@@ -8,8 +8,7 @@ ByteDance-Seed/Depth-Anything-3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,17 +26,11 @@ from depth_anything_ros.core.poses import (
     rotation_of_quaternion,
     similarity,
 )
-from depth_anything_ros.models.device import PRECISIONS
-from depth_anything_ros.models.networks.depth_and_sky import NOT_SKY_BELOW, DepthWithSky
-from depth_anything_ros.models.networks.ray_pose import cameras_from_rays
-from depth_anything_ros.models.zoo.families import family_of
-
-if TYPE_CHECKING:
-    from depth_anything_ros.models.estimator import DepthEstimator
-    from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput
+from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput
+from depth_anything_ros.models.networks.output import NOT_SKY_BELOW, DepthWithSky
+from depth_anything_ros.models.zoo.card import ModelCard
 
 Reals = NDArray[np.float64]
-PoseFrom = Literal["camera", "rays"]
 
 # Cameras that are nearer to each other than this see no depth by their poses.
 MIN_BASELINE_M = 0.01
@@ -47,16 +40,6 @@ _LEAST_UNIT_M = 0.1
 _FEWEST_PIXELS = 11
 _LEAST_DEPTH = 1e-3
 _LEAST_METRES = 1e-2
-
-
-class AnyViewNetwork(Protocol):
-    """What a network of an any-view card does besides answering pictures one by one."""
-
-    def views(
-        self, images: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
-    ) -> ViewsOutput:
-        """Predict from pictures (n, 3, h, w) of one scene, together."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,28 +106,6 @@ class Window:
         return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
 
 
-def infer_views(
-    estimator: DepthEstimator,
-    pictures: Sequence[NDArray[np.uint8]],
-    cameras: Sequence[Camera] | None,
-    poses: Sequence[ArrayLike] | None,
-    pose_from: PoseFrom,
-    sizes: Sequence[tuple[int, int] | None] | None = None,
-) -> list[View]:
-    """See ``DepthEstimator.infer_views``."""
-    _check(estimator, pictures, cameras, poses, pose_from)
-    given = None if poses is None else rigid_poses(poses, len(pictures))
-    if given is not None:
-        _poses_scale(given, estimator.card.kind == "metric")  # rather now than after the network
-    images, windows = _prepared(estimator, pictures)
-    if sizes is not None:
-        pairs = zip(windows, sizes, strict=True)
-        windows = [replace(window, picture=size or window.picture) for window, size in pairs]
-    known = None if cameras is None else _intrinsics(windows, cameras)
-    output, metric = _predict(estimator, images, known, given)
-    return views_of(output, metric, windows, cameras, given, pose_from)
-
-
 @torch.inference_mode()
 def views_of(
     output: ViewsOutput,
@@ -152,7 +113,6 @@ def views_of(
     windows: Sequence[Window],
     cameras: Sequence[Camera] | None = None,
     T_world_camera: Reals | None = None,
-    pose_from: PoseFrom = "camera",
 ) -> list[View]:
     """Make views of what the network answered.
 
@@ -163,15 +123,16 @@ def views_of(
         windows: what it saw of each.
         cameras: of the pictures, where they are calibrated.
         T_world_camera: (n, 4, 4), where the poses are known; the answer is scaled to them.
-        pose_from: which of the network's two answers the cameras and poses are taken from.
 
     Raises:
         CameraError: (``baseline``) where known poses are of one place, and there is no metric
             network.
-        ModelError: (``rays``, ``baseline``, ``sky``) on an answer that makes no geometry.
+        ModelError: (``baseline``, ``sky``) on an answer that makes no geometry.
     """
     known = None if cameras is None else _intrinsics(windows, cameras)
-    found, K = _geometry(output, known, pose_from)
+    height, width = output.depth.shape[-2:]
+    found, K = cameras_from_encoding(output.pose_encoding.cpu().numpy(), width, height)
+    K = K if known is None else known
     factor = _factor(output, metric, found, K, T_world_camera)
     kind = AffineDepthMap if metric is None and T_world_camera is None else DepthMap
     if T_world_camera is None:
@@ -189,53 +150,68 @@ def views_of(
     return views
 
 
-def _check(
-    estimator: DepthEstimator,
-    pictures: Sequence[NDArray[np.uint8]],
+def check_views(
+    card: ModelCard,
+    count: int,
     cameras: Sequence[Camera] | None,
     poses: Sequence[ArrayLike] | None,
-    pose_from: str,
-) -> None:
-    if not estimator.card.any_view:
+) -> Reals | None:
+    """Refuse what makes no views, rather now than after the network.
+
+    Args:
+        card: of the model.
+        count: of the pictures.
+        cameras: of the pictures, where they are calibrated.
+        poses: T_world_camera of each, where they are known.
+
+    Returns:
+        The poses, float64 (n, 4, 4).
+
+    Raises:
+        As ``DepthEstimator.infer_views``.
+    """
+    if not card.any_view:
         raise ModelError(
-            f"{estimator.card.name} answers each picture by itself, so that their depths need not "
+            f"{card.name} answers each picture by itself, so that their depths need not "
             "agree; choose a model of any view, such as da3_small",
             reason="single_view",
         )
-    if pose_from not in ("camera", "rays"):
-        raise ModelError(f"pose_from is camera or rays, got {pose_from!r}", reason="pose_from")
-    if not len(pictures):
+    if not count:
         raise ImageError("there are no pictures; expected one or more", reason="count")
     if cameras is None and poses is not None:
         raise CameraError(
             "poses without cameras say nothing of where a pixel looks; give the cameras too",
             reason="uncalibrated",
         )
-    if cameras is not None and len(cameras) != len(pictures):
+    if cameras is not None and len(cameras) != count:
         raise CameraError(
-            f"{len(pictures)} pictures need as many cameras, got {len(cameras)}", reason="count"
+            f"{count} pictures need as many cameras, got {len(cameras)}", reason="count"
         )
-    for rgb, camera in zip(pictures, cameras or (), strict=False):
-        estimator._check_camera(rgb, camera)
+    if poses is None:
+        return None
+    given = rigid_poses(poses, count)
+    _poses_scale(given, card.kind == "metric")
+    return given
 
 
-def _prepared(
-    estimator: DepthEstimator, pictures: Sequence[NDArray[np.uint8]]
+def cut_to_middles(
+    images: Sequence[Tensor], sizes: Sequence[tuple[int, int]]
 ) -> tuple[Tensor, list[Window]]:
     """Return the network's input (n, 3, h, w), and what it shows of each picture.
 
     The smallest height and the smallest width of all, cut out of the middle of each.
+
+    Args:
+        images: (1, 3, h, w) of each picture, resized and normalised.
+        sizes: (width, height) of the pictures, or of what they are answered as.
     """
-    prepare = family_of(estimator.card).preparation
-    images = [prepare(x, estimator.card, estimator.input_size, estimator.device) for x in pictures]
     height, width = (min(image.shape[axis] for image in images) for axis in (-2, -1))
     parts, windows = [], []
-    for rgb, image in zip(pictures, images, strict=True):
+    for size, image in zip(sizes, images, strict=True):
         rows, columns = image.shape[-2:]
         top, left = (rows - height) // 2, (columns - width) // 2
         parts.append(image[..., top : top + height, left : left + width])
-        picture = (rgb.shape[1], rgb.shape[0])
-        windows.append(Window(picture, (columns, rows), left, top, width, height))
+        windows.append(Window(size, (columns, rows), left, top, width, height))
     return torch.cat(parts), windows
 
 
@@ -245,27 +221,14 @@ def _intrinsics(windows: Sequence[Window], cameras: Sequence[Camera]) -> Reals:
     return np.array([window.camera(camera).K for window, camera in pairs]).reshape(-1, 3, 3)
 
 
-@torch.inference_mode()
-def _predict(
-    estimator: DepthEstimator, images: Tensor, known: Reals | None, given: Reals | None
-) -> tuple[ViewsOutput, DepthWithSky | None]:
-    """Run the network; its metric part answers metres for each pixel of focal length."""
-    card, device = estimator.card, estimator.device
-    network = cast(AnyViewNetwork, estimator.network)
-    conditions = []
-    if known is not None and given is not None:
-        for values in (extrinsics_as_trained(given), known):
-            conditions.append(torch.from_numpy(values).float().to(device))
-    dtype = PRECISIONS[estimator.precision]
-    metric: DepthWithSky | None = None
-    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        output = network.views(images, *conditions)
-        if card.canonical_focal_px is not None:
-            metric = estimator.network(images)
-            metric = DepthWithSky(metric.depth / card.canonical_focal_px, metric.sky)
-    for answer in (*output, *(metric or ())):
-        estimator._check_finite((answer,))
-    return output, metric
+def conditions_of(
+    windows: Sequence[Window], cameras: Sequence[Camera] | None, poses: Reals | None
+) -> list[Tensor]:
+    """Return what a network is told of known cameras: extrinsics and intrinsics; none else."""
+    if cameras is None or poses is None:
+        return []
+    known = (extrinsics_as_trained(poses), _intrinsics(windows, cameras))
+    return [torch.from_numpy(values).float() for values in known]
 
 
 def extrinsics_as_trained(T_world_camera: Reals) -> Reals:
@@ -280,16 +243,6 @@ def extrinsics_as_trained(T_world_camera: Reals) -> Reals:
     return inverse(relative)
 
 
-def _geometry(output: ViewsOutput, known: Reals | None, pose_from: PoseFrom) -> tuple[Reals, Reals]:
-    """Return T_world_camera (n, 4, 4) in the network's unit, and K (n, 3, 3) of what it saw."""
-    height, width = output.depth.shape[-2:]
-    if pose_from == "rays":
-        rays, confidence = output.rays.cpu().numpy(), output.ray_conf.cpu().numpy()
-        return cameras_from_rays(rays, confidence, width, height, known)
-    found, K = cameras_from_encoding(output.pose_encoding.cpu().numpy(), width, height)
-    return found, K if known is None else known
-
-
 def cameras_from_encoding(
     encoding: NDArray[np.floating], width: int, height: int
 ) -> tuple[Reals, Reals]:
@@ -302,7 +255,8 @@ def cameras_from_encoding(
         height: of the pictures, in pixels.
 
     Returns:
-        As of ``cameras_from_rays``; the principal point is the middle of the picture.
+        T_world_camera float64 (n, 4, 4), in the network's unit, and K float64 (n, 3, 3) in pixels;
+        the principal point is the middle of the picture, and the centre of the first pixel (0, 0).
     """
     values = encoding.astype(np.float64)
     poses = np.tile(np.eye(4), (len(values), 1, 1))

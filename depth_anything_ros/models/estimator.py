@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,27 +16,31 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import ESTIMATES, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
 from depth_anything_ros.core.stage_times import StageTimes
-from depth_anything_ros.models.any_view import PoseFrom, View, infer_views
+from depth_anything_ros.models.any_view import (
+    View,
+    check_views,
+    conditions_of,
+    cut_to_middles,
+    views_of,
+)
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
 from depth_anything_ros.models.networks.build import empty_network, random_network
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky, Prediction, beyond_sky
-from depth_anything_ros.models.networks.dpt import resize
-from depth_anything_ros.models.networks.transformers_models import (
-    ModelAnswer,
-    prompt_input,
-    to_picture,
-)
+from depth_anything_ros.models.networks.depth_anything_3 import AnyViewNetwork, ViewsOutput
+from depth_anything_ros.models.networks.output import DepthWithSky, NetworkOutput
+from depth_anything_ros.models.networks.transformers_models import prompt_input
 from depth_anything_ros.models.threads import few_threads, torch_threads
 from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import Kind, ModelCard
 from depth_anything_ros.models.zoo.families import family_of
+from depth_anything_ros.models.zoo.family import function
 
 _log = logging.getLogger(__name__)
-# What networks answer, and what runs one on float32 (batch, 3, h, w) of the estimator's device.
-Output = Tensor | Prediction | DepthWithSky | ModelAnswer
-Runner = Callable[[Tensor], Output]
+# What networks answer: one that knows one map answers the tensor of it alone.
+Answer = Tensor | NetworkOutput
+# What runs one on float32 (batch, 3, h, w) of the estimator's device.
+Runner = Callable[[Tensor], Answer]
 
 Size = tuple[int, int]
 
@@ -218,7 +223,7 @@ class DepthEstimator:
                         camera = camera.scaled(*size)
                     # The official code aligns corners when it enlarges; another grid is a resize.
                     found[index] = self._answer(
-                        _row(answer, row), camera, size[::-1], align_corners=size == own
+                        answer.row(row), camera, size[::-1], align_corners=size == own
                     )
         return [found[index] for index in range(len(images))]
 
@@ -227,7 +232,6 @@ class DepthEstimator:
         images: Sequence[NDArray[np.uint8]],
         cameras: Sequence[Camera] | None = None,
         poses: Sequence[ArrayLike] | None = None,
-        pose_from: PoseFrom = "camera",
         sizes: Sequence[Size | None] | None = None,
     ) -> list[View]:
         """Estimate depth and poses of pictures of one scene together, so that they agree.
@@ -236,7 +240,6 @@ class DepthEstimator:
             images: each as of ``infer``; where sizes differ, the middle that all of them have.
             cameras: of the pictures; None estimates pinholes.
             poses: T_world_camera of each, (4, 4) in metres; needs cameras.
-            pose_from: the part of the network that poses are taken from.
             sizes: as of ``infer_batch``.
 
         Returns:
@@ -247,8 +250,31 @@ class DepthEstimator:
             As ``infer``; ModelError (``single_view``) on a model of single pictures; CameraError
             (``baseline``) on poses within 1 cm of each other, but from a nested model.
         """
+        given = check_views(self.card, len(images), cameras, poses)
+        for rgb, camera in zip(images, cameras or (), strict=False):
+            self._check_camera(rgb, camera)
+        own = [(rgb.shape[1], rgb.shape[0]) for rgb in images]
+        asked = [size or mine for size, mine in zip(sizes or own, own, strict=True)]
         with self.times.of("inference"):
-            return infer_views(self, images, cameras, poses, pose_from, sizes)
+            batch, windows = cut_to_middles([self.prepared(rgb) for rgb in images], asked)
+            output, metric = self._predict_views(batch, conditions_of(windows, cameras, given))
+            return views_of(output, metric, windows, cameras, given)
+
+    @torch.inference_mode()
+    def _predict_views(
+        self, images: Tensor, conditions: Sequence[Tensor]
+    ) -> tuple[ViewsOutput, DepthWithSky | None]:
+        """Run an any-view network; its metric part answers metres for a focal length of 1 px."""
+        dtype, metric = PRECISIONS[self.precision], None
+        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            told = [values.to(self.device) for values in conditions]
+            output: ViewsOutput = cast(AnyViewNetwork, self.network).views(images, *told)
+            if self.card.canonical_focal_px is not None:
+                answer = self.network(images)
+                metric = DepthWithSky(answer.depth / self.card.canonical_focal_px, answer.sky)
+        for part in (*output, *(metric or ())):
+            self._check_finite((part,))
+        return output, metric
 
     def _check_camera(self, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         if camera is None and self.card.focal_scaled:
@@ -265,7 +291,7 @@ class DepthEstimator:
             )
 
     @torch.inference_mode()
-    def run_network(self, images: Tensor, *prompt: Tensor) -> Output:
+    def run_network(self, images: Tensor, *prompt: Tensor) -> NetworkOutput:
         """Run the network itself, layer by layer.
 
         Args:
@@ -279,8 +305,8 @@ class DepthEstimator:
         dtype = PRECISIONS[self.precision]
         autocast = torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
         with autocast, torch_threads(self.threads):
-            answer: Output = self.network(images, *prompt)
-        return answer
+            answer: Answer = self.network(images, *prompt)
+        return NetworkOutput.of(answer, self.card.kind)
 
     def network_size(self, width: int, height: int) -> Size:
         """Return (width, height) of the network's input for pictures of a size.
@@ -300,21 +326,21 @@ class DepthEstimator:
         return family_of(self.card).preparation(rgb, self.card, self.input_size, self.device)
 
     @torch.inference_mode()
-    def _predict(self, images: Tensor, *prompt: Tensor) -> Output:
+    def _predict(self, images: Tensor, *prompt: Tensor) -> NetworkOutput:
         """Answer (batch, 3, h, w), and a prompt where the model takes one, which no engine does."""
         with self.times.of("net"):
             if prompt or self.runner is None:
                 answer = self.run_network(images, *prompt)
             else:
-                answer = self.runner(images)
+                answer = NetworkOutput.of(self.runner(images), self.card.kind)
         with self.times.of("post"):
-            self._check_finite((answer,) if isinstance(answer, Tensor) else answer)
+            self._check_finite(answer.parts)
         return answer
 
     @torch.inference_mode()
     def _answer(
         self,
-        answer: Output,
+        answer: NetworkOutput,
         camera: Camera | None,
         size: tuple[int, ...],
         kind: Kind | None = None,
@@ -322,19 +348,9 @@ class DepthEstimator:
     ) -> Estimate:
         """Turn what the network said of one picture, (1, h, w) each, into a map of a size."""
         kind, height, width = kind or self.card.kind, size[0], size[1]
-        if isinstance(answer, Prediction):
-            answer = answer.disparity if kind == "relative" else answer.with_sky
-        if isinstance(answer, DepthWithSky):
-            ratio = 1.0
-            if self.card.focal_scaled and camera is not None:
-                ratio = _focal_ratio(camera, answer.depth, self.card)
-            values = beyond_sky(answer, ratio, height, width, align_corners)[0]
-        elif isinstance(answer, ModelAnswer):
-            values = to_picture(answer, self.card, kind, camera, height, width)
-            values = _beyond_range(values, self.card)
-        else:
-            values = resize(answer[:, None], height, width, align_corners)[0, 0]
-            values = _beyond_range(values, self.card)
+        finish = function(family_of(self.card).finish)
+        values = finish(answer, self.card, kind, camera, height, width, align_corners)
+        values = _beyond_range(values, self.card)
         return ESTIMATES[kind](to_host(values).numpy(), camera)
 
     def _check_finite(self, parts: Sequence[Tensor]) -> None:
@@ -348,24 +364,6 @@ class DepthEstimator:
             "weights",
             reason="non_finite",
         )
-
-
-def _row(answer: Output, row: int) -> Output:
-    """Return one picture's part of a batch, as a batch of one."""
-    if isinstance(answer, Tensor):
-        return answer[row : row + 1]
-    return type(answer)(*(values[row : row + 1] for values in answer))
-
-
-def _focal_ratio(camera: Camera, image: Tensor, card: ModelCard) -> float:
-    """Return mean(fx, fy) of the picture as the network sees it, over the canonical focal length.
-
-    ``apply_metric_scaling`` in src/depth_anything_3/utils/alignment.py of
-    ByteDance-Seed/Depth-Anything-3.
-    """
-    assert card.canonical_focal_px is not None  # focal_scaled
-    processed = camera.scaled(image.shape[-1], image.shape[-2])
-    return (processed.K[0] + processed.K[4]) / 2 / card.canonical_focal_px
 
 
 def _check_input_size(input_size: int, card: ModelCard) -> int:

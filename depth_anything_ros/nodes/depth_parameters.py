@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
 from depth_anything_ros.core.errors import ParameterError, quoted
-from depth_anything_ros.nodes.parameters import group, parameter
+from depth_anything_ros.core.options import group, parameter
+from depth_anything_ros.pipeline.options import (
+    DepthOptions,
+    FallbackOptions,
+    StampOptions,
+)
 
 
 @dataclass(frozen=True)
@@ -45,74 +50,9 @@ class DepthImageParameters:
 
 
 @dataclass(frozen=True)
-class OutputParameters:
-    """On which grid answers are published."""
-
-    size: str = parameter(
-        "image",
-        "Grid of depth, depth/camera_info and points: image, the picture's pixels; network, those "
-        "of the network's input; or a number, the pixels of the shorter side. It is never finer "
-        "than the picture.",
-        whole_numbers=True,
-    )
-
-    def __post_init__(self) -> None:
-        is_number = self.size.isascii() and self.size.isdigit() and len(self.size) <= 9
-        is_long_enough = is_number and int(self.size) >= SHORTEST_SIDE
-        if self.size not in ("image", "network") and not is_long_enough:
-            raise ParameterError(
-                f"output.size is {self.size[:40]!r}; it must be image, network, or the pixels of "
-                f"the shorter side, {SHORTEST_SIDE} or more"
-            )
-
-
-@dataclass(frozen=True)
-class RangeParameters:
-    """Which depths count."""
-
-    min_m: float = parameter(
-        0.0, "Nearer depth becomes NaN (unknown).", unit="m", low=0.0, high=1000.0
-    )
-    max_m: float = parameter(
-        1000.0, "Farther depth becomes +Inf (beyond range).", unit="m", low=0.001, high=100000.0
-    )
-
-
-@dataclass(frozen=True)
-class CloudParameters:
-    """How points is made."""
-
-    organized: bool = parameter(
-        True,
-        "Keep the picture's rows and columns, with NaN where there is no point; otherwise "
-        "publish the points alone.",
-    )
-    color: bool = parameter(True, "Give each point the colour of its pixel (field rgb).")
-    stride: int = parameter(
-        1, "Take every n-th pixel in both directions.", unit="px", low=1, high=64
-    )
-    edge_jump: float = parameter(
-        0.05,
-        "Drop points at depth edges (flying pixels): neighbours whose depths differ by more than "
-        "this share of the nearer one; 0 keeps all.",
-        low=0.0,
-        high=10.0,
-    )
-
-
-@dataclass(frozen=True)
-class CameraParameters:
+class CameraParameters(FallbackOptions):
     """What to do about the camera."""
 
-    fallback_hfov_deg: float = parameter(
-        0.0,
-        "Without a usable CameraInfo, assume a pinhole of this horizontal field of view; 0 "
-        "assumes nothing and publishes no cloud, and no depth from a model that needs the focal "
-        "length.",
-        unit="deg",
-        low=0.0,
-        high=179.0,
-    )
     check_frame_id: bool = parameter(
         True,
         "Refuse a CameraInfo whose frame_id is another than the picture's; one without any is "
@@ -139,7 +79,7 @@ class DiagnosticsParameters:
 
 
 @dataclass(frozen=True)
-class SyncParameters:
+class RigSyncParameters(StampOptions):
     """Which pictures belong together, and to one run of time."""
 
     max_offset_s: float = parameter(
@@ -149,14 +89,6 @@ class SyncParameters:
         unit="s",
         low=0.0,
         high=10.0,
-    )
-    max_late_s: float = parameter(
-        1.0,
-        "A picture whose stamp is before that of the one before it by no more than this came "
-        "late; beyond, time has jumped backwards (a bag that loops), and all starts anew.",
-        unit="s",
-        low=0.0,
-        high=60.0,
     )
 
 
@@ -172,14 +104,12 @@ class RigParameters:
     )
 
 
-# A coarser grid shows nothing.
-SHORTEST_SIDE = 16
 # A token of a ROS name.
 _CAMERA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
-class DepthParameters:
+class DepthParameters(DepthOptions):
     """Everything that a user can set on depth_node."""
 
     autostart: bool = parameter(
@@ -208,8 +138,8 @@ class DepthParameters:
     )
     engine: str = parameter(
         "auto",
-        "What runs the network; auto measures those that are installed when the node is "
-        "configured, and takes the fastest that answers as torch does in fp32.",
+        "What runs the network; auto takes the best for the device and the model, by a table or as "
+        "timed by depth_anything benchmark model --choose, if it answers as torch does in fp32.",
         choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
         static=True,
     )
@@ -259,31 +189,15 @@ class DepthParameters:
         "pays where a GPU or spare cores run the network; an answer waits for one at most.",
         static=True,
     )
-    rectify: str = parameter(
-        "auto",
-        "Undistort the picture before the network: auto where its CameraInfo has distortion "
-        "(never for a topic named image_rect*), always also where only R or P say so; already is "
-        "for pictures that come rectified, whose camera is P; never keeps the picture's own grid "
-        "and lens.",
-        choices=("auto", "never", "always", "already"),
-    )
     image: ImageParameters = group(ImageParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
-    output: OutputParameters = group(OutputParameters)
-    range: RangeParameters = group(RangeParameters)
-    cloud: CloudParameters = group(CloudParameters)
     camera: CameraParameters = group(CameraParameters)
-    sync: SyncParameters = group(SyncParameters)
+    sync: RigSyncParameters = group(RigSyncParameters)
     rig: RigParameters = group(RigParameters)
     preview: PreviewParameters = group(PreviewParameters)
     diagnostics: DiagnosticsParameters = group(DiagnosticsParameters)
 
     def __post_init__(self) -> None:
-        if self.range.min_m >= self.range.max_m:
-            raise ParameterError(
-                f"range.min_m ({self.range.min_m:g}) must be below range.max_m "
-                f"({self.range.max_m:g})"
-            )
         for name in self.cameras:
             if not _CAMERA_NAME.fullmatch(name):
                 raise ParameterError(

@@ -1,8 +1,9 @@
-"""A publisher that notices where a subscriber holds it up."""
+"""Publishers and their subscribers: one that holds them up, and those that are waited for."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rclpy.duration import Duration
@@ -13,6 +14,8 @@ BLOCKED_S = 1.0
 # A status of once a second is to tell of a publish that has ended since.
 _REMEMBERED_S = 10.0
 _SAID_EVERY_S = 60.0
+# After the last awaited subscriber came: those of other topics may be a moment later.
+SETTLE_S = 1.0
 
 
 class Outlet:
@@ -70,3 +73,29 @@ class Outlet:
             "not take its messages (is one frozen?); use config/fastdds_large_messages.xml in "
             "every process, so that it holds up nobody"
         )
+
+
+class Audience:
+    """Tell when enough subscribers are there, and have been for a moment.
+
+    Args:
+        publishers: each of which should have them: a picture without its camera is of no use.
+        awaited: subscribers of each; 0 waits for nobody.
+    """
+
+    def __init__(self, publishers: Sequence[Any], awaited: int) -> None:
+        self._publishers = publishers
+        self._awaited = awaited
+        self._complete_since: float | None = None
+
+    def is_there(self) -> bool:
+        """Say whether to begin; call it until it is true."""
+        if not self._awaited:
+            return True
+        now = time.monotonic()
+        if min(p.get_subscription_count() for p in self._publishers) < self._awaited:
+            self._complete_since = None
+            return False
+        if self._complete_since is None:
+            self._complete_since = now
+        return now - self._complete_since >= SETTLE_S

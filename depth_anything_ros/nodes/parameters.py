@@ -10,7 +10,7 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from rcl_interfaces.msg import (
@@ -143,16 +143,6 @@ def _numbers(text: str) -> list[float] | None:
     except (ValueError, SyntaxError, MemoryError, RecursionError, OverflowError):
         pass
     return None
-
-
-def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN401
-    """Make a dataclass field that is a ROS parameter; facts are those of ``Spec``."""
-    return field(default=default, metadata={"description": description, **facts})
-
-
-def group(cls: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Make a dataclass field that is a group of parameters."""
-    return field(default_factory=cls)
 
 
 def specs(cls: type) -> list[Spec]:

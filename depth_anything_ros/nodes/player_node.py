@@ -20,7 +20,6 @@ from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
-from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import (
     byte_array,
@@ -28,6 +27,7 @@ from depth_anything_ros.nodes.messages import (
     lidar_message,
     transform_message,
 )
+from depth_anything_ros.nodes.outlet import Audience
 from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides

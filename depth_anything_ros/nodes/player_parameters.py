@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_anything_ros.nodes.parameters import parameter
+from depth_anything_ros.core.options import parameter
 
 
 @dataclass(frozen=True)

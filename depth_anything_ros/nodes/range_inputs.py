@@ -15,8 +15,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.nodes.camera_stream import stamp_of
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
-from depth_anything_ros.nodes.picture_stream import stamp_of
 from depth_anything_ros.nodes.range_messages import (
     check_size,
     cloud_points,
@@ -24,8 +24,9 @@ from depth_anything_ros.nodes.range_messages import (
     range_points,
     scan_points,
 )
-from depth_anything_ros.nodes.scale_anchor_parameters import SyncParameters
+from depth_anything_ros.nodes.scale_anchor_parameters import RangeSyncParameters
 from depth_anything_ros.nodes.stamp_buffer import StampBuffer
+from depth_anything_ros.nodes.steady_time import steady_timer
 
 TOPICS: dict[str, type] = {
     "lidar/points": PointCloud2,
@@ -40,6 +41,8 @@ _READERS: dict[type, Callable[[Any, int], NDArray[np.floating]]] = {
 }
 # A sensor that was silent for so long is waited for no more.
 _SILENT_S = 1.0
+# How often it looks who publishes ranges.
+_FOLLOW_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ class RangeInputs:
     """
 
     def __init__(
-        self, node: Node, sync: SyncParameters, on_jump: Callable[[str, int], None]
+        self, node: Node, sync: RangeSyncParameters, on_jump: Callable[[str, int], None]
     ) -> None:
         self._came = threading.Condition()
         self._on_jump = on_jump
@@ -105,6 +108,7 @@ class RangeInputs:
             FollowingSubscription(node, kind, self._names[name], partial(self._keep, name))
             for name, kind in TOPICS.items()
         ]
+        self._node, self._timer = node, steady_timer(node, _FOLLOW_S, self._follow)
 
     def _keep(self, name: str, message: Any) -> None:  # noqa: ANN401 - one of TOPICS
         stamp_ns, buffer = stamp_of(message), self._buffers[name]
@@ -182,12 +186,13 @@ class RangeInputs:
             for buffer in self._buffers.values():
                 buffer.clear()
 
-    def adapt(self) -> None:
+    def _follow(self) -> None:
         """Follow what the publishers that are there now offer."""
         for subscription in self._subscriptions:
             subscription.adapt()
 
     def destroy(self) -> None:
         """End the subscriptions."""
+        self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:
             subscription.destroy()

@@ -20,8 +20,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
+from depth_anything_ros.core.options import parameter
 from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
 

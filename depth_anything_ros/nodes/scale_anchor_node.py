@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import ESTIMATES, Kind
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
 from depth_anything_ros.core.projection import transformed
-from depth_anything_ros.nodes.anchor_pipeline import (
-    NO_POINTS,
-    AnchorPipeline,
-    AnchorReport,
-    report_values,
-)
-from depth_anything_ros.nodes.answering_node import (
-    EXPECTED_DROPS,
-    SUCCESS,
-    Answer,
-    AnsweringNode,
-    autostart,
-    dropped_for,
-)
+from depth_anything_ros.core.stage_times import StageTimes
+from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
 from depth_anything_ros.nodes.camera_lookup import frame_name
+from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
-from depth_anything_ros.nodes.messages import (
-    camera_info_message,
-    cloud_message,
-    depth_message,
-    image_message,
-)
-from depth_anything_ros.nodes.picture_stream import Frame, PictureStream, stamp_of
+from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.range_messages import (
     check_size,
@@ -50,31 +32,35 @@ from depth_anything_ros.nodes.range_messages import (
 )
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
+from depth_anything_ros.nodes.status import EXPECTED_DROPS, Said, Status, dropped_for
+from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
 
-OUTPUTS: dict[str, type] = {
-    "depth/image_rect": Image,
-    "depth/camera_info": CameraInfo,
-    "points": PointCloud2,
-    "confidence/image": Image,
-}
-# The topic of the pictures, by the parameter input.
+OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")
+
+
+class Input(NamedTuple):
+    """What may be anchored: the topic, the kind of model that gives it, and what reads it."""
+
+    topic: str
+    kind: Kind
+    model: str
+    decode: Callable[[Image], NDArray[np.float32]]
+
+
+# By the parameter input.
 INPUTS = {
-    "disparity": "disparity/image_rect",
-    "affine_depth": "affine_depth/image_rect",
-    "depth": "depth",
+    "disparity": Input("disparity/image_rect", "relative", "a relative model", decode_relative),
+    "affine_depth": Input(
+        "affine_depth/image_rect", "affine_depth", "a model of affine depth", decode_relative
+    ),
+    "depth": Input("depth", "metric", "a metric model", decode_depth),
 }
-# The model that gives such pictures.
-MODELS = {
-    "disparity": "a relative model",
-    "affine_depth": "a model of affine depth",
-    "depth": "a metric model",
-}
-# Drops of pictures without a fit, which the state explains.
-WAITING_DROPS = frozenset({"no_ranges", "no_transform", "bad_ranges", "no_fit"})
+# Drops of images without a fit, which the state explains, and of those that are no fault.
+_EXPLAINED_DROPS = EXPECTED_DROPS | {"no_ranges", "no_transform", "bad_ranges", "no_fit"}
 
 
 class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
-    """Find the scale and shift of every picture by the ranges of its time, or say why not.
+    """Find the scale and shift of every prediction by the ranges of its time, or say why not.
 
     The subscriptions only keep what comes; one worker thread pairs, fits and publishes.
     """
@@ -85,27 +71,29 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._transforms: TransformExtrinsics | None = None
         self._report: AnchorReport | None = None
         self._unused = ""
+        self._status = Status(self, "anchoring", lambda: self.streams, self._judged, self._facts)
 
     # Lifecycle ------------------------------------------------------------------------------
 
-    def _load(self) -> TransitionCallbackReturn:
-        self._unload()
-        self._make_outputs(OUTPUTS)
-        return SUCCESS
-
-    def _image_source(self, stream: PictureStream) -> tuple[type, str]:
-        return Image, stream.resolved(INPUTS[self.parameters.input])
-
-    def _max_late_s(self) -> float:
+    def max_late_s(self) -> float:
+        """Return the parameter."""
         return self.parameters.sync.max_late_s
 
-    def _subscribe(self) -> None:
-        p = self.parameters
+    def load(self) -> Sequence[str]:
+        """Return the outputs; there is nothing to load."""
+        return OUTPUTS
+
+    def start(self) -> Answering:
+        """Hear ranges and transforms, and anchor what comes."""
+        p, source = self.parameters, INPUTS[self.parameters.input]
         if p.extrinsics.source == "tf":
             self._transforms = TransformExtrinsics(self)
         self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
+        answer = partial(self._answer, AnchorPipeline(p), source)
+        return Answering(answer, Image, lambda stream: stream.resolved(source.topic))
 
-    def _unsubscribe(self) -> None:
+    def stop(self) -> None:
+        """Hear no more of ranges and transforms."""
         for part in (self._ranges, self._transforms):
             if part is not None:
                 part.destroy()
@@ -113,68 +101,68 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         self._report, self._unused = None, ""
 
     def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
-        """Start anew where ranges are back before the pictures are; else these came first."""
-        if any(self._is_jump(stream.late_ns(stamp_ns)) for stream in self._streams):
-            self._restart_time(f"the stamps on {topic}")
+        """Start anew where ranges are back before the images are; else these came first."""
+        if any(self.intake.is_jump(stream.late_ns(stamp_ns)) for stream in self.streams):
+            self.intake.restart_time(f"the stamps on {topic}")
 
-    def _forget(self, streams: Sequence[PictureStream] | None) -> None:
+    def restart(self, streams: Sequence[CameraStream] | None) -> None:
+        """Drop the transforms and ranges of a time that has jumped away."""
         if self._transforms is not None:
             self._transforms.forget()
-        # Where only pictures have jumped: one odd stamp, or the ranges will tell by their own.
+        # Where only images have jumped: one odd stamp, or the ranges will tell by their own.
         if self._ranges is not None and streams is None:
             self._ranges.forget()
 
-    # Worker ---------------------------------------------------------------------------------
+    # From predictions to depth in metres ----------------------------------------------------
 
-    def _prepare(self) -> Answer:
-        pipeline = AnchorPipeline(self.parameters.input)  # type: ignore[arg-type]  # its choices
-        return partial(self._answer_each, partial(self._answer, pipeline))
+    def _answer(self, pipeline: AnchorPipeline, source: Input, frames: Sequence[Frame]) -> None:
+        """Anchor predictions one by one; called by the worker."""
+        for frame in frames:
+            with frame.counted():
+                self._anchor(pipeline, source, frame)
+                frame.answered()
 
-    def _answer(self, pipeline: AnchorPipeline, frame: Frame) -> None:
-        p, stream, message = self.parameters, frame.stream, frame.message
-        wanted = stream.wanted()
-        check_size(message, p.sync.max_points)
-        decode = decode_depth if p.input == "depth" else decode_relative
-        prediction = decode(message)
-        camera = self._camera(stream, message)
-        points, problem = self._points(stream, message, camera, p)
-        stamp_ns = stamp_of(message)
-        result, report = pipeline.anchor(prediction, camera, points, stamp_ns, frame.epoch, p)
+    def _anchor(self, pipeline: AnchorPipeline, source: Input, frame: Frame) -> None:
+        p = pipeline.options = self.parameters
+        wanted = frame.stream.outputs.wanted()
+        check_size(frame.message, p.sync.max_points)
+        values = source.decode(frame.message)
+        camera = self._camera(frame, p)
+        points, problem = self._points(frame, camera, p)
+        prediction = ESTIMATES[source.kind](values, camera)
+        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
-        if result is None:
+        if answer is None:
             reason = problem.reason if problem is not None else "no_fit"
             raise DepthAnythingError(report.reason, reason)
-        depth = DepthMap(result.depth_m, camera).limited(p.range.min_m, p.range.max_m)
-        self._publish(stream, message.header, depth, result.confidence, wanted)
-        if "points" in wanted:
-            cloud = pipeline.cloud(depth, camera, p.cloud)
-            stream.outputs["points"].publish(cloud_message(message.header, cloud))
+        style = Style(p.depth.encoding)
+        frame.stream.outputs.publish(frame.header, answer, wanted, style, StageTimes())
 
-    def _camera(self, stream: PictureStream, message: Image) -> Camera:
-        any_frame = not self.parameters.camera.check_frame_id
-        frame_id, size = message.header.frame_id, (message.width, message.height)
+    def _camera(self, frame: Frame, p: ScaleAnchorParameters) -> Camera:
+        any_frame = not p.camera.check_frame_id
+        size = (frame.message.width, frame.message.height)
         try:
             # As it came: by K and D, whatever P and R would make of it.
-            return stream.camera_of(frame_id, *size, any_frame).as_taken()
+            return frame.stream.camera_of(frame.header.frame_id, *size, any_frame).as_taken()
         except CameraError as error:
-            topic = stream.resolved("camera_info")
+            topic = frame.stream.resolved("camera_info")
             raise CameraError(f"{topic}: {error}", error.reason) from error
 
     def _points(
-        self, stream: PictureStream, message: Image, camera: Camera, p: ScaleAnchorParameters
+        self, frame: Frame, camera: Camera, p: ScaleAnchorParameters
     ) -> tuple[NDArray[np.floating], DepthAnythingError | None]:
-        """Return the points (N, 3) of a picture's time in its frame, and what kept others out."""
+        """Return the points (N, 3) of an image's time in its frame, and what kept others out."""
         assert self._ranges is not None  # from activation until the worker has ended
-        stamp_ns, problem = stamp_of(message), None
+        problem = None
         parts: list[NDArray[np.floating]] = [NO_POINTS]
-        found = self._ranges.at(stamp_ns, p.sync.max_offset_s, p.sync.wait_s)
+        found = self._ranges.at(frame.stamp_ns, p.sync.max_offset_s, p.sync.wait_s)
         if not found:
-            problem = DepthAnythingError(self._ranges.why_none(stamp_ns), "no_ranges")
+            problem = DepthAnythingError(self._ranges.why_none(frame.stamp_ns), "no_ranges")
         for ranges in found:
             try:
-                parts.append(self._in_camera(ranges, message.header, camera, p))
+                parts.append(self._in_camera(ranges, frame.header, camera, p))
             except DepthAnythingError as error:
                 topic = self.resolve_topic_name(ranges.topic)
                 late = error.reason == "no_transform"
@@ -182,7 +170,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                     f"{topic}: {error}", error.reason if late else "bad_ranges"
                 )
                 cause = f"{problem.reason} of {ranges.topic}"  # each topic has faults of its own
-                stream.say_fault(cause, f"ranges not used: {problem}")
+                frame.stream.say_fault(cause, f"ranges not used: {problem}")
         return np.concatenate(parts), problem
 
     def _in_camera(
@@ -202,47 +190,23 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             )
         return transformed(ranges.points, matrix)
 
-    def _publish(
-        self,
-        stream: PictureStream,
-        header: Header,
-        depth: DepthMap,
-        confidence: NDArray[np.float32],
-        wanted: set[str],
-    ) -> None:
-        outputs = stream.outputs
-        if "depth/image_rect" in wanted:
-            image = depth_message(header, depth, self.parameters.depth.encoding)
-            outputs["depth/image_rect"].publish(image)
-        if "confidence/image" in wanted:
-            outputs["confidence/image"].publish(image_message(header, confidence, "32FC1"))
-        if "depth/camera_info" in wanted:
-            size = (depth.depth_m.shape[1], depth.depth_m.shape[0])
-            info = camera_info_message(header, depth.camera, size)
-            outputs["depth/camera_info"].publish(info)
-
     # Diagnostics ----------------------------------------------------------------------------
-
-    def _look_around(self) -> None:
-        super()._look_around()
-        if self._ranges is not None:
-            self._ranges.adapt()
 
     def _facts(self) -> dict[str, str]:
         report = self._report or AnchorReport("waiting", "no picture yet")
-        return {**report_values(report), "ranges not used": self._unused}
+        return {**report.values(), "ranges not used": self._unused}
 
-    def _judge(self, stream: PictureStream, health: Health) -> tuple[bytes, str]:
+    def _judged(self, stream: CameraStream, health: Health) -> Said:
+        """Return the level and the sentence that say how the node does by a camera."""
         p, report = self.parameters, self._report
-        ask = f"is depth_node running, with {MODELS[p.input]}, the topic remapped?"
-        level, text = self._judge_running(stream, health, p.diagnostics.input_timeout_s, ask)
+        ask = f"is depth_node running, with {INPUTS[p.input].model}, the topic remapped?"
+        level, text = self.state_of(stream, health, p.diagnostics.input_timeout_s, ask)
         if text:
             return level, text
-        explained = EXPECTED_DROPS | WAITING_DROPS
-        faults = {r: n for r, n in health.new_drops.items() if r not in explained}
+        faults = {r: n for r, n in health.new_drops.items() if r not in _EXPLAINED_DROPS}
         if faults:
             return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
-        if not stream.wanted():
+        if not stream.outputs.wanted():
             return OK, "idle: nobody subscribes to an output"
         if report is None:
             return OK, "the first picture is on its way"

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from depth_anything_ros.core.alignment import METHODS
-from depth_anything_ros.core.anchoring import METHODS as LOCAL_METHODS
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.nodes.depth_parameters import DepthImageParameters, RangeParameters
-from depth_anything_ros.nodes.parameters import group, parameter
+from depth_anything_ros.core.options import group, parameter
+from depth_anything_ros.nodes.depth_parameters import DepthImageParameters, DiagnosticsParameters
 from depth_anything_ros.nodes.range_messages import MOST_POINTS
+from depth_anything_ros.pipeline.options import (
+    AnchoringOptions,
+    ResidualOptions,
+    StampOptions,
+)
 
 
 @dataclass(frozen=True)
-class SyncParameters:
+class RangeSyncParameters(StampOptions):
     """Which ranges belong to a picture."""
 
     max_offset_s: float = parameter(
@@ -57,14 +60,6 @@ class SyncParameters:
         high=1_000_000_000,
         static=True,
     )
-    max_late_s: float = parameter(
-        1.0,
-        "A picture whose stamp is before that of the one before it by no more than this came "
-        "late; beyond, time has jumped backwards (a bag that loops), and all starts anew.",
-        unit="s",
-        low=0.0,
-        high=60.0,
-    )
 
 
 @dataclass(frozen=True)
@@ -95,57 +90,6 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
-class AnchorParameters:
-    """Which points may anchor."""
-
-    min_m: float = parameter(0.1, "Nearer points are not used.", unit="m", low=0.0, high=1000.0)
-    max_m: float = parameter(
-        120.0, "Farther points are not used.", unit="m", low=0.01, high=100000.0
-    )
-    max_count: int = parameter(
-        5000, "Of more points, a sample spread over the picture is used.", low=1, high=1_000_000
-    )
-
-
-@dataclass(frozen=True)
-class FitParameters:
-    """How scale and shift are found."""
-
-    method: str = parameter(
-        "log_ransac",
-        "Fit of scale and shift to the points.",
-        choices=tuple(method for method in METHODS if method != "spline"),
-    )
-    metric_correction: str = parameter(
-        "scale",
-        "What a metric depth is corrected by: one factor, or a factor and an offset.",
-        choices=("scale", "affine"),
-    )
-    max_age_s: float = parameter(
-        2.0,
-        "Without a fit, the last one is held this long; then no depth goes out.",
-        unit="s",
-        low=0.0,
-        high=3600.0,
-    )
-
-
-@dataclass(frozen=True)
-class LocalParameters:
-    """What is corrected beyond scale and shift."""
-
-    method: str = parameter(
-        "kriging",
-        "Correct what scale and shift leave at the points around each pixel: by local lines "
-        "(lwlr), by these and kriging, or with global not at all.",
-        choices=LOCAL_METHODS,
-    )
-    max_factor: float = parameter(
-        3.0, "That changes no depth by more than this factor.", low=1.01, high=100.0
-    )
-
-
-@dataclass(frozen=True)
 class AnchoredCameraParameters:
     """Which camera is the picture's."""
 
@@ -157,44 +101,12 @@ class AnchoredCameraParameters:
 
 
 @dataclass(frozen=True)
-class AnchoredCloudParameters:
-    """How points is made."""
-
-    organized: bool = parameter(
-        True,
-        "Keep the picture's rows and columns, with NaN where there is no point; otherwise "
-        "publish the points alone.",
-    )
-    stride: int = parameter(
-        1, "Take every n-th pixel in both directions.", unit="px", low=1, high=64
-    )
-    edge_jump: float = parameter(
-        0.05,
-        "Drop points at depth edges (flying pixels): neighbours whose depths differ by more than "
-        "this share of the nearer one; 0 keeps all.",
-        low=0.0,
-        high=10.0,
-    )
-
-
-@dataclass(frozen=True)
-class AnchoringDiagnosticsParameters:
+class AnchoringDiagnosticsParameters(DiagnosticsParameters, ResidualOptions):
     """When /diagnostics complains."""
 
-    input_timeout_s: float = parameter(
-        2.0, "Without a picture for this long, the status is STALE.", unit="s", low=0.1, high=3600.0
-    )
-    max_residual: float = parameter(
-        0.25,
-        "Warn where scale and shift leave half of the points off by more than this share of their "
-        "depth.",
-        low=0.0,
-        high=10.0,
-    )
-
 
 @dataclass(frozen=True)
-class ScaleAnchorParameters:
+class ScaleAnchorParameters(AnchoringOptions):
     """Everything that a user can set on scale_anchor_node."""
 
     autostart: bool = parameter(
@@ -207,24 +119,13 @@ class ScaleAnchorParameters:
         choices=("disparity", "affine_depth", "depth"),
         static=True,
     )
-    sync: SyncParameters = group(SyncParameters)
+    sync: RangeSyncParameters = group(RangeSyncParameters)
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
-    anchors: AnchorParameters = group(AnchorParameters)
-    fit: FitParameters = group(FitParameters)
-    local: LocalParameters = group(LocalParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
-    range: RangeParameters = group(RangeParameters)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
-    cloud: AnchoredCloudParameters = group(AnchoredCloudParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
 
     def __post_init__(self) -> None:
-        for name in ("anchors", "range"):
-            limits = getattr(self, name)
-            if limits.min_m >= limits.max_m:
-                raise ParameterError(
-                    f"{name}.min_m ({limits.min_m:g}) must be below {name}.max_m ({limits.max_m:g})"
-                )
         length = math.hypot(*self.extrinsics.rotation_xyzw)
         if abs(length - 1) > 0.01:
             raise ParameterError(

@@ -11,9 +11,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from depth_anything_ros.nodes.audience import Audience
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import transform_message
+from depth_anything_ros.nodes.outlet import Audience
 from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs, run_node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from depth_anything_ros.nodes.parameters import parameter
+from depth_anything_ros.core.options import parameter
 
 # No seed of this package's training or validation; those are smaller.
 UNSEEN_SEED = 2_000_000_000

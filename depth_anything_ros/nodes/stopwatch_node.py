@@ -24,11 +24,12 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.nodes.audience import Audience
+from depth_anything_ros.core.options import parameter
+from depth_anything_ros.nodes.camera_stream import stamp_of
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import camera_info_message, image_message
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters, parameter
-from depth_anything_ros.nodes.picture_stream import stamp_of
+from depth_anything_ros.nodes.outlet import Audience
+from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.qos import NEWEST, create_output, output_profile
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer

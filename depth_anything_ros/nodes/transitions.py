@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from depth_anything_ros.core.errors import DepthAnythingError, printable, quoted
-from depth_anything_ros.nodes.background import Background
+from depth_anything_ros.nodes.threads import Background
 
 SUCCESS, ERROR = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.ERROR
 

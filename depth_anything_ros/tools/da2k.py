@@ -18,7 +18,7 @@ _OTHER = {"point1": "point2", "point2": "point1"}
 
 
 @dataclass(frozen=True, eq=False)
-class PairedPicture:
+class PairedImage:
     """A picture and its pairs; the picture is read when asked for.
 
     Attributes:
@@ -36,7 +36,7 @@ class PairedPicture:
     farther: NDArray[np.int64]
 
 
-def da2k_pictures(folder: Path, left_out: list[str]) -> list[PairedPicture]:
+def da2k_pictures(folder: Path, left_out: list[str]) -> list[PairedImage]:
     """Read the annotations (Depth Anything V2's repository, DA-2K.md).
 
     Args:
@@ -65,11 +65,11 @@ def da2k_pictures(folder: Path, left_out: list[str]) -> list[PairedPicture]:
     return there
 
 
-def _picture(folder: Path, name: str, pairs: list[dict[str, Any]]) -> PairedPicture:
+def _picture(folder: Path, name: str, pairs: list[dict[str, Any]]) -> PairedImage:
     nearer = [pair[pair["closer_point"]] for pair in pairs]
     farther = [pair[_OTHER[pair["closer_point"]]] for pair in pairs]
     path = folder / name
-    return PairedPicture(name, path.parent.name, path, _points(nearer), _points(farther))
+    return PairedImage(name, path.parent.name, path, _points(nearer), _points(farther))
 
 
 def _points(points: list[list[int]]) -> NDArray[np.int64]:

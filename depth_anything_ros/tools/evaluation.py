@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros.core.alignment import Space
 from depth_anything_ros.core.boundaries import boundary_scores
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.colormap import colorize, nearness
-from depth_anything_ros.core.depth import DepthMap, Estimate
+from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.depth import DepthMap, Estimate, Kind
 from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.evaluation import (
     LEAST_SQUARES,
@@ -22,24 +23,31 @@ from depth_anything_ros.core.evaluation import (
     compare,
 )
 from depth_anything_ros.core.metrics import METRICS
+from depth_anything_ros.core.panels import (
+    ERROR_RANGE,
+    TILE_WIDTH,
+    Tile,
+    color_limits,
+    painted_error,
+    row_of,
+    spread,
+)
 from depth_anything_ros.core.picture_files import write_picture
 from depth_anything_ros.core.recording import RecordedFrame, frames_of, recordings_under
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.tools.panels import row, spread, tile
+from depth_anything_ros.sim.world import views
 
 # With fewer, an alignment of two numbers says nothing.
 LEAST_PIXELS = 10
 # Scales the depth of a model that needs a camera; the alignment takes the scale out again.
 ASSUMED_HFOV_DEG = 60.0
-_TILE_WIDTH = 480
-_LARGEST_ERROR = 0.5  # of the truth, in the panels
 _SPARSE = 0.3
 # Its dark end is not black, so that far points differ from unknown ones.
 _COLORS = "turbo"
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class LabelledImage:
     """A picture with its ground truth on the same grid.
 
     Attributes:
@@ -60,7 +68,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageScores:
     """The scores of one picture; the names of the values are the columns of the CSV.
 
     Attributes:
@@ -77,15 +85,17 @@ class Row:
     aligned_by: str = ""
 
 
-def world(first_seed: int, count: int, width: int, height: int, device: str) -> Iterator[Picture]:
+def world(
+    first_seed: int, count: int, width: int, height: int, device: str
+) -> Iterator[LabelledImage]:
     """Render views of the procedural world, one after the other."""
-    from depth_anything_ros.sim.world import views
-
     for seed in range(first_seed, first_seed + count):
         seen = views([seed], width, height, device)
         truth = DepthMap(seen.depth_m[0].cpu().numpy(), seen.cameras[0])
         rgb = seen.rgb[0].cpu().numpy()
-        yield Picture(f"seed {seed}", seen.kinds[0], rgb, seen.cameras[0], truth, knows_sky=True)
+        yield LabelledImage(
+            f"seed {seed}", seen.kinds[0], rgb, seen.cameras[0], truth, knows_sky=True
+        )
 
 
 def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
@@ -108,11 +118,11 @@ def frames_under(folder: Path, left_out: list[str]) -> list[RecordedFrame]:
     return with_truth
 
 
-def recorded(frames: Iterable[RecordedFrame]) -> Iterator[Picture]:
+def recorded(frames: Iterable[RecordedFrame]) -> Iterator[LabelledImage]:
     """Read frames, one after the other, rectified where depth_node would rectify them."""
     for frame in frames:
         rgb, truth = frame.read_rectified()
-        yield Picture(_name(frame), frame.recording, rgb, truth.camera, truth)
+        yield LabelledImage(_name(frame), frame.recording, rgb, truth.camera, truth)
 
 
 def _name(frame: RecordedFrame) -> str:
@@ -137,10 +147,10 @@ class Evaluation:
     counted: DepthRange
     panels: Path | None = None
     alignment: Alignment = LEAST_SQUARES
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ImageScores] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    def add(self, picture: Picture) -> None:
+    def add(self, picture: LabelledImage) -> None:
         """Infer and score a picture."""
         if np.count_nonzero(self.counted.mask(picture.truth)) < LEAST_PIXELS:
             self.left_out.append(
@@ -156,11 +166,16 @@ class Evaluation:
         answer = self.estimator.infer(picture.rgb, camera)
         comparison = compare(answer, picture.truth, self.counted, not is_assumed, self.alignment)
         values = _values(comparison, answer, picture)
-        self.rows.append(Row(picture.name, picture.group, values, comparison.used))
+        self.rows.append(ImageScores(picture.name, picture.group, values, comparison.used))
         if self.panels is not None:
             self.panels.mkdir(exist_ok=True)
             path = self.panels / f"{picture.name.replace('/', '_').replace(' ', '_')}.png"
             write_picture(path, panel(picture, comparison, self.counted)[..., ::-1])
+
+
+def own_space(kind: Kind) -> Space:
+    """Return where the answers of a kind of model are on one line with the truth."""
+    return "depth" if kind == "affine_depth" else "disparity"
 
 
 def assumed_camera(rgb: NDArray[np.uint8]) -> Camera:
@@ -169,7 +184,7 @@ def assumed_camera(rgb: NDArray[np.uint8]) -> Camera:
     return Camera.from_hfov(width, height, ASSUMED_HFOV_DEG)
 
 
-def _values(comparison: Comparison, answer: Estimate, picture: Picture) -> dict[str, float]:
+def _values(comparison: Comparison, answer: Estimate, picture: LabelledImage) -> dict[str, float]:
     """Flatten scores into the columns of the CSV; NaN where a model has no such answer."""
     values: dict[str, float] = {"pixels": comparison.aligned.pixels}
     for prefix, scores in (("metric", comparison.metric), ("aligned", comparison.aligned)):
@@ -191,42 +206,33 @@ def _boundary_f1(aligned: DepthMap, truth: DepthMap) -> float:
     return boundary_scores(aligned.depth_m, truth.depth_m).f1
 
 
-def _sky_accuracy(answer: Estimate, picture: Picture) -> float:
+def _sky_accuracy(answer: Estimate, picture: LabelledImage) -> float:
     """Return the share of pixels that are rightly called sky, or not sky; NaN if none is known."""
     known = ~np.isnan(picture.truth.depth_m)
-    if not picture.knows_sky or not isinstance(answer, DepthMap) or not known.any():
+    if not picture.knows_sky or answer.metric is None or not known.any():
         return float("nan")
-    right = np.isposinf(answer.depth_m) == np.isposinf(picture.truth.depth_m)
+    right = np.isposinf(answer.values) == np.isposinf(picture.truth.depth_m)
     return float(np.mean(right[known]))
 
 
-def panel(picture: Picture, comparison: Comparison, counted: DepthRange) -> NDArray[np.uint8]:
-    """Draw picture, aligned depth, ground truth and error, the depths in one range of colours."""
+def panel(picture: LabelledImage, comparison: Comparison, counted: DepthRange) -> NDArray[np.uint8]:
+    """Draw image, aligned depth, ground truth and error, the depths in one range of colours."""
     mask, truth_m = counted.mask(picture.truth), picture.truth.depth_m
-    inverse = nearness(picture.truth)
-    low, high = (float(v) for v in np.percentile(inverse[mask], (2, 98)))
-    error = np.full(truth_m.shape, np.nan, np.float32)
-    error[mask] = np.abs(comparison.aligned_depth.depth_m[mask] - truth_m[mask]) / truth_m[mask]
+    inverse = picture.truth.nearness()
+    limits = color_limits(inverse[mask])
     is_sparse = np.mean(np.isfinite(truth_m)) < _SPARSE
-    radius = truth_m.shape[1] // _TILE_WIDTH + 1 if is_sparse else 0
-    scores, metric = comparison.aligned, comparison.metric
+    radius = truth_m.shape[1] // TILE_WIDTH + 1 if is_sparse else 0
+    scores, metric, aligned = comparison.aligned, comparison.metric, comparison.aligned_depth
     as_is = "no metres" if metric is None else f"metric AbsRel {metric.abs_rel:.3f}"
-    drawn = (
-        (picture.rgb, picture.name, as_is),
+    beside = f"AbsRel {scores.abs_rel:.3f}, best plane {comparison.best_plane.abs_rel:.3f}"
+    painted = colorize(aligned.nearness(), _COLORS, limits)
+    truth = colorize(spread(inverse, radius), _COLORS, limits)
+    error = painted_error(aligned.depth_m, truth_m, mask, radius)
+    return row_of(
         (
-            colorize(nearness(comparison.aligned_depth), _COLORS, (low, high)),
-            "aligned depth",
-            f"AbsRel {scores.abs_rel:.3f}, best plane {comparison.best_plane.abs_rel:.3f}",
-        ),
-        (
-            colorize(spread(inverse, radius), _COLORS, (low, high)),
-            "ground truth",
-            f"{scores.pixels} pixels, near is red, black is unknown",
-        ),
-        (
-            colorize(spread(error, radius), "viridis", (0.0, _LARGEST_ERROR)),
-            "error, aligned",
-            f"0 to {_LARGEST_ERROR:.0%} of the true depth",
-        ),
+            Tile(picture.rgb, picture.name, as_is),
+            Tile(painted, "aligned depth", beside),
+            Tile(truth, "ground truth", f"{scores.pixels} pixels, near is red, black is unknown"),
+            Tile(error, "error, aligned", ERROR_RANGE),
+        )
     )
-    return row([tile(rgb, title, note, _TILE_WIDTH) for rgb, title, note in drawn])

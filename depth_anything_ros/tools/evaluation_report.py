@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,33 @@ import numpy as np
 
 from depth_anything_ros import __version__
 from depth_anything_ros.core.evaluation import LEAST_SQUARES, Alignment
-from depth_anything_ros.tools.evaluation import Row
+from depth_anything_ros.tools.evaluation import ImageScores
 
 CLAMPED = "predictions are clamped to the range; sky and beyond range count as its end"
 _WORST = "aligned_abs_rel"
-# Column of the table: heading, format.
+# Blocks of the table, and of each column the heading and the format.
 _TABLE = {
-    "metric_abs_rel": ("AbsRel", ".3f"),
-    "metric_delta1": ("δ1", ".3f"),
-    "metric_rmse": ("RMSE", ".2f"),
-    "aligned_abs_rel": ("AbsRel", ".3f"),
-    "aligned_delta1": ("δ1", ".3f"),
-    "aligned_rmse": ("RMSE", ".2f"),
-    "mean_depth_abs_rel": ("mean", ".3f"),
-    "best_constant_abs_rel": ("const", ".3f"),
-    "best_plane_abs_rel": ("plane", ".3f"),
-    "plane_ratio": ("ratio", ".2f"),
-    "boundary_f1": ("edges", ".3f"),
-    "sky_accuracy": ("sky", ".3f"),
+    "metric": {
+        "metric_abs_rel": ("AbsRel", ".3f"),
+        "metric_delta1": ("δ1", ".3f"),
+        "metric_rmse": ("RMSE", ".2f"),
+    },
+    "aligned": {
+        "aligned_abs_rel": ("AbsRel", ".3f"),
+        "aligned_delta1": ("δ1", ".3f"),
+        "aligned_rmse": ("RMSE", ".2f"),
+    },
+    "AbsRel of baselines": {
+        "mean_depth_abs_rel": ("mean", ".3f"),
+        "best_constant_abs_rel": ("const", ".3f"),
+        "best_plane_abs_rel": ("plane", ".3f"),
+    },
+    "": {
+        "plane_ratio": ("ratio", ".2f"),
+        "boundary_f1": ("edges", ".3f"),
+        "sky_accuracy": ("sky", ".3f"),
+    },
 }
-_BLOCKS = (("metric", 3), ("aligned", 3), ("AbsRel of baselines", 3))
 _WIDTH = 7
 _NAMED = 10  # pictures in one line
 
@@ -52,7 +59,7 @@ class Result:
     """
 
     settings: dict[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[ImageScores]
     left_out: Sequence[str]
     by_group: bool
     alignment: Alignment = LEAST_SQUARES
@@ -74,7 +81,7 @@ def means(rows: Iterable[dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def group_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+def group_means(rows: Iterable[ImageScores]) -> dict[str, dict[str, float]]:
     """Return the means of each group, worst first."""
     groups: dict[str, list[dict[str, float]]] = {}
     for row in rows:
@@ -85,33 +92,35 @@ def group_means(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
 
 def lines(result: Result) -> list[str]:
     """Return the table, worst first, the means below, and what was left out."""
-    groups = group_means(result.rows)
+    groups, count = group_means(result.rows), Counter(row.group for row in result.rows)
     if result.by_group:
-        shown = [(f"{name} ({_count(result.rows, name)})", v) for name, v in groups.items()]
+        body = [(f"{name} ({count[name]})", values) for name, values in groups.items()]
     else:
-        shown = [(row.name, row.values) for row in worst_first(result.rows)]
-    ends = [(f"mean of {len(result.rows)} pictures", means(row.values for row in result.rows))]
+        body = [(row.name, row.values) for row in worst_first(result.rows)]
+    end = [(f"mean of {len(result.rows)} pictures", means(row.values for row in result.rows))]
     if not result.by_group and len(groups) < len(result.rows):
-        ends.append((f"mean of {len(groups)} recordings", means(groups.values())))
-    width = max(len(name) for name, _ in (*shown, *ends))
-    heading = [" " * width + _blocks(), " " * width + _cells(h for h, _ in _TABLE.values())]
-    body = [name.ljust(width) + _numbers(values) for name, values in shown]
-    rule = "-" * len(heading[1])
-    end = [name.ljust(width) + _numbers(values) for name, values in ends]
-    notes = [f"alignment: {result.alignment}"]
-    simpler = [
-        row.name for row in result.rows if row.aligned_by not in ("", result.alignment.method)
-    ]
-    if simpler:
-        notes.append(f"aligned by a simpler method: {_some(simpler)}")
-    notes += [f"left out: {line}" for line in result.left_out]
-    swapped = [row.name for row in result.rows if row.values["scale"] < 0]
-    if swapped:
-        notes.append(f"aligned upside down, scale below 0: {_some(swapped)}")
-    return [*heading, *body, rule, *end, *notes]
+        end.append((f"mean of {len(groups)} recordings", means(groups.values())))
+    width = max(len(name) for name, _ in (*body, *end))
+    titles = (f"{name:<{_WIDTH * len(columns) - 1}}" for name, columns in _TABLE.items())
+    names = _cells([heading for heading, _ in columns.values()] for columns in _TABLE.values())
+    heading = [f"{'':{width}} | {' | '.join(titles)}".rstrip(), " " * width + names]
+    above, below = (
+        [name.ljust(width) + _numbers(values) for name, values in part] for part in (body, end)
+    )
+    return [*heading, *above, "-" * len(heading[1]), *below, *_notes(result)]
 
 
-def worst_first(rows: Iterable[Row]) -> list[Row]:
+def _notes(result: Result) -> Iterator[str]:
+    yield f"alignment: {result.alignment}"
+    asked = ("", result.alignment.method)
+    if simpler := [row.name for row in result.rows if row.aligned_by not in asked]:
+        yield f"aligned by a simpler method: {_some(simpler)}"
+    yield from (f"left out: {line}" for line in result.left_out)
+    if swapped := [row.name for row in result.rows if row.values["scale"] < 0]:
+        yield f"aligned upside down, scale below 0: {_some(swapped)}"
+
+
+def worst_first(rows: Iterable[ImageScores]) -> list[ImageScores]:
     """Sort pictures by AbsRel after alignment."""
     return sorted(rows, key=lambda row: -row.values[_WORST])
 
@@ -150,7 +159,7 @@ def write_files(report: dict[str, Any], rows: Sequence[dict[str, Any]], folder: 
     return [path, table]
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: ImageScores) -> dict[str, Any]:
     values = _said_all(row.values)
     return {"name": row.name, "group": row.group, "aligned_by": row.aligned_by, **values}
 
@@ -160,26 +169,16 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _count(rows: Iterable[Row], group: str) -> int:
-    return sum(row.group == group for row in rows)
-
-
-def _blocks() -> str:
-    return "".join(f" | {name:<{columns * _WIDTH - 1}}" for name, columns in _BLOCKS) + " |"
-
-
-def _cells(texts: Iterable[str]) -> str:
-    found, starts = "", (0, 3, 6, 9)
-    for index, text in enumerate(texts):
-        found += (" |" if index in starts else "") + text.rjust(_WIDTH)
-    return found
+def _cells(blocks: Iterable[Iterable[str]]) -> str:
+    return "".join(f" |{''.join(text.rjust(_WIDTH) for text in block)}" for block in blocks)
 
 
 def _numbers(values: dict[str, float]) -> str:
-    return _cells(
-        "-" if math.isnan(values[name]) else format(values[name], form)
-        for name, (_, form) in _TABLE.items()
-    )
+    def text(name: str, form: str) -> str:
+        return "-" if math.isnan(values[name]) else format(values[name], form)
+
+    blocks = (columns.items() for columns in _TABLE.values())
+    return _cells([text(name, form) for name, (_, form) in block] for block in blocks)
 
 
 def said(value: float) -> float | None:

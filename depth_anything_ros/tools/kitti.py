@@ -23,7 +23,7 @@ from depth_anything_ros.core.files import read_file
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.projection import project_lidar
 from depth_anything_ros.core.recording import load_depth, load_lidar
-from depth_anything_ros.tools.evaluation import Picture
+from depth_anything_ros.tools.evaluation import LabelledImage
 
 # Metres in one step of the annotated depth (Uhrig et al. 2017, arXiv 1708.06500, the devkit).
 _STEP_M = 1 / 256
@@ -120,7 +120,7 @@ def _annotated(folder: Path, drive: str, camera: str, number: str) -> Path:
     return next((path for path in places if path.is_file()), places[0])
 
 
-def kitti_pictures(frames: Iterable[KittiFrame]) -> Iterator[Picture]:
+def kitti_pictures(frames: Iterable[KittiFrame]) -> Iterator[LabelledImage]:
     """Read frames, one after the other.
 
     Depth is along Z. Eigen's own code took the LiDAR's x for it and shifted the points by a pixel,
@@ -143,7 +143,7 @@ def kitti_pictures(frames: Iterable[KittiFrame]) -> Iterator[Picture]:
                 f"{frame.truth} is {depth_m.shape[1]}x{depth_m.shape[0]} and {frame.picture} is "
                 f"{width}x{height}; use pictures of the size of the download"
             )
-        yield Picture(frame.name, frame.drive, rgb, camera, DepthMap(depth_m, camera))
+        yield LabelledImage(frame.name, frame.drive, rgb, camera, DepthMap(depth_m, camera))
 
 
 def kitti_calibration(folder: Path, camera: str) -> tuple[Camera, NDArray[np.float64]]:

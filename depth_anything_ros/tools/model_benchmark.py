@@ -1,21 +1,13 @@
-"""What ``depth_anything benchmark model`` measures: from a picture in RGB to its depth map.
-
-This package by engine and precision against the depth-estimation pipeline of ``transformers``, with
-the same weights, picture and size of the network's input. Both resize, normalise, run the network
-and resize to the picture; the pipeline makes a grey picture of it besides, as it always does.
-"""
+"""``depth_anything benchmark model``: from an image in RGB to its depth map, by engine."""
 
 from __future__ import annotations
 
 import argparse
 import gc
 import itertools
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,39 +16,38 @@ import torch
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap, DisparityMap, Estimate
-from depth_anything_ros.core.errors import DepthAnythingError, ModelError, ParameterError
-from depth_anything_ros.engines.loading import load_estimator
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError
+from depth_anything_ros.engines.loading import choose_by_timing, load_estimator
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
-from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.tools import pipeline_rival
 from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
+from depth_anything_ros.tools.options import check_known, check_least, whole_numbers
+from depth_anything_ros.tools.progress import say
 from depth_anything_ros.tools.timing import (
     PeakMemory,
-    check_runs,
     in_turn,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    whole_numbers,
-    write_json,
+    publish,
 )
 
 AUTO = "auto"
 # The engine torch, with torch.compile.
 COMPILED = "compiled"
-WAYS = (AUTO, "torch", COMPILED, "openvino", "onnxruntime", "tensorrt")
+ENGINES = (AUTO, "torch", COMPILED, "openvino", "onnxruntime", "tensorrt")
+SIZES = "252,518"
+# What the speeds are compared with, where it is measured.
+REFERENCE = "torch fp32"
 HEADING = (
     "model",
     "network sees",
     "way",
     "median (ms)",
     "p95 (ms)",
-    "of the pipeline's speed",
+    "of {}'s speed",
     "GFLOP/s",
     "memory (MB)",
     "difference max",
@@ -67,7 +58,7 @@ Way = Callable[[], Array]
 
 
 @dataclass(frozen=True)
-class Setting:
+class ModelSetting:
     """What one part of the table is of.
 
     Attributes:
@@ -121,19 +112,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelRow:
     """A line of the table.
 
     Attributes:
         model: of the zoo.
         height, width: of what the network sees, in pixels.
-        way: that runs it: the engine and precision asked for, or the pipeline.
+        way: that runs it: the engine and precision asked for.
         note: what was loaded, or why it could not be.
         runs_ms: times of the runs, milliseconds; none where it does not run.
         gflop: that the network takes for one picture, 10⁹.
         memory_mb: that loading and the first answers took at most.
         difference: largest and mean difference to float32 in torch, as shares of its range.
-        ratio: speed over that of the pipeline, by medians; None without one.
+        ratio: speed over that of the reference, by medians; None without one.
     """
 
     model: str
@@ -177,30 +168,21 @@ class Row:
         return {**names, "runs": len(self.runs_ms), **rounded}
 
 
-def measure(setting: Setting) -> list[Row]:
-    """Load every way, let them take turns, and return the lines.
+def measure(setting: ModelSetting) -> list[ModelRow]:
+    """Load every engine, let them take turns, and return the lines.
 
     Raises:
         DepthAnythingError: where the model itself cannot be loaded.
     """
-    card = find_card(setting.model)
-    rgb = picture(*setting.picture_size)
-    with _weights(card) as (weights, rival):
-        bench = _Bench(setting, card, weights, rgb)
-        if rival is None:
-            bench.leave_out(pipeline_rival.NAME, pipeline_rival.why_not(card))
-        else:
-            for name, attention in pipeline_rival.ATTENTIONS.items():
-                bench.add(name, partial(_pipeline, rival, card, setting, rgb, attention))
-        for engine, precision in setting.ways:
-            name = engine if engine == AUTO else f"{engine} {precision}"
-            bench.add(name, partial(bench.ours, engine, precision))
-        return bench.rows()
+    bench = ModelBenchmark(setting, "" if find_card(setting.model).bundled else "random")
+    bench.add_engines()
+    return bench.rows(REFERENCE)
 
 
-def lines(rows: Sequence[Row]) -> list[str]:
+def lines(rows: Sequence[ModelRow], reference: str) -> list[str]:
     """Return the table, and beneath it what was loaded or why not."""
-    table = markdown(HEADING, [row.cells() for row in rows if row.runs_ms])
+    heading = [word.format(reference) for word in HEADING]
+    table = markdown(heading, [row.cells() for row in rows if row.runs_ms])
     notes = [f"{row.model} {row.height}x{row.width}, {row.way}: {row.note}" for row in rows]
     return [*table, "", *notes]
 
@@ -211,22 +193,26 @@ def picture(width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-class _Bench:
-    """The ways of one setting."""
+class ModelBenchmark:
+    """The ways of one setting: those of this package's engines, and any other that is added.
 
-    def __init__(
-        self, setting: Setting, card: ModelCard, weights: str, rgb: NDArray[np.uint8]
-    ) -> None:
-        self._setting, self._card, self._weights, self._rgb = setting, card, weights, rgb
-        self._camera = Camera.from_hfov(rgb.shape[1], rgb.shape[0], 70.0)
-        exact = DepthEstimator(card, weights, setting.device, "fp32", setting.input_size)
-        self._device = str(exact.device)
-        self._exact = _values(exact.infer(rgb, self._camera))
-        size = (rgb.shape[1], rgb.shape[0], exact.input_size, card.multiple, card.fit)
-        width, height = network_size(*size)
+    Args:
+        setting: what is measured.
+        weights: that all ways have.
+    """
+
+    def __init__(self, setting: ModelSetting, weights: str) -> None:
+        self._setting, self._weights = setting, weights
+        self.rgb = picture(*setting.picture_size)
+        width, height = setting.picture_size
+        self._camera = Camera.from_hfov(width, height, 70.0)
+        exact = DepthEstimator(setting.model, weights, setting.device, "fp32", setting.input_size)
+        self._device, self._exact = str(exact.device), exact.infer(self.rgb, self._camera).values
+        card = exact.card
+        width, height = network_size(width, height, exact.input_size, card.multiple, card.fit)
         work = gflop(exact.network, (height, width))
-        self._row = Row(card.name, height, width, "", "", work)
-        self._rows: dict[str, Row] = {}
+        self._row = ModelRow(card.name, height, width, "", "", work)
+        self._rows: dict[str, ModelRow] = {}
         self._ways: dict[str, Way] = {}
 
     def leave_out(self, name: str, why: str) -> None:
@@ -249,54 +235,24 @@ class _Bench:
             self._row, way=name, note=note, memory_mb=memory.mb, difference=difference
         )
 
-    def ours(self, engine: str, precision: str) -> tuple[Way, str]:
-        """Load this package's estimator with an engine and precision."""
-        estimator = self._setting.load(self._weights, engine, precision)
-        return lambda: _values(estimator.infer(self._rgb, self._camera)), estimator.description
+    def add_engines(self) -> None:
+        """Load this package's estimator with each engine and precision of the setting."""
+        for engine, precision in self._setting.ways:
+            name = engine if engine == AUTO else f"{engine} {precision}"
+            self.add(name, partial(self._load, engine, precision))
 
-    def rows(self) -> list[Row]:
+    def _load(self, engine: str, precision: str) -> tuple[Way, str]:
+        estimator = self._setting.load(self._weights, engine, precision)
+        return lambda: estimator.infer(self.rgb, self._camera).values, estimator.description
+
+    def rows(self, reference: str) -> list[ModelRow]:
         """Let the ways take turns; return their lines."""
         times = in_turn(self._ways, self._setting.runs)
-        reference = times.get(pipeline_rival.NAME)
+        base = times.get(reference)
         for name, runs_ms in times.items():
-            ratio = float(np.median(reference) / np.median(runs_ms)) if reference else None
+            ratio = float(np.median(base) / np.median(runs_ms)) if base else None
             self._rows[name] = replace(self._rows[name], runs_ms=tuple(runs_ms), ratio=ratio)
         return list(self._rows.values())
-
-
-@contextmanager
-def _weights(card: ModelCard) -> Iterator[tuple[str, pipeline_rival.Rival | None]]:
-    """Give weights to load, and the rival that has the same: random ones, but of bundled models."""
-    if not pipeline_rival.knows(card):
-        yield ("" if card.bundled else "random"), None
-        return
-    try:
-        rival = pipeline_rival.random_rival(card)
-    except ModelError:  # no transformers
-        yield "random", None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield str(rival.save(Path(folder))), rival
-
-
-def _pipeline(
-    rival: pipeline_rival.Rival,
-    card: ModelCard,
-    setting: Setting,
-    rgb: NDArray[np.uint8],
-    attention: str,
-) -> tuple[Way, str]:
-    run = rival.ready(setting.input_size or card.input_size, setting.device, rgb, attention)
-    return run, f"{rival.description}, attention {attention}"
-
-
-def _values(estimate: Estimate) -> Array:
-    return estimate.disparity if isinstance(estimate, DisparityMap) else _depth(estimate)
-
-
-def _depth(estimate: Any) -> Array:  # noqa: ANN401 - DepthMap or AffineDepthMap
-    values: Array = estimate.depth_m if isinstance(estimate, DepthMap) else estimate.depth
-    return values
 
 
 def relative_difference(answer: Array, exact: Array) -> tuple[float, float]:
@@ -315,33 +271,51 @@ def relative_difference(answer: Array, exact: Array) -> tuple[float, float]:
     return float(difference.max()), float(difference.mean())
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure as the command line says; return the exit status."""
+def run(
+    options: argparse.Namespace,
+    measure: Callable[[ModelSetting], list[ModelRow]] = measure,
+    reference: str = REFERENCE,
+) -> int:
+    """Measure as the command line says; return the exit status.
+
+    Args:
+        options: of ``parsers.add_model_benchmark``.
+        measure: one setting.
+        reference: the way that speeds are compared with.
+    """
+    models, engines, precisions = (
+        getattr(options, name).split(",") for name in ("models", "engines", "precisions")
+    )
+    check_known("engine", engines, ENGINES)
+    check_least("--runs", options.runs)
     if options.threads:
         torch.set_num_threads(options.threads)
-    words = {
-        name: getattr(options, name).split(",") for name in ("models", "engines", "precisions")
-    }
-    for name in words["engines"]:
-        if name not in WAYS:
-            raise ParameterError(f"there is no engine {name!r}; known are {', '.join(WAYS)}")
-    check_runs(options.runs)
+    if options.choose:
+        return _choose(options, models)
+    sizes = whole_numbers(options.sizes or SIZES, "--sizes")
     facts, rows = machine(), []
     facts["threads"] = torch.get_num_threads()
-    facts["gflops"] = matrix_rates(str(choose_device(options.device)), words["precisions"])
-    for model, size in itertools.product(words["models"], whole_numbers(options.sizes, "--sizes")):
+    facts["gflops"] = matrix_rates(str(choose_device(options.device)), precisions)
+    shared = (engines, precisions, options.device, options.runs, options.calibration)
+    for model, size in itertools.product(models, sizes):
         print(f"{model}, input size {size or 'default'}", flush=True)
-        chosen = (
-            words["engines"],
-            words["precisions"],
-            options.device,
-            options.runs,
-            options.calibration,
-        )
-        rows += measure(Setting(model, size, *chosen))
+        rows += measure(ModelSetting(model, size, *shared))
     rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
     said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
-    print("\n".join([*machine_lines(facts), said, *lines(rows)]))
-    if options.output is not None:
-        write_json(options.output, facts, [row.as_json() for row in rows])
+    table = [said, *lines(rows, reference)]
+    publish(facts, table, [row.as_json() for row in rows], options.output)
+    return 0
+
+
+def _choose(options: argparse.Namespace, models: Sequence[str]) -> int:
+    """Have ``engine: auto`` take what is the fastest here."""
+    sizes = whole_numbers(options.sizes or "0", "--sizes")
+    for model, size in itertools.product(models, sizes):
+        say(f"{model}, input size {size or 'default'}")
+        ranked = choose_by_timing(model, options.weights, options.device, input_size=size)
+        if not ranked:
+            raise ModelError(f"no engine runs {model} on {options.device}", reason="engine")
+        for engine, seconds in ranked:
+            say(f"  {engine.name} {engine.precision}: {1e3 * seconds:.1f} ms")
+        say(f"  engine: auto takes {ranked[0][0].name} from now on")
     return 0

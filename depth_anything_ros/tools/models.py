@@ -6,14 +6,18 @@ import argparse
 import contextlib
 import json
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_run
+from depth_anything_ros.models.weights.find import cached_weights
+from depth_anything_ros.models.weights.identify import parameter_count
+from depth_anything_ros.models.zoo import card_names, find_card
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import family_of
 from depth_anything_ros.tools.progress import say
-
-if TYPE_CHECKING:  # heavy: the parser is built without them
-    from depth_anything_ros.models.zoo.card import ModelCard
 
 _HEADER = ("model", "gives", "size", "licence", "commercial", "here")
 _FOCAL = "* needs the camera's focal length"
@@ -37,7 +41,7 @@ _MEANING = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelFacts:
     """What users are told of a model.
 
     Attributes:
@@ -68,51 +72,27 @@ class Row:
         return "no" if places(self.card) else "-"
 
 
-def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
-    """Add the parser of this verb."""
-    parser = verbs.add_parser(
-        "models",
-        help="list the models that there are, or say all of one",
-        description="List the zoo: what each model gives, its parameters, the licence of its "
-        "weights, and whether they are on this machine. With a name, say all of that model.",
-    )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of one model, or hf:REPO")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true", help="print JSON")
-    how.add_argument("--markdown", action="store_true", help="print the tables of doc/models.md")
-
-
 def run(options: argparse.Namespace) -> int:
     """Print; return the exit status."""
-    from depth_anything_ros.models.zoo import card_names, find_card
-
-    if options.name:
-        row = row_of(find_card(options.name))
-        facts = as_json(row)
-        if options.json:
-            print(json.dumps(facts, indent=1))
-        else:
-            say(*card_lines(row))
-        return 0
-    rows = [row_of(find_card(name)) for name in card_names()]
+    rows = [
+        facts_of(find_card(name)) for name in ([options.name] if options.name else card_names())
+    ]
     if options.json:
-        print(json.dumps([as_json(row) for row in rows], indent=1))
+        facts = [as_json(row) for row in rows]
+        print(json.dumps(facts[0] if options.name else facts, indent=1))
+    elif options.name:
+        say(*card_lines(rows[0]))
     else:
         say(*(markdown_lines(rows) if options.markdown else table_lines(rows)))
     return 0
 
 
-def row_of(card: ModelCard) -> Row:
+def facts_of(card: ModelCard) -> ModelFacts:
     """Collect what users are told of a model."""
-    from depth_anything_ros.core.errors import ModelError
-    from depth_anything_ros.models.weights.find import cached_weights
-    from depth_anything_ros.models.weights.identify import parameter_count
-    from depth_anything_ros.models.zoo.families import family_of
-
     parameters: int | None = None
     with contextlib.suppress(ImportError, ModelError):  # where an extra is not installed
         parameters = parameter_count(card)
-    return Row(card, family_of(card).title, parameters, cached_weights(card))
+    return ModelFacts(card, family_of(card).title, parameters, cached_weights(card))
 
 
 def gives(card: ModelCard) -> str:
@@ -125,14 +105,9 @@ def gives(card: ModelCard) -> str:
         parts[0] += "*"
     if card.any_view:
         parts.append("poses")
-    elif card.kind != "relative" and _knows_sky(card):
+    elif card.kind != "relative" and card.knows_sky:
         parts.append("sky")
     return ", ".join(parts)
-
-
-def _knows_sky(card: ModelCard) -> bool:
-    network = dict(card.options).get("network")
-    return card.family == "depth_and_sky" or network in ("single_view", "nested")
 
 
 def places(card: ModelCard) -> list[str]:
@@ -143,7 +118,7 @@ def places(card: ModelCard) -> list[str]:
     return found + ([release] if release else [])
 
 
-def table_lines(rows: list[Row]) -> list[str]:
+def table_lines(rows: list[ModelFacts]) -> list[str]:
     """Lay the zoo out as a table of at most 100 columns, by families."""
     cells = [
         (
@@ -156,42 +131,35 @@ def table_lines(rows: list[Row]) -> list[str]:
         )
         for row in rows
     ]
-    widths = [max(len(line[i]) for line in (_HEADER, *cells)) for i in range(len(_HEADER))]
-    lines, family = [_aligned(_HEADER, widths)], ""
-    for row, line in zip(rows, cells, strict=True):
-        if row.family != family:
-            family = row.family
-            lines += ["", family]
-        lines.append(_aligned(line, widths))
+    widths = [max(map(len, column)) for column in zip(_HEADER, *cells, strict=True)]
+    aligns = "<<><<<"  # numbers to the right
+
+    def aligned(line: tuple[str, ...]) -> str:
+        parts = zip(line, aligns, widths, strict=True)
+        return "  ".join(f"{cell:{align}{width}}" for cell, align, width in parts).rstrip()
+
+    lines = [aligned(_HEADER)]
+    for family, members in groupby(zip(rows, cells, strict=True), lambda pair: pair[0].family):
+        lines += ["", family, *(aligned(line) for _, line in members)]
     return [*lines, "", *_LEGEND]
 
 
-def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Align the columns: text to the left, the size to the right."""
-    parts = [
-        cell.rjust(width) if i == 2 else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(parts).rstrip()
-
-
-def markdown_lines(rows: list[Row]) -> list[str]:
+def markdown_lines(rows: list[ModelFacts]) -> list[str]:
     """Lay the zoo out as tables in Markdown, one a family, without this machine's cache."""
     lines: list[str] = []
-    family = ""
-    for row in rows:
-        if row.family != family:
-            family = row.family
-            lines += ["", f"### {family}", "", "| model | gives | parameters | licence | weights |"]
-            lines.append("|---|---|---|---|---|")
-        licence = row.card.licence + ("" if row.card.commercial else ", **not commercial**")
-        where = "<br>".join(f"`{place}`" for place in places(row.card)) or "not released"
-        answers = gives(row.card).replace("*", "\\*")
-        lines.append(f"| `{row.card.name}` | {answers} | {row.size} | {licence} | {where} |")
-    return [*lines[1:], "", f"\\{_FOCAL}."]
+    for family, members in groupby(rows, lambda row: row.family):
+        lines += [f"### {family}", "", "| model | gives | parameters | licence | weights |"]
+        lines.append("|---|---|---|---|---|")
+        for row in members:
+            licence = row.card.licence + ("" if row.card.commercial else ", **not commercial**")
+            where = "<br>".join(f"`{place}`" for place in places(row.card)) or "not released"
+            answers = gives(row.card).replace("*", "\\*")
+            lines.append(f"| `{row.card.name}` | {answers} | {row.size} | {licence} | {where} |")
+        lines.append("")
+    return [*lines, f"\\{_FOCAL}."]
 
 
-def card_lines(row: Row) -> list[str]:
+def card_lines(row: ModelFacts) -> list[str]:
     """Say all of one model."""
     card = row.card
     size = _FIT[card.fit].format(card.input_size)
@@ -217,7 +185,7 @@ def _how_to_get(card: ModelCard) -> str:
     return f"no; run: {how_to_run('depth_anything', f'weights fetch {card.name}')}"
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: ModelFacts) -> dict[str, Any]:
     """Return what is told of a model as JSON can hold it."""
     card = row.card
     return {

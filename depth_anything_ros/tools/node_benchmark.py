@@ -1,6 +1,6 @@
-"""What ``depth_anything benchmark node`` measures: from camera messages to depth and clouds.
+"""``depth_anything benchmark node``: from camera messages to depth and clouds.
 
-Camera, depth_node and listener are processes of their own. A picture's stamp is the time at which
+Camera, depth_node and listener are processes of their own. An image's stamp is the time at which
 the camera publishes it, and every answer carries it on, so the listener's clock less the stamp is
 what a robot waits for.
 """
@@ -14,7 +14,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,23 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.tools.demo_nodes import (
+from depth_anything_ros.tools.node_process import (
     PROFILE_VARIABLES,
     NodeProcess,
     isolated_environment,
 )
-from depth_anything_ros.tools.render_world import parse_size
+from depth_anything_ros.tools.options import (
+    check_known,
+    check_least,
+    parse_size,
+    whole_numbers,
+)
 from depth_anything_ros.tools.timing import (
-    check_runs,
+    cpu_s,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    whole_numbers,
-    write_json,
+    publish,
 )
 
 # How Fast DDS carries messages: as it comes, or by config/fastdds_large_messages.xml.
@@ -53,7 +57,6 @@ _STAGE = re.compile(r"stage (\w+) p50 \(ms\)")
 NETWORK = "net"
 # Before a picture's way through the node begins.
 BEFORE = ("transport", "wait")
-_TICKS_HZ = os.sysconf("SC_CLK_TCK")
 NODE_HEADING = (
     "pictures",
     "input size",
@@ -205,107 +208,87 @@ def measure_node(setting: NodeSetting, load: Load, folder: Path) -> NodeRow:
     """
     environment = _environment(setting.transport, folder)
     own = {"input_size": setting.input_size, "output.size": setting.output_size}
-    parameters = {**load.parameters, **own}
-    with NodeProcess("depth_node", parameters, environment, folder / "depth_node.log") as node:
+    log, size = folder / "depth_node.log", (setting.width, setting.height)
+    with NodeProcess("depth_node", {**load.parameters, **own}, environment, log) as node:
         node.wait_for("waiting for pictures", LOAD_TIMEOUT_S)
-        run = _Run(environment, folder, OUTPUTS)
-        with run.started(setting.width, setting.height, load):
+        with _camera_and_listener(environment, folder, OUTPUTS, size, load):
             time.sleep(load.warm_up_s)
-            before, began = _cpu_s(node.pid), time.monotonic()
+            before, began = cpu_s(node.pid), time.monotonic()
             time.sleep(load.seconds)
-            cores = (_cpu_s(node.pid) - before) / (time.monotonic() - began)
+            cores = (cpu_s(node.pid) - before) / (time.monotonic() - began)
             memory = _resident_mb(node.pid)
-    counted = run.counted(load)
+    counted = _counted(folder, load)
     if not counted.latency_ms[OUTPUTS[0]]:
         raise ParameterError(
             f"no depth of {setting.width}x{setting.height} by {setting.transport} came; "
-            f"depth_node says: {(folder / 'depth_node.log').read_text()[-500:]}"
+            f"depth_node says: {log.read_text()[-500:]}"
         )
-    return NodeRow(setting, counted, cores, memory, run.last_status("depth"))
+    return NodeRow(setting, counted, cores, memory, _last_status(folder, "depth"))
 
 
 def measure_transport(
     transport: str, reliable: bool, size: tuple[int, int], load: Load, folder: Path
 ) -> Counted:
-    """Let a camera's pictures arrive in a callback of another process, and nothing else.
+    """Let a camera's images arrive in a callback of another process, and nothing else.
+
+    Args:
+        transport: one of ``TRANSPORTS``.
+        reliable: whether what is lost is asked for again.
+        size: width and height of the images, in pixels.
+        load: how many, how fast.
+        folder: for what the processes write.
 
     Raises:
         DepthAnythingError: where one of the two cannot start.
     """
-    run = _Run(_environment(transport, folder), folder, ("image",), reliable)
-    with run.started(*size, load):
+    environment = _environment(transport, folder)
+    with _camera_and_listener(environment, folder, ("image",), size, load, reliable):
         pass
-    return run.counted(load)
+    return _counted(folder, load)
 
 
-class _Run:
-    """A camera and a listener: started, waited for, and what they wrote.
+@contextmanager
+def _camera_and_listener(
+    environment: dict[str, str],
+    folder: Path,
+    topics: Sequence[str],
+    size: tuple[int, int],
+    load: Load,
+    reliable: bool = False,
+) -> Iterator[None]:
+    """Begin when the first image comes, and at the end wait for the last."""
 
-    Args:
-        environment: of both.
-        folder: for their output.
-        topics: that are listened to.
-        reliable: whether what is lost is asked for again.
-    """
+    def process(role: str, **parameters: object) -> NodeProcess:
+        given = {"role": role, "output": str(folder / f"{role}.json"), **parameters}
+        return NodeProcess("stopwatch_node", given, environment, folder / f"{role}.log")
 
-    def __init__(
-        self,
-        environment: dict[str, str],
-        folder: Path,
-        topics: Sequence[str],
-        reliable: bool = False,
-    ) -> None:
-        self._environment, self._folder, self._topics = environment, folder, topics
-        self._reliable = reliable
-        self._files = {role: folder / f"{role}.json" for role in ("camera", "listener")}
-
-    def _process(self, role: str, parameters: dict[str, object]) -> NodeProcess:
-        given = {"role": role, "output": str(self._files[role]), **parameters}
-        log = self._folder / f"{role}.log"
-        return NodeProcess("stopwatch_node", given, self._environment, log)
-
-    def started(self, width: int, height: int, load: Load) -> _Ends:
-        """Return a context in which pictures come, and whose end waits for the last."""
-        listening = {"topics": list(self._topics), "reliable": self._reliable}
-        listener = self._process("listener", listening)
-        pictures: dict[str, object] = {"width": width, "height": height}
-        pictures |= {"rate_hz": load.rate_hz, "count": load.count}
-        camera = self._process("camera", pictures)
-        return _Ends(listener, camera, 2 * load.count / load.rate_hz + START_TIMEOUT_S)
-
-    def counted(self, load: Load) -> Counted:
-        """Count the pictures that were published in the seconds after the warm-up."""
-        published = json.loads(self._files["camera"].read_text())["published"]
-        received = json.loads(self._files["listener"].read_text())["received"]
-        return count(published, received, load.warm_up_s, load.seconds)
-
-    def last_status(self, name: str) -> dict[str, str]:
-        """Return the last status of a name that was said while pictures were answered."""
-        statuses = json.loads(self._files["listener"].read_text())["statuses"]
-        own = [values for _, values in statuses if name in values["name"]]
-        busy = [values for values in own if float(values.get("rate (Hz)", 0)) > 0]
-        return dict((busy or own or [{}])[-1])
+    pictures = {"width": size[0], "height": size[1], "rate_hz": load.rate_hz, "count": load.count}
+    listener = process("listener", topics=list(topics), reliable=reliable)
+    with listener, process("camera", **pictures) as camera:
+        listener.wait_for("listening to", START_TIMEOUT_S)
+        camera.wait_for("publishing", START_TIMEOUT_S)
+        yield
+        camera.wait(2 * load.count / load.rate_hz + START_TIMEOUT_S)
+        time.sleep(DRAIN_S)
 
 
-class _Ends:
-    """Both ends of a run; entering waits for the first picture, leaving for the last."""
+def _found(folder: Path, role: str) -> dict[str, Any]:
+    """Return what camera or listener wrote at its end."""
+    found: dict[str, Any] = json.loads((folder / f"{role}.json").read_text())
+    return found
 
-    def __init__(self, listener: NodeProcess, camera: NodeProcess, timeout_s: float) -> None:
-        self._listener, self._camera, self._timeout_s = listener, camera, timeout_s
 
-    def __enter__(self) -> None:
-        try:
-            self._listener.wait_for("listening to", START_TIMEOUT_S)
-            self._camera.wait_for("publishing", START_TIMEOUT_S)
-        except BaseException as error:
-            self.__exit__(type(error))
-            raise
+def _counted(folder: Path, load: Load) -> Counted:
+    published, received = _found(folder, "camera"), _found(folder, "listener")
+    return count(published["published"], received["received"], load.warm_up_s, load.seconds)
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._listener, self._camera:
-            if kind is None:
-                self._camera.wait(self._timeout_s)
-                time.sleep(DRAIN_S)
+
+def _last_status(folder: Path, name: str) -> dict[str, str]:
+    """Return the last status of a name that was said while images were answered."""
+    statuses = _found(folder, "listener")["statuses"]
+    own = [values for _, values in statuses if name in values["name"]]
+    busy = [values for values in own if float(values.get("rate (Hz)", 0)) > 0]
+    return dict((busy or own or [{}])[-1])
 
 
 def count(
@@ -332,44 +315,18 @@ def count(
     return Counted(len(chosen), seconds, latency)
 
 
-def settings(
-    sizes: Sequence[tuple[int, int]],
-    input_sizes: Sequence[int],
-    output_sizes: Sequence[str],
-    transports: Sequence[str],
-) -> list[NodeSetting]:
-    """Return every combination; transports take turns the fastest."""
-    combined = itertools.product(sizes, input_sizes, output_sizes, transports)
-    return [NodeSetting(*size, seen, output, way) for size, seen, output, way in combined]
-
-
 def node_lines(rows: Sequence[NodeRow]) -> list[str]:
     """Return the table of nodes, and that of their stages."""
+    table = markdown(NODE_HEADING, [row.cells() for row in rows])
     names = list(dict.fromkeys(name for row in rows for name in row.stages_ms))
-    heading = ("stages, p50 (ms)", *names, f"in the node but {NETWORK}")
+    if not names:
+        return table
     stages = []
     for row in rows:
         times = [f"{row.stages_ms[n]:.2f}" if n in row.stages_ms else "" for n in names]
         stages.append([str(row.setting), *times, f"{row.around_network_ms:.1f}"])
-    table = markdown(NODE_HEADING, [row.cells() for row in rows])
-    return [*table, "", *markdown(heading, stages)] if names else table
-
-
-def transport_lines(size: tuple[int, int], found: Mapping[str, Sequence[Counted]]) -> list[str]:
-    """Return the table of transports, over all rounds."""
-    return markdown(
-        TRANSPORT_HEADING,
-        [
-            [f"{size[0]}x{size[1]}", row["transport"], *_cells(row)]
-            for row in transport_rows(size, found)
-        ],
-    )
-
-
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    times, ratio = row["latency_ms"], row["ratio"]
-    texts = [f"{times['p50']:.2f}", f"{times['p95']:.2f}"] if times else ["", ""]
-    return [*texts, f"{row['lost']} of {row['published']}", f"{ratio:.1f}" if ratio else ""]
+    heading = ("stages, p50 (ms)", *names, f"in the node but {NETWORK}")
+    return [*table, "", *markdown(heading, stages)]
 
 
 def transport_rows(
@@ -382,20 +339,27 @@ def transport_rows(
     }
     # Where all arrive: of best effort, those that take long are lost, and do not count.
     reference = times.get(f"{TRANSPORTS[0]}, {RELIABLE}")
-    return [
-        {
-            "width": size[0],
-            "height": size[1],
-            "transport": name,
-            "published": sum(counted.published for counted in rounds),
-            "lost": sum(counted.missing("image") for counted in rounds),
-            "latency_ms": _summary(times[name]),
-            "ratio": round(float(np.median(reference) / np.median(times[name])), 2)
-            if reference and times[name]
-            else None,
-        }
-        for name, rounds in found.items()
-    ]
+    rows = []
+    for name, rounds in found.items():
+        own, ratio = times[name], None
+        if reference and own:
+            ratio = round(float(np.median(reference) / np.median(own)), 2)
+        row = {"width": size[0], "height": size[1], "transport": name}
+        row["published"] = sum(counted.published for counted in rounds)
+        row["lost"] = sum(counted.missing("image") for counted in rounds)
+        rows.append({**row, "latency_ms": _summary(own), "ratio": ratio})
+    return rows
+
+
+def transport_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the table of transports."""
+    lines = []
+    for row in rows:
+        times, ratio = row["latency_ms"], row["ratio"]
+        texts = [f"{times['p50']:.2f}", f"{times['p95']:.2f}"] if times else ["", ""]
+        end = [f"{row['lost']} of {row['published']}", f"{ratio:.1f}" if ratio else ""]
+        lines.append([f"{row['width']}x{row['height']}", row["transport"], *texts, *end])
+    return [*markdown(TRANSPORT_HEADING, lines), ""] if lines else []
 
 
 def run(options: argparse.Namespace) -> int:
@@ -403,29 +367,20 @@ def run(options: argparse.Namespace) -> int:
     sizes = [parse_size(text) for text in options.sizes.split(",")]
     input_sizes = whole_numbers(options.input_sizes, "--input-sizes")
     output_sizes, transports = options.output_sizes.split(","), options.transports.split(",")
-    for name in transports:
-        check_transport(name)
-    check_runs(options.rounds)
-    facts = machine()
-    with tempfile.TemporaryDirectory(prefix="benchmark_") as folder:
-        place = Path(folder)
-        found = _transports(sizes[-1], transports, options, place)
-        rows = []
-        for _, setting in itertools.product(
-            range(options.rounds), settings(sizes, input_sizes, output_sizes, transports)
-        ):
-            _say(str(setting))
-            rows.append(measure_node(setting, _load(options), place))
-    said = (
-        [*transport_lines(sizes[-1], found), "", *node_lines(rows)] if found else node_lines(rows)
-    )
-    print("\n".join([*machine_lines(facts), *said]))
-    if options.output is not None:
-        write_json(
-            options.output,
-            facts,
-            [*transport_rows(sizes[-1], found), *(row.as_json() for row in rows)],
-        )
+    check_known("transport", transports, TRANSPORTS)
+    check_least("--rounds", options.rounds)
+    # Transports take turns the fastest.
+    combined = list(itertools.product(sizes, input_sizes, output_sizes, transports))
+    facts, rows, load = machine(), [], _load(options)
+    with tempfile.TemporaryDirectory(prefix="benchmark_") as name:
+        folder = Path(name)
+        alone = transport_rows(sizes[-1], _transports(sizes[-1], transports, options, folder))
+        for size, *more in combined * options.rounds:
+            setting = NodeSetting(*size, *more)
+            print(setting, flush=True)
+            rows.append(measure_node(setting, load, folder))
+    tables = [*transport_lines(alone), *node_lines(rows)]
+    publish(facts, tables, [*alone, *(row.as_json() for row in rows)], options.output)
     return 0
 
 
@@ -438,32 +393,16 @@ def _transports(
     rounds = range(options.transport_rounds)
     for _, reliable, name in itertools.product(rounds, (False, True), names):
         way = f"{name}, {RELIABLE if reliable else 'best effort'}"
-        _say(f"transport {way}, {size[0]}x{size[1]}")
+        print(f"transport {way}, {size[0]}x{size[1]}", flush=True)
         measured = measure_transport(name, reliable, size, load, folder)
         found.setdefault(way, []).append(measured)
     return found
 
 
 def _load(options: argparse.Namespace) -> Load:
-    given = {name: getattr(options, name) for name in ("engine", "precision")}
-    chosen = {name: value for name, value in given.items() if value}
-    parameters = {"model": options.model, "device": options.device, **chosen}
+    names = ("model", "device", "engine", "precision")
+    parameters = {name: getattr(options, name) for name in names if getattr(options, name)}
     return Load(parameters, options.rate, options.warm_up, options.seconds)
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def check_transport(name: str) -> None:
-    """Refuse a transport that is not known.
-
-    Raises:
-        ParameterError: with those that are.
-    """
-    if name not in TRANSPORTS:
-        known = ", ".join(TRANSPORTS)
-        raise ParameterError(f"there is no transport {name!r}; known are {known}")
 
 
 def _environment(transport: str, folder: Path) -> dict[str, str]:
@@ -472,12 +411,6 @@ def _environment(transport: str, folder: Path) -> dict[str, str]:
     if transport != "profile":
         plain = {k: v for k, v in plain.items() if k not in (*PROFILE_VARIABLES, _BUILTIN)}
     return plain
-
-
-def _cpu_s(pid: int) -> float:
-    """Return user and system time of a process so far; see proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS_HZ
 
 
 def _resident_mb(pid: int) -> float:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import struct
+import importlib
+import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.files import MOST_BYTES, read_file
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.tools.evaluation import Picture
+from depth_anything_ros.tools.evaluation import LabelledImage
 
 # Of the colour camera, by the toolbox of the data set (camera_params.m). The pictures of the file
 # are free of lens distortion, and the depth is registered to them.
@@ -26,10 +26,8 @@ _K = (518.857901, 0.0, 325.582449, 0.0, 519.469611, 253.736166, 0.0, 0.0, 1.0)
 # What the papers score on, by BTS' extraction: as measured. "depths" has the holes filled in.
 TRUTH = "rawDepths"
 _TEST = "testNdxs"
-# Of a MATLAB 5 file (MathWorks, MAT-File Format, tables 1-1 and 1-3).
-_HEADER_BYTES = 128
-_MATRIX, _COMPRESSED = 14, 15
-_NUMBERS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8"}
+# What loadmat and int let through of a broken file.
+_PARSE_ERRORS = (ValueError, TypeError, KeyError, NotImplementedError, OSError, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +42,7 @@ class NyuLabelled:
     path: Path
     numbers: tuple[int, ...]
 
-    def pictures(self) -> Iterator[Picture]:
+    def pictures(self) -> Iterator[LabelledImage]:
         """Read the pictures, one after the other, each in the group of its kind of room."""
         with _opened(self.path) as file:
             for number in self.numbers:
@@ -54,7 +52,7 @@ class NyuLabelled:
                 height, width = depth.shape
                 camera = Camera(_WIDTH, _HEIGHT, _K).scaled(width, height)
                 kind = _kind(file, number)
-                yield Picture(f"{number:04d}", kind, rgb, camera, DepthMap(depth, camera))
+                yield LabelledImage(f"{number:04d}", kind, rgb, camera, DepthMap(depth, camera))
 
 
 def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
@@ -85,15 +83,19 @@ def nyu_labelled(path: Path, split: Path | None = None) -> NyuLabelled:
     return NyuLabelled(path, numbers)
 
 
-def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
+def _library(name: str) -> Any:  # noqa: ANN401 - neither h5py nor scipy.io has types
     try:
-        import h5py
+        return importlib.import_module(name)
     except ImportError as error:
         raise DepthAnythingError(
             f"NYU Depth V2 needs what is not installed ({error}); run: {how_to_install('datasets')}"
         ) from error
+
+
+def _opened(path: Path) -> Any:  # noqa: ANN401 - h5py has no types
+    library = _library("h5py")
     try:
-        return h5py.File(path, "r")
+        return library.File(path, "r")
     except OSError as error:
         reason = " ".join(str(error).split())  # HDF5 tells it in several lines
         raise SourceError(f"cannot read {path} as a MATLAB 7.3 file (HDF5): {reason}") from error
@@ -107,39 +109,16 @@ def _kind(file: Any, number: int) -> str:  # noqa: ANN401 - h5py has no types
 
 def _numbers(split: Path) -> tuple[int, ...]:
     data = read_file(split, "the split", most=MOST_BYTES)
+    library = _library("scipy.io")
     try:
         if split.suffix != ".mat":
             return tuple(int(word) for word in data.decode().split())
-        arrays = dict(_arrays(data[_HEADER_BYTES:]))
-    except (ValueError, KeyError, struct.error, zlib.error) as error:
+        arrays = library.loadmat(io.BytesIO(data))
+    except (*_PARSE_ERRORS, library.matlab.MatReadError) as error:
         raise SourceError(
             f"cannot read the split {split}: {error}; expected splits.mat, or numbers, one a line"
         ) from error
     if _TEST not in arrays:
-        raise SourceError(f"{split} has {', '.join(arrays) or 'nothing'}; expected {_TEST}")
-    return tuple(int(number) for number in arrays[_TEST])
-
-
-def _arrays(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Read the arrays of numbers of a MATLAB 5 file, flat; scipy would be much for one list."""
-    for kind, content in _elements(data):
-        if kind == _COMPRESSED:
-            yield from _arrays(zlib.decompressobj().decompress(content, MOST_BYTES))
-        elif kind == _MATRIX:
-            # Flags, dimensions, name, values.
-            _, _, (_, name), (number, values), *_ = _elements(content)
-            yield name.decode(), np.frombuffer(values, _NUMBERS[number])
-
-
-def _elements(data: bytes) -> Sequence[tuple[int, bytes]]:
-    """Split data elements: a tag of kind and length, and the content, padded to eight bytes."""
-    found, place = [], 0
-    while place + 8 <= len(data):
-        kind, length = struct.unpack_from("<II", data, place)
-        start = place + 8
-        if kind >> 16:  # a small one: the length beside the kind, the content in the tag
-            kind, length, start = kind & 0xFFFF, kind >> 16, place + 4
-        found.append((kind, data[start : start + length]))
-        is_padded = kind != _COMPRESSED
-        place = place + 8 if start == place + 4 else start + length + (-length % 8) * is_padded
-    return found
+        names = ", ".join(name for name in arrays if not name.startswith("__"))
+        raise SourceError(f"{split} has {names or 'nothing'}; expected {_TEST}")
+    return tuple(int(number) for number in arrays[_TEST].ravel())

@@ -13,7 +13,7 @@ from depth_anything_ros import __version__
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.pairs import PairScores, score_pairs
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.tools.da2k import PairedPicture
+from depth_anything_ros.tools.da2k import PairedImage
 from depth_anything_ros.tools.evaluation import assumed_camera
 from depth_anything_ros.tools.evaluation_report import said, write_files
 
@@ -39,7 +39,7 @@ class PairEvaluation:
     estimator: DepthEstimator
     rows: list[PairRow] = field(default_factory=list)
 
-    def add(self, picture: PairedPicture) -> None:
+    def add(self, picture: PairedImage) -> None:
         """Infer and score a picture."""
         rgb = np.ascontiguousarray(read_picture(picture.path, upright=True)[..., ::-1])
         # The scale that the camera of a metric model gives changes no order.

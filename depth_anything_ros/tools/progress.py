@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from depth_anything_ros.core.errors import printable
 
 PROGRESS_S = 2.0
+MB = 1_000_000
 
 
 def say(*lines: object) -> None:
@@ -15,7 +17,7 @@ def say(*lines: object) -> None:
 
 
 class Progress:
-    """A line with count, rate and time left, at most every two seconds.
+    """A line with count, rate and time left, at most every two seconds, and one at the end.
 
     Args:
         total: of what is to be done.
@@ -34,9 +36,12 @@ class Progress:
             self._said = time.monotonic()
             print(self.line(), flush=True)
 
-    def end(self) -> None:
-        """Say how it ended."""
-        print(self.line(), flush=True)
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            print(self.line(), flush=True)
 
     def line(self) -> str:
         """Return the line as it stands."""
@@ -55,3 +60,9 @@ def duration(seconds: float) -> str:
     """Return a time as hours:minutes:seconds."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def megabytes(*files: Path) -> str:
+    """Return the size of those files that there are, together."""
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return f"{size / MB:.0f} MB" if size >= 10 * MB else f"{size / MB:.1f} MB"

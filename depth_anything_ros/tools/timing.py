@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from depth_anything_ros.core.errors import ParameterError
+from depth_anything_ros.core.programs import processor
 from depth_anything_ros.tools.progress import say
 
 _NUMBER = re.compile(r"-?\d[\d.e+-]*( of \d+)?")
@@ -60,37 +60,10 @@ def in_turn(
     return found
 
 
-def check_runs(runs: int) -> None:
-    """Refuse a number of runs that is none.
-
-    Raises:
-        ParameterError: below 1.
-    """
-    if runs < 1:
-        raise ParameterError(f"--runs must be 1 or more, got {runs}")
-
-
-def whole_numbers(text: str, option: str) -> list[int]:
-    """Return the numbers of a list with commas, each 0 or more.
-
-    Raises:
-        ParameterError: where it is none; it names the option.
-    """
-    words = text.split(",")
-    if not all(word.strip().isdecimal() for word in words):
-        raise ParameterError(f"{option} is {text!r}; expected numbers with commas, as 252,518")
-    return [int(word) for word in words]
-
-
 def middle_and_tail(times: Sequence[float]) -> tuple[float, float]:
     """Return median and 95th percentile."""
     found = np.percentile(times, (50, 95))
     return float(found[0]), float(found[1])
-
-
-def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
-    """Fit times = a · sizes^k by least squares of the logarithms; return k."""
-    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
 
 
 def markdown(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -118,7 +91,7 @@ def machine() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -128,28 +101,37 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Say what ``machine`` found."""
+def publish(
+    facts: Mapping[str, Any],
+    lines: Iterable[str],
+    rows: Sequence[Mapping[str, Any]],
+    output: Path | None,
+) -> None:
+    """Print where figures are from, and their tables; write them as JSON where there is a path.
+
+    Args:
+        facts: of the machine, with what else the figures depend on.
+        lines: of the tables.
+        rows: the same as mappings.
+        output: file to write.
+    """
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return [
+    print(
         f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_average']:.1f}; "
-        f"{facts['time']}",
-        f"Python {facts['python']}, {versions}",
-    ]
+        f"{facts['time']}\nPython {facts['python']}, {versions}",
+        *lines,
+        sep="\n",
+    )
+    if output is not None:
+        content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
+        output.write_text(json.dumps(content, indent=1) + "\n")
+        say(f"written: {output}")
 
 
-def write_json(path: Path, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of a table, and the machine that they are from."""
-    content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    say(f"written: {path}")
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+def cpu_s(pid: int) -> float:
+    """Return user and system time of a process so far; see proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class PeakMemory:

@@ -5,54 +5,23 @@ from __future__ import annotations
 import argparse
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, ParameterError
 from depth_anything_ros.core.files import atomically
-from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.models.weights.find import resolve_weights
+from depth_anything_ros.models.weights.identify import Identity, identify, network_on_meta
+from depth_anything_ros.models.weights.load import matching_state, write_weights
+from depth_anything_ros.models.weights.provenance import known_files
+from depth_anything_ros.models.weights.remote import sha256_of
+from depth_anything_ros.models.zoo import find_card
+from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import FAMILIES, family_of
+from depth_anything_ros.tools.models import gives
+from depth_anything_ros.tools.options import check_output
+from depth_anything_ros.tools.progress import MB, Progress, megabytes, say
 
-if TYPE_CHECKING:  # heavy: the parser is built without them
-    from depth_anything_ros.models.weights.identify import Identity
-    from depth_anything_ros.models.zoo.card import ModelCard
-
-_MB = 1_000_000
 # Under these names files of any model are published.
 _ANY_MODEL = ("model.safetensors", "pytorch_model.bin")
-
-
-def add_parser(verbs: Any) -> None:  # noqa: ANN401 - argparse's own type has a private name
-    """Add the parser of this verb."""
-    parser = verbs.add_parser(
-        "weights",
-        help="fetch weights, convert a file of them, or say what a file is",
-        description="Fetch the weights of a model, convert a file, or say what a file is.",
-    )
-    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
-    fetch = tasks.add_parser(
-        "fetch",
-        help="download the weights of a model",
-        description="Download the weights of a model into the cache, go on with a download that "
-        "was cut off, and compare the hash.",
-    )
-    fetch.add_argument("name", metavar="NAME", help="of a model, see depth_anything models")
-    fetch.add_argument("--output", type=Path, help="file or folder to copy them to")
-    convert = tasks.add_parser(
-        "convert",
-        help="write a file of weights as safetensors",
-        description="Write a file of weights as safetensors, under this package's names, and with "
-        "a note of which model it is of, so that it cannot be taken for another.",
-    )
-    convert.add_argument("file", type=Path, metavar="FILE")
-    convert.add_argument("output", type=Path, metavar="OUT.safetensors")
-    check = tasks.add_parser(
-        "check",
-        help="say what a file of weights is, or why it cannot be used",
-        description="Say of which family, size and kind a file of weights is, or why it cannot be "
-        "used.",
-    )
-    check.add_argument("file", type=Path, metavar="FILE")
-    for task in (convert, check):
-        task.add_argument("--model", metavar="NAME", help="that the file must be of")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,19 +33,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _fetch(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.weights.find import resolve_weights
-    from depth_anything_ros.models.zoo import find_card
-
     card = find_card(options.name, download=True)
     said = Progress(0, "MB")
 
     def progress(done: int, total: int) -> None:
-        said.total = total // _MB
-        said.add(done // _MB - said.done)
+        said.total = total // MB
+        said.add(done // MB - said.done)
 
     path = resolve_weights("", card, download=True, progress=progress)
     assert path is not None  # not random
-    lines = [f"{card.name}: {path} ({_megabytes(path)})", _hash_line(path)]
+    lines = [f"{card.name}: {path} ({megabytes(path)})", _hash_line(path)]
     if options.output is not None:
         lines.append(f"copied to {_copy(path, options.output, card)}")
     if card.commercial:  # of others the library warns
@@ -99,11 +65,8 @@ def _copy(path: Path, output: Path, card: ModelCard) -> Path:
 
 
 def _convert(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.weights.identify import network_on_meta
-    from depth_anything_ros.models.weights.load import matching_state, write_weights
-
     output: Path = options.output
-    _check_output(output)
+    check_output(output, ".safetensors")
     card = _card(options.model) if options.model else _only_card(options.file)
     state = matching_state(options.file, card, network_on_meta(card).state_dict())
     try:
@@ -111,21 +74,12 @@ def _convert(options: argparse.Namespace) -> list[str]:
         write_weights(state, card, output)
     except OSError as error:
         raise ParameterError(f"cannot write {output}: {error.strerror or error}") from error
-    return [f"{output}: {len(state)} tensors of {card.name} ({_megabytes(output)})"]
-
-
-def _check_output(output: Path) -> None:
-    if output.suffix != ".safetensors":
-        raise ParameterError(f"{output} must end in .safetensors, which is what is written")
-    if output.exists():
-        raise ParameterError(f"{output} is there already; remove it, or give another name")
+    return [f"{output}: {len(state)} tensors of {card.name} ({megabytes(output)})"]
 
 
 def _card(name: str) -> ModelCard:
-    from depth_anything_ros.models.zoo import find_card
-
     card = find_card(name)
-    if card.family == "transformers":
+    if family_of(card).prefix:
         raise ModelError(
             f"{name} is read by transformers itself; give the name of a row of the zoo",
             reason="unknown_model",
@@ -135,12 +89,7 @@ def _card(name: str) -> ModelCard:
 
 def _only_card(path: Path) -> ModelCard:
     """Return the card of a file that is of one model only."""
-    from depth_anything_ros.models.weights.identify import identify
-    from depth_anything_ros.models.zoo import find_card
-
-    found = identify(path)
-    if found.reason:
-        raise CheckpointError(found.reason, reason="other_model")
+    found = _identified(path)
     if len(found.cards) > 1:
         raise CheckpointError(
             f"{path} may be of {' or '.join(found.cards)}, and nothing in it says of which; give "
@@ -151,28 +100,23 @@ def _only_card(path: Path) -> ModelCard:
 
 
 def _check(options: argparse.Namespace) -> list[str]:
-    from depth_anything_ros.models.weights.identify import identify, network_on_meta
-    from depth_anything_ros.models.weights.load import matching_state
-
     if options.model:
         card = _card(options.model)
         state = matching_state(options.file, card, network_on_meta(card).state_dict())
-        return [
-            f"{options.file} fits {card.name}: {len(state)} tensors",
-            _hash_line(options.file),
-        ]
-    found = identify(options.file)
+        fits = f"{options.file} fits {card.name}: {len(state)} tensors"
+        return [fits, _hash_line(options.file)]
+    return _identity_lines(_identified(options.file))
+
+
+def _identified(path: Path) -> Identity:
+    found = identify(path)
     if found.reason:
         raise CheckpointError(found.reason, reason="other_model")
-    return _identity_lines(found)
+    return found
 
 
 def _identity_lines(found: Identity) -> list[str]:
     """Say what a file is, one fact a line."""
-    from depth_anything_ros.models.zoo import find_card
-    from depth_anything_ros.models.zoo.families import FAMILIES
-    from depth_anything_ros.tools.models import gives
-
     cards = [find_card(name) for name in found.cards]
     families = dict.fromkeys(FAMILIES[card.family].title for card in cards)
     answers = dict.fromkeys(gives(card).replace("*", "") for card in cards)
@@ -200,14 +144,6 @@ def _identity_lines(found: Identity) -> list[str]:
 
 
 def _hash_line(path: Path) -> str:
-    from depth_anything_ros.models.weights.hashes import sha256_of
-    from depth_anything_ros.models.weights.provenance import known_files
-
     found = sha256_of(path)
     name = known_files().get(found)
     return f"sha256   {found}, " + (f"that of {name}" if name else "which is not a pinned one")
-
-
-def _megabytes(path: Path) -> str:
-    size = path.stat().st_size
-    return f"{size / _MB:.0f} MB" if size >= 10 * _MB else f"{size / _MB:.1f} MB"

@@ -15,7 +15,8 @@ from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401
 from depth_anything_ros.models.networks.build import random_network, untrained_network
 from depth_anything_ros.models.networks.depth_and_sky import DepthAndSky
 from depth_anything_ros.models.weights.find import resolve_weights
-from depth_anything_ros.models.weights.load import load_weights, read_state_dict
+from depth_anything_ros.models.weights.load import load_weights
+from depth_anything_ros.models.weights.read import read_state_dict
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.recipe import BUNDLED, Recipe

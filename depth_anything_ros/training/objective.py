@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.core.errors import RecipeError
-from depth_anything_ros.models.networks.depth_and_sky import Prediction
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.recipe import Losses
@@ -34,14 +34,14 @@ class Answer(NamedTuple):
     sky_logit: Tensor | None
 
 
-def read_answer(card: ModelCard, output: Tensor | Prediction) -> Answer:
+def read_answer(card: ModelCard, output: Tensor | NetworkOutput) -> Answer:
     """Sort a network's output by what it means."""
-    if isinstance(output, Tensor):
-        if card.kind == "relative":
-            return Answer(None, output, None)
-        return Answer(output, output.clamp(min=_NEAREST_M).reciprocal(), None)
-    depth = output.depth if card.kind == "metric" else None
-    return Answer(depth, output.disparity, output.sky_logit)
+    found = NetworkOutput.of(output, card.kind)
+    depth = None if card.kind == "relative" else found.depth
+    disparity = found.disparity
+    if disparity is None and depth is not None:
+        disparity = depth.clamp(min=_NEAREST_M).reciprocal()
+    return Answer(depth, disparity, found.sky_logit)
 
 
 def normalise(image: Tensor, card: ModelCard) -> Tensor:

@@ -29,7 +29,8 @@ from torch import Tensor
 from depth_anything_ros.core.errors import TrainingError, one_line
 from depth_anything_ros.core.files import atomically, read_file, write_atomically
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.weights.load import READ_ERRORS, said_by_torch, save_tensors
+from depth_anything_ros.models.weights.load import save_tensors
+from depth_anything_ros.models.weights.read import READ_ERRORS, said_by_torch
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
 
 _log = logging.getLogger(__name__)

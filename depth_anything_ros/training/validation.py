@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from depth_anything_ros.core import metrics
 from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.panels import color_limits, stacked
 from depth_anything_ros.core.robust import least_squares
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo.card import ModelCard
@@ -174,17 +174,11 @@ def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
     return [Panel(*one) for one in zip(*parts, strict=True)]
 
 
-def draw_panels(panels: list[Panel]) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def draw_panels(panels: list[Panel]) -> NDArray[np.uint8]:
     """Draw a row for each panel: picture, prediction, ground truth, in one range of colours."""
     rows = []
     for panel in panels:
-        known = panel.truth[np.isfinite(panel.truth)]
-        low, high = np.percentile(known, (2, 98)) if known.size else (0.0, 1.0)
-        limits = (float(low), float(high))
+        limits = color_limits(panel.truth)
         painted = [colorize(v, limits=limits) for v in (panel.prediction, panel.truth)]
         rows.append(np.concatenate((panel.rgb, *painted), axis=1))
-    width = max(row.shape[1] for row in rows)
-    padded = [
-        cv2.copyMakeBorder(row, 0, 4, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows
-    ]
-    return np.concatenate(padded)
+    return stacked(rows, gap=4)

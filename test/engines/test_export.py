@@ -31,6 +31,7 @@ def _size(estimator, patches):
     return tuple(count * estimator.card.multiple for count in patches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_da3_any", "tiny_hybrid"])
 def test_a_program_takes_other_sizes_and_batches(name, tmp_path):
     estimator = _estimator(name)
@@ -48,6 +49,7 @@ def test_a_program_takes_other_sizes_and_batches(name, tmp_path):
     assert json.loads(facts["metadata.json"])["weights_sha256"] == "abc"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_beit", "tiny_swin", "tiny_levit"])
 def test_networks_with_tables_of_places_have_one_size(name, tmp_path):
     estimator = _estimator(name)
@@ -82,6 +84,7 @@ def test_an_onnx_file_takes_other_sizes_and_says_what_it_is(tmp_path):
     assert wanted == "disparity"
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_inputs_and_outputs(tmp_path):
     onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -98,6 +101,7 @@ def test_half_precision_keeps_inputs_and_outputs(tmp_path):
     assert len(halves) > 50
 
 
+@pytest.mark.slow
 def test_in_bf16_openvino_computes_the_last_layers_of_a_file_in_fp32(tmp_path):
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     core = openvino_engine.core()

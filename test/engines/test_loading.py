@@ -10,11 +10,11 @@ from official_layout import official_shapes, random_state
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ModelError
-from depth_anything_ros.engines import choice
+from depth_anything_ros.engines import choice, verdicts
 from depth_anything_ros.engines.cache import CACHE_VARIABLE
 from depth_anything_ros.engines.choice import KINDS, Kind, candidates
 from depth_anything_ros.engines.gate import pictures
-from depth_anything_ros.engines.loading import load_estimator
+from depth_anything_ros.engines.loading import choose_by_timing, load_estimator
 from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.models.device import choose_precision
 
@@ -22,15 +22,16 @@ RGB = pictures(1, 120, 160)[0]
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def no_engine_is_fast_enough(monkeypatch):
-    monkeypatch.setattr(choice, "FAST_ENOUGH_S", 0.0)
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 def add_engine(monkeypatch, module):
-    """Have an engine of the tests beside torch."""
+    """Have an engine of the tests before torch."""
     kinds = {"torch": KINDS["torch"], "onnxruntime": Kind(module, "torch", "", ("cpu",))}
     monkeypatch.setattr(choice, "KINDS", kinds)
+    monkeypatch.setattr(choice, "TABLE", {("cpu", ""): ("onnxruntime", "torch")})
 
 
 def load(engine="auto", precision="auto", model="test_relative", weights="random", **options):
@@ -47,30 +48,50 @@ def test_torch_in_fp32_is_the_network_itself():
     )
 
 
-def test_what_is_chosen_says_how_fast_and_how_far_from_fp32_it_is():
+def test_what_is_taken_says_how_far_from_fp32_it_is():
     estimator = load("torch")
     native = choose_precision("auto", CPU)
 
     assert (estimator.engine.name, estimator.engine.precision) == ("torch", native)
     if native != "fp32":
-        assert "torch bf16" in estimator.engine.why and " ms; " in estimator.engine.why
         assert "from fp32 in the mean" in estimator.description
 
 
-def test_auto_takes_torch_where_it_is_faster_than_any_camera(monkeypatch):
-    add_engine(monkeypatch, "no_such_module")  # it is never imported
-    monkeypatch.setattr(choice, "FAST_ENOUGH_S", 60.0)
+def test_the_table_has_rows_for_families_and_names_engines_that_run_there(monkeypatch):
+    for (device, _), names in choice.TABLE.items():
+        assert all(device in KINDS[name].devices for name in names)
+    monkeypatch.setitem(choice.TABLE, ("cpu", "midas"), ("torch",))
+    assert candidates("auto", "cpu", "midas") == ["torch"]
+    assert candidates("auto", "cpu", "depth_and_sky")[-1] == "torch"
+    assert set(candidates("any", "cpu")) >= set(candidates("auto", "cpu"))
 
+
+def test_a_verdict_is_remembered_of_the_same_weights_only(monkeypatch, caplog):
+    add_engine(monkeypatch, "overflowing_engine")
+    first = load()
+    monkeypatch.setattr(verdicts.Verdicts, "exact", property(pytest.fail))
+
+    again = load()
+    assert again.engine == first.engine and first.engine.name == "overflowing"
+    assert caplog.text.count("overflowing in fp16 is not used: it answers") == 2
+    monkeypatch.undo()
+    monkeypatch.setenv(CACHE_VARIABLE, "/dev/null")  # nothing can be remembered there
+    add_engine(monkeypatch, "overflowing_engine")
+    assert load().engine == first.engine
+
+
+def test_the_fastest_is_chosen_by_timing_and_taken_from_then_on(monkeypatch):
+    add_engine(monkeypatch, "slow_engine")
+    assert load().engine.name == "slow"
+
+    ranked = choose_by_timing("test_relative", "random", "cpu", "auto", 56)
+    names = [(engine.name, engine.precision) for engine, _ in ranked]
+    assert names[-1] == ("slow", "fp32") and ranked[-1][1] > 0.1
     engine = load().engine
-    assert engine.name == "torch" and engine.why.endswith("not tried: onnxruntime")
-
-
-def test_auto_leaves_an_engine_out_that_another_always_beats(monkeypatch, no_engine_is_fast_enough):
-    add_engine(monkeypatch, "no_such_module")  # it is never imported
-    monkeypatch.setattr(choice, "_BEATEN_BY", {"onnxruntime": "torch"})
-
-    engine = load().engine
-    assert engine.name == "torch" and engine.why.endswith("not tried: onnxruntime")
+    assert (engine.name, engine.precision) == names[0] and engine.name == "torch"
+    assert "the fastest when they were timed" in engine.why
+    assert load(precision="fp32").engine.name == "slow"  # nobody timed that
+    assert load("onnxruntime").engine.name == "slow"
 
 
 def test_an_engine_that_overflows_falls_back_with_a_warning(monkeypatch, caplog):
@@ -92,7 +113,7 @@ def test_an_engine_that_answers_wrong_in_any_precision_is_left_to_torch(monkeypa
     assert "differs from fp32 by" in estimator.engine.why
 
 
-def test_auto_goes_on_where_an_engine_does_not_run(monkeypatch, no_engine_is_fast_enough, caplog):
+def test_auto_goes_on_where_an_engine_does_not_run(monkeypatch, caplog):
     add_engine(monkeypatch, "broken_engine")
     estimator = load()
 
@@ -170,18 +191,16 @@ def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="no openvino here")
-def test_devices_of_intel_are_left_to_openvino(no_engine_is_fast_enough):
+def test_devices_of_intel_are_left_to_openvino():
     assert candidates("auto", "GPU") == candidates("auto", "npu") == ["openvino"]
     assert "openvino" in candidates("auto", "cpu")
     assert choice.torch_device("GPU.0") == "cpu" and choice.torch_device("cuda:0") == "cuda:0"
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
-def test_a_named_engine_answers_as_torch_does(engine, tmp_path, monkeypatch):
+def test_a_named_engine_answers_as_torch_does(engine):
     if not KINDS[engine].is_installed:
         pytest.skip(f"{engine} is not installed")
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     picture = pictures(1)[0]  # of the size that engines are warmed up for
     found = load(engine, "fp32").infer(picture).disparity
 

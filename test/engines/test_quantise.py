@@ -50,6 +50,7 @@ def test_pictures_are_taken_evenly_from_a_folder(tmp_path):
     assert found[0].shape == (6, 8, 3)
 
 
+@pytest.mark.slow
 def test_int8_is_near_on_pictures_it_has_not_seen(tmp_path):
     pytest.importorskip("openvino", reason="needs the extra openvino")
     pytest.importorskip("nncf", reason="needs the extra openvino")
@@ -61,7 +62,7 @@ def test_int8_is_near_on_pictures_it_has_not_seen(tmp_path):
     unseen = quantise.calibration_inputs(convolutions, SIZE, simulated(range(100, 104)))
     exact = [convolutions.run_network(image) for image in unseen]
     found = [engine.run(image) for image in unseen]
-    difference = compare(found, exact, convolutions.card)
+    difference = compare(found, exact)
     assert difference.mean > 1e-4  # it is not float32 that answers
     assert not difference.non_finite and difference.mean < 0.05, difference  # 2.5 % measured
     (graph,) = tmp_path.glob("*/graph.xml")

@@ -44,6 +44,7 @@ time.sleep(max(0, 10 - (time.monotonic() - began)))  # telemetry of ONNX Runtime
 """
 
 
+@pytest.mark.slow
 def test_engines_make_no_socket_print_nothing_and_leave_only_the_cache(tmp_path):
     home = tmp_path / "home"
     home.mkdir()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_model
-from test_ray_pose import rays_of
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
@@ -23,8 +22,8 @@ from depth_anything_ros.models.any_view import (
     metric_factor,
     views_of,
 )
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput, prepare
+from depth_anything_ros.models.networks.output import DepthWithSky
 from depth_anything_ros.sim.path import camera_mount
 from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.render import Renderer
@@ -33,6 +32,8 @@ from depth_anything_ros.sim.world import views
 SIZE = 112, 84  # of what the network sees: width and height
 UNIT_M = 2.5  # metres in the network's unit, of the answers that are made of true geometry
 RIG = ((0.0, 0.0), (0.35, 40.0), (-0.35, -40.0))  # to the right, and turned to it [m, degrees]
+
+NO_RAYS = torch.zeros(0), torch.zeros(0)  # which nothing but training reads
 
 
 def _turned(right_m, yaw_deg):
@@ -73,14 +74,11 @@ def _truth(rig, unit_m=UNIT_M):
     """What a network that knows the truth answers, in its own unit and its own world."""
     own = _turned(0.7, 25.0) @ inverse(rig.poses[1]) @ rig.poses
     own[:, :3, 3] /= unit_m
-    pairs = list(zip(rig.cameras, own, strict=True))
-    rays = np.stack([rays_of(camera, pose, 24, 32) for camera, pose in pairs])
     return ViewsOutput(
         rig.depth_m / unit_m,
         torch.full_like(rig.depth_m, 1.5),
-        torch.from_numpy(rays).float(),
-        torch.ones(len(pairs), 24, 32),
-        torch.tensor([_encoding(pose, camera) for camera, pose in pairs]),
+        *NO_RAYS,
+        torch.tensor([_encoding(*pair) for pair in zip(own, rig.cameras, strict=True)]),
     )
 
 
@@ -100,9 +98,8 @@ def _true_world(rig, index):
 # True geometry
 
 
-@pytest.mark.parametrize("pose_from", ["camera", "rays"])
-def test_given_poses_make_metres_of_any_unit(rig, pose_from):
-    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses, pose_from)
+def test_given_poses_make_metres_of_any_unit(rig):
+    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses)
 
     for index, view in enumerate(found):
         assert isinstance(view.depth, DepthMap)
@@ -124,10 +121,9 @@ def _overlap(one, other):
     return points[inside, 2], other.depth.depth_m[rows, columns]
 
 
-@pytest.mark.parametrize("pose_from", ["camera", "rays"])
-def test_the_clouds_of_a_rig_agree_where_they_overlap(rig, pose_from):
+def test_the_clouds_of_a_rig_agree_where_they_overlap(rig):
     """As well as the simulator's own: a pixel's rounding, and what only one camera can see."""
-    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses, pose_from)
+    found = views_of(_truth(rig), None, _windows(3), rig.cameras, rig.poses)
 
     for index, view in enumerate(found):
         np.testing.assert_allclose(_world(view), _true_world(rig, index), atol=1e-4)
@@ -138,9 +134,8 @@ def test_the_clouds_of_a_rig_agree_where_they_overlap(rig, pose_from):
         assert np.mean(np.abs(there / own - 1) < 0.05) > 0.9
 
 
-@pytest.mark.parametrize("pose_from", ["camera", "rays"])
-def test_without_poses_the_first_camera_is_the_world_and_the_unit_is_the_network_s(rig, pose_from):
-    found = views_of(_truth(rig), None, _windows(3), pose_from=pose_from)
+def test_without_poses_the_first_camera_is_the_world_and_the_unit_is_the_network_s(rig):
+    found = views_of(_truth(rig), None, _windows(3))
 
     relative = inverse(rig.poses[0]) @ rig.poses
     relative[:, :3, 3] /= UNIT_M
@@ -310,8 +305,7 @@ def _column(depth):
     """An answer whose rows are alike, and a window of 4 x 16 that is the whole of 16 x 16."""
     values = torch.tensor(depth).expand(1, 16, 4)
     one = torch.tensor([[0.0, 0, 0, 0, 0, 0, 1, 1, 1]])
-    rays = torch.zeros(1, 8, 4, 6), torch.ones(1, 8, 4)
-    return ViewsOutput(values, torch.full_like(values, 2.0), *rays, one), [
+    return ViewsOutput(values, torch.full_like(values, 2.0), *NO_RAYS, one), [
         Window((16, 16), (4, 16), 0, 0, 4, 16)
     ]
 
@@ -538,9 +532,8 @@ def test_the_world_s_origin_does_not_matter(estimator, rig):
         np.testing.assert_allclose(other.depth.depth_m, one.depth.depth_m, rtol=1e-3)
 
 
-@pytest.mark.parametrize("pose_from", ["camera", "rays"])
-def test_one_picture_is_its_own_world(estimator, pose_from):
-    (view,) = estimator.infer_views(_pictures(1), pose_from=pose_from)
+def test_one_picture_is_its_own_world(estimator):
+    (view,) = estimator.infer_views(_pictures(1))
 
     assert isinstance(view.depth, AffineDepthMap)
     np.testing.assert_allclose(view.T_world_camera, np.eye(4), atol=1e-12)
@@ -569,7 +562,6 @@ def test_half_precision_is_near(estimator, rig):
     ("count", "options", "kind", "message", "reason"),
     [
         (0, {}, ImageError, "expected one or more", "count"),
-        (2, {"pose_from": "both"}, ModelError, "camera or rays, got 'both'", "pose_from"),
         (2, {"poses": 3}, CameraError, "give the cameras too", "uncalibrated"),
         (2, {"cameras": 3}, CameraError, "need as many cameras, got 3", "count"),
         (2, {"cameras": 2, "poses": 3}, CameraError, "need as many poses", "pose"),
@@ -578,7 +570,7 @@ def test_half_precision_is_near(estimator, rig):
 )
 def test_what_makes_no_views_is_refused(estimator, rig, count, options, kind, message, reason):
     several = {"cameras": rig.cameras, "poses": rig.poses}
-    given = {name: several[name][:n] if name in several else n for name, n in options.items()}
+    given = {name: several[name][:n] for name, n in options.items()}
 
     with pytest.raises(kind, match=message) as error:
         estimator.infer_views(_pictures(count), **given)

@@ -62,8 +62,8 @@ def sweep(count, seed=0):
 class Robot(Camera):
     """The camera of the harness, whose pictures are disparity, with range sensors."""
 
-    def __init__(self, namespace="/", image_topic="disparity/image_rect", outputs=OUTPUTS):
-        super().__init__(namespace, image_topic, outputs)
+    def __init__(self, namespace="/", image_topic="disparity/image_rect", process=None):
+        super().__init__(namespace, image_topic, OUTPUTS, process=process)
         self.sensors = {
             name: self.node.create_publisher(kind, name, RELIABLE)
             for name, (kind, _) in SENSORS.items()
@@ -72,7 +72,7 @@ class Robot(Camera):
 
     def connected(self):
         for name, publisher in self.sensors.items():
-            wait_until(publisher.get_subscription_count, 30, f"a subscriber of {name}")
+            wait_until(publisher.get_subscription_count, what=f"a subscriber of {name}")
         return super().connected()
 
     def leap(self):
@@ -112,10 +112,7 @@ class Robot(Camera):
                 return image_array(self.answer(output, key, 1.0)), key
             except AssertionError:
                 continue
-        raise AssertionError(f"no answer on {output}; last status: {self.status(0.0)}")
-
-    def never_answered(self, *keys):
-        return not any(key in of_topic for key in keys for of_topic in self.received.values())
+        raise AssertionError(f"no answer on {output}; last status: {self.last_status}")
 
 
 def assert_room(depth, rtol=0.02, part=0.97):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
@@ -41,9 +42,21 @@ BEST_EFFORT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT
 )
 FRAME_ID = "camera_optical_frame"
+# A depth_node that answers at once. Not the engine auto: what it takes depends on the machine.
+SMALL = {
+    "model": "test_metric",
+    "weights": "random",
+    "device": "cpu",
+    "engine": "torch",
+    "precision": "fp32",
+    "input_size": 112,
+    "cloud.edge_jump": 0.0,
+}
+# What comes at all has come by then, on the slowest machine.
+PATIENCE_S = 120.0
 
 
-def wait_until(condition, timeout_s=30.0, what="the condition"):
+def wait_until(condition, timeout_s=PATIENCE_S, what="the condition"):
     """Return condition()'s first true answer; AssertionError after the time is over."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -68,7 +81,7 @@ class NodeProcess:
             text = str(value).lower() if isinstance(value, bool) else value
             text = f"'{text}'" if isinstance(value, (str, Path)) else text
             command += ["-p", f"{key}:={text}"]
-        self.log_path = Path(log)
+        self.log_path, self._begin = Path(log), 0
         with self.log_path.open("wb") as file:
             # A crash in a library of C++ leaves its trace in the log.
             environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
@@ -78,14 +91,18 @@ class NodeProcess:
 
     @property
     def log(self):
-        return self.log_path.read_text(errors="replace")
+        """What it has said since its start, or since ``forget_log``."""
+        return self.log_path.read_bytes()[self._begin :].decode(errors="replace")
 
-    def wait_for_log(self, text, timeout_s=60):
+    def forget_log(self):
+        self._begin = self.log_path.stat().st_size
+
+    def wait_for_log(self, text):
         def found():
             assert self.process.poll() is None or text in self.log, f"{self.name} died: {self.log}"
             return text in self.log
 
-        wait_until(found, timeout_s, f"'{text}' in the log of {self.name}: {self.log[-2000:]}")
+        wait_until(found, what=lambda: f"'{text}' in the log of {self.name}: {self.log[-2000:]}")
         return self
 
     def stop(self, by=signal.SIGINT):
@@ -93,7 +110,7 @@ class NodeProcess:
         if self.process.poll() is None:
             self.process.send_signal(by)
         try:
-            status = self.process.wait(timeout=30)
+            status = self.process.wait(timeout=PATIENCE_S)
             if status < 0:
                 print(f"{self.name} ended by signal {-status}: {self.log[-4000:]}")
             return status
@@ -131,8 +148,15 @@ class Camera:
         outputs=tuple(OUTPUT_TYPES),
         qos=RELIABLE,
         name="",
+        process=None,
     ):
-        """name is that of a node's camera: its topics are then in the namespace of that name."""
+        """Make its topics.
+
+        Args:
+            name: of a node's camera: its topics are then in the namespace of that name.
+            process: the NodeProcess under test, for its log.
+        """
+        self.process = process
         # Every node says its statuses on /diagnostics, those of other tests too.
         of_namespace = re.escape(f"{namespace.strip('/')}/".lstrip("/"))
         self._own_status = re.compile(f"{of_namespace}[^/]+" + (f" of {name}" if name else ""))
@@ -150,6 +174,9 @@ class Camera:
         self.order = defaultdict(list)
         self.statuses = []
         self.subscriptions = {}
+        self._clients = {}
+        self._changed = set()
+        self._was_restarted = False
         for name in outputs:
             self.listen(name)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._keep_status, RELIABLE)
@@ -169,7 +196,7 @@ class Camera:
         """Run a task on the executor's thread: entities must not go while it waits on them."""
         done = threading.Event()
         self._tasks.append(lambda: (task(), done.set()))
-        assert done.wait(10)
+        assert done.wait(PATIENCE_S)
 
     def close(self):
         self._closing = True
@@ -197,8 +224,7 @@ class Camera:
         """Wait until the node under test listens to the camera, and the camera to it."""
         wait_until(
             lambda: self.image.get_subscription_count() and self.info.get_subscription_count(),
-            30,
-            "a subscriber to image and camera_info",
+            what="a subscriber to image and camera_info",
         )
         time.sleep(0.5)  # for the node to know of our subscriptions
         return self
@@ -222,7 +248,7 @@ class Camera:
         self.image.publish(message)
         return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
 
-    def answer(self, name, key, timeout_s=20):
+    def answer(self, name, key, timeout_s=PATIENCE_S):
         """Return the answer of one topic to the picture of a key."""
         return wait_until(
             lambda: self.received[name].get(key), timeout_s, f"{name} for the stamp {key}"
@@ -233,27 +259,41 @@ class Camera:
 
         Right after a start, discovery may still lose the first pictures.
         """
-        for _ in range(20):
+        for _ in range(30):
             key = self.show(rgb, info, **header)
             try:
                 self.answer(output, key, 2.0)
                 return key
             except AssertionError:
                 continue
-        raise AssertionError(f"no answer on {output}; last status: {self.status(0.0)}")
+        raise AssertionError(f"no answer on {output}; last status: {self.last_status}")
 
-    def status(self, newer_s=None, timeout_s=10):
-        """Return the newest DiagnosticStatus of depth_node; wait for one still to come."""
-        if newer_s is None:
-            count = len(self.statuses)
-            wait_until(lambda: len(self.statuses) > count, timeout_s, "a status")
+    def see(self, rgb, info=None, output="depth/image_rect", **header):
+        """Show a picture until it is answered; return what came of it."""
+        return Answers(self, self.ask(rgb, info, output, **header))
+
+    def shown(self, rgb, info=None, **header):
+        """Show a picture once; return what comes of it."""
+        return Answers(self, self.show(rgb, info, **header))
+
+    def never_answered(self, *keys):
+        return not any(key in of_topic for key in keys for of_topic in self.received.values())
+
+    def status(self):
+        """Return the next DiagnosticStatus of the node."""
+        count = len(self.statuses)
+        wait_until(lambda: len(self.statuses) > count, what="a status")
+        return self.statuses[-1]
+
+    @property
+    def last_status(self):
         return self.statuses[-1] if self.statuses else None
 
     def _keep_status(self, array_):
         """Keep the statuses of the node under test."""
         self.statuses += [s for s in array_.status if self._own_status.fullmatch(s.name)]
 
-    def wait_for_status(self, condition, timeout_s=15):
+    def wait_for_status(self, condition):
         """Return the first status to come that satisfies a condition; the newest is asked again."""
         asked = len(self.statuses)
 
@@ -262,20 +302,20 @@ class Camera:
             start, asked = max(asked - 1, 0), len(self.statuses)
             return next((s for s in self.statuses[start:asked] if condition(s)), None)
 
-        return wait_until(satisfied, timeout_s, lambda: f"the status; last: {self.status(0.0)}")
+        return wait_until(satisfied, what=lambda: f"the status; last: {self.last_status}")
 
     def call(self, service_type, service, request):
-        client = self.node.create_client(service_type, service)
-        try:
-            assert client.wait_for_service(timeout_sec=20), service
-            future = client.call_async(request)
-            wait_until(future.done, 60, f"an answer of {service}")
-            return future.result()
-        finally:
-            self.on_executor(lambda: self.node.destroy_client(client))
+        if service not in self._clients:
+            self._clients[service] = self.node.create_client(service_type, service)
+        client = self._clients[service]
+        wait_until(client.service_is_ready, what=service)
+        future = client.call_async(request)
+        wait_until(future.done, what=f"an answer of {service}")
+        return future.result()
 
     def set_parameters(self, node_name, **values):
         """Set parameters (a double underscore stands for a dot); return reasons of refusals."""
+        self._changed |= {name.replace("__", ".") for name in values}
         parameters = [
             Parameter(name.replace("__", "."), value=value).to_parameter_msg()
             for name, value in values.items()
@@ -283,6 +323,36 @@ class Camera:
         request = SetParameters.Request(parameters=parameters)
         results = self.call(SetParameters, f"{node_name}/set_parameters", request).results
         return [result.reason for result in results if not result.successful]
+
+    def restart(self, node_name, **values):
+        """Deactivate the node, set parameters and activate it: it knows nothing of before."""
+        self._was_restarted |= bool(values)
+        state = self.state(node_name)
+        if state == "active":
+            assert self.change_state(node_name, Transition.TRANSITION_DEACTIVATE)
+        assert self.set_parameters(node_name, **values) == []
+        self.forget()
+        if state == "unconfigured":
+            assert self.change_state(node_name, Transition.TRANSITION_CONFIGURE)
+        assert self.change_state(node_name, Transition.TRANSITION_ACTIVATE)
+        self.statuses.clear()
+        return self.connected()
+
+    def restore(self, node_name, values):
+        """Undo ``set_parameters`` and ``restart``, where the node was started with these values."""
+        changed = {name: values[name] for name in self._changed & values.keys()}
+        if self._was_restarted:
+            self.restart(node_name, **changed)
+        elif changed:
+            assert self.set_parameters(node_name, **changed) == []
+        self._changed, self._was_restarted = set(), False
+
+    def forget(self):
+        """Drop what was received, and what the process said."""
+        for kept in (self.received, self.order, self.statuses):
+            kept.clear()
+        if self.process is not None:
+            self.process.forget_log()
 
     def get_parameter(self, node_name, name):
         request = GetParameters.Request(names=[name])
@@ -302,6 +372,42 @@ class Camera:
     def state(self, node_name):
         response = self.call(GetState, f"{node_name}/get_state", GetState.Request())
         return response.current_state.label
+
+
+class Answers:
+    """What a node publishes on one picture; each is waited for when it is looked at."""
+
+    def __init__(self, camera, key):
+        self.camera, self.key = camera, key
+
+    def __getitem__(self, name):
+        return self.camera.answer(name, self.key)
+
+    @property
+    def depth(self):
+        return image_array(self["depth/image_rect"])
+
+    @property
+    def info(self):
+        return self["depth/camera_info"]
+
+    @property
+    def cloud(self):
+        return self["points"]
+
+    @property
+    def points(self):
+        """Points (height, width, 3) of the cloud."""
+        xyz = read_points_numpy(self.cloud, ("x", "y", "z"))
+        return xyz.reshape(self.cloud.height, self.cloud.width, 3)
+
+    @property
+    def colours(self):
+        """Colours (height, width, 3) of the cloud, RGB."""
+        cloud = self.cloud
+        return np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, 16)[
+            ..., 14:11:-1
+        ]
 
 
 def values(status):

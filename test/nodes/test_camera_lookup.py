@@ -9,7 +9,7 @@ from sensor_msgs.msg import RegionOfInterest
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.nodes.camera_lookup import CameraLookup
-from depth_anything_ros.nodes.depth_pipeline import DepthPipeline
+from depth_anything_ros.pipeline.image import ImageRectifier, takes_as_rectified
 
 
 def info(frame_id, *args, **changes):
@@ -134,16 +134,19 @@ def test_the_lens_of_pictures_that_come_rectified_is_nobodys_business(lens, is_r
     """P is their camera, with the ROI cut from it and scaled, whatever D says."""
     p = [400.0, 0.0, 310.0, -40.0, 0.0, 400.0, 230.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     roi = RegionOfInterest(x_offset=100, y_offset=60, width=320, height=200)
-    lookup, pipeline = CameraLookup(), DepthPipeline(is_rectified_topic)
+    lookup = CameraLookup()
     lookup.update(info("left", 640, 480, 500.0, p=p, roi=roi, **lens))
     policy = "auto" if is_rectified_topic else "already"
-    camera = lookup.match("left", 160, 100, is_rectified=pipeline.is_rectified(policy)).camera
-    view = pipeline.view(np.zeros((100, 160, 3), np.uint8), camera, policy)
+    as_rectified = takes_as_rectified(policy, is_rectified_topic)
+    camera = lookup.match("left", 160, 100, is_rectified=as_rectified).camera
+    rgb = np.zeros((100, 160, 3), np.uint8)
+    view = ImageRectifier().rectified(rgb, camera, policy, is_rectified_topic)
     principal = ((310 - 100 + 0.5) / 2 - 0.5, (230 - 60 + 0.5) / 2 - 0.5)
     assert (200, 0, principal[0], 0, 200, principal[1], 0, 0, 1) == view.camera.K
     assert view.camera.P[3] == -20 and not view.camera.is_distorted
     assert reason(lookup, "left", 160, 100) == "distortion_model"
-    assert not pipeline.is_rectified("never") and not pipeline.is_rectified("always")
+    for policy in ("never", "always"):
+        assert not takes_as_rectified(policy, is_rectified_topic)
 
 
 class Picture(np.ndarray):
@@ -151,7 +154,7 @@ class Picture(np.ndarray):
 
 
 def test_what_is_refused_again_and_again_holds_no_picture():
-    lookup, pipeline, held = CameraLookup(), DepthPipeline(input_is_rectified=False), []
+    lookup, rectifier, held = CameraLookup(), ImageRectifier(), []
     lookup.update(info("left", k=[0.0] * 9))
     backwards = camera_info(d=[-0.1, 0, 0, 0, 0], r=[-1.0, 0, 0, 0, 1.0, 0, 0, 0, -1.0])
     camera = Camera.from_info(backwards)
@@ -161,7 +164,7 @@ def test_what_is_refused_again_and_again_holds_no_picture():
         held.append(weakref.ref(rgb))
         for ask in (
             lambda: lookup.match("left", 160, 120),
-            lambda: pipeline.view(rgb, camera, "auto"),
+            lambda: rectifier.rectified(rgb, camera, "auto"),
         ):
             with pytest.raises(CameraError):
                 ask()

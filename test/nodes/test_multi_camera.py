@@ -37,9 +37,9 @@ from true_depth import (
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.depth_pipeline import DepthPipeline, View
-from depth_anything_ros.nodes.inference import infer_apart
 from depth_anything_ros.nodes.messages import camera_info_message, transform_message
+from depth_anything_ros.pipeline.depth import DepthPipeline
+from depth_anything_ros.pipeline.image import RectifiedImage
 from depth_anything_ros.sim.path import camera_mount
 
 NAMES = tuple(RIG)
@@ -63,17 +63,11 @@ def assert_overlaps_agree(clouds, depths, rig=RIG):
         assert (ratio > 1.05).mean() < 2e-3, (one, other)
 
 
-def cloud_of(name, depth_m, parameters):
-    """Make the cloud of a picture by the parts that the node is made of."""
-    pipeline = DepthPipeline(input_is_rectified=False)
-    view = pipeline.view(picture_of(depth_m), CAMERAS[name], parameters.rectify)
-    (answer,) = infer_apart(TrueDepth(), [view])
-    depth = pipeline.finished(answer, view, parameters)
-    return pipeline.cloud(depth, view, parameters.cloud).xyz
-
-
 def test_clouds_of_true_depth_agree_where_simulated_cameras_overlap(depths):
-    clouds = {name: cloud_of(name, depths[name], DepthParameters()) for name in NAMES}
+    pipeline = DepthPipeline(TrueDepth())
+    clouds = {
+        name: pipeline.infer(picture_of(depths[name]), CAMERAS[name]).cloud().xyz for name in NAMES
+    }
     assert_overlaps_agree(clouds, depths)
     # Two degrees are seen: the test can fail.
     wrong = {**RIG, "front": camera_mount(0.2, 0.0, 0.5, yaw=np.radians(2))}
@@ -82,15 +76,16 @@ def test_clouds_of_true_depth_agree_where_simulated_cameras_overlap(depths):
 
 
 def test_what_is_wrong_with_one_picture_costs_no_other_its_answer(depths):
-    views = [View(picture_of(depths[name]), CAMERAS[name]) for name in NAMES]
-    views[1] = View(np.zeros((HEIGHT, WIDTH, 3), np.uint8), CAMERAS["left"])
+    images = [RectifiedImage(picture_of(depths[name]), CAMERAS[name]) for name in NAMES]
+    images[1] = RectifiedImage(np.zeros((HEIGHT, WIDTH, 3), np.uint8), CAMERAS["left"])
     estimator = TrueDepth()
-    front, left, right = infer_apart(estimator, views)
+    pipeline = DepthPipeline(estimator)
+    front, left, right = pipeline.predict(images)
     assert estimator.batches == [3, 1, 1, 1]
     assert left.reason == "non_finite"
     for name, answer in (("front", front), ("right", right)):
         np.testing.assert_allclose(answer.depth_m, depths[name], atol=1e-5)
-    assert infer_apart(estimator, []) == []
+    assert pipeline.predict([]) == []
 
 
 @pytest.mark.parametrize(
@@ -154,7 +149,7 @@ class Rig:
                 return {name: self[name].answer(output, keys[name], 2.0) for name in answered}
             except AssertionError:
                 continue
-        raise AssertionError([camera.status(0.0) for camera in self.cameras.values()])
+        raise AssertionError([camera.last_status for camera in self.cameras.values()])
 
     def close(self):
         for camera in self.cameras.values():

@@ -66,11 +66,11 @@ def test_diagnostics_say_so_in_the_place_of_pictures_that_did_not_come(logs, mon
     node.set_parameters([Parameter("model", value="truth")])
     node.trigger_configure()
     node.trigger_activate()
-    (stream,) = node._streams
-    before = node._status(stream)
+    (stream,) = node.streams
+    before = node._status.of(stream)
     assert before.level == b"\x03" and before.message.startswith("no picture yet")
-    stream.outputs["points"].publish(PointCloud2())
-    status = node._status(stream)
+    stream.outputs.publishers["points"].publish(PointCloud2())
+    status = node._status.of(stream)
     assert status.level == b"\x01" and status.message.startswith("publish blocked for ")
     assert "/outlet/points" in status.message
     node.destroy_node()

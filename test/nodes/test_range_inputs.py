@@ -16,7 +16,7 @@ from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.messages import lidar_message, transform_message
 from depth_anything_ros.nodes.range_inputs import RangeInputs
-from depth_anything_ros.nodes.scale_anchor_parameters import SyncParameters
+from depth_anything_ros.nodes.scale_anchor_parameters import RangeSyncParameters
 
 SECOND = 1_000_000_000
 
@@ -43,7 +43,7 @@ class Sensors:
             self.inputs.destroy()
         self.jumps.clear()
         self.inputs = RangeInputs(
-            self.node, SyncParameters(**limits), lambda *jump: self.jumps.append(jump)
+            self.node, RangeSyncParameters(**limits), lambda *jump: self.jumps.append(jump)
         )
         for publisher in self.out.values():
             wait_until(publisher.get_subscription_count, 10, "a subscriber")

@@ -143,10 +143,10 @@ def test_simulated_time_that_is_reset_starts_anew(with_tf):
         def tick_and_look():
             now[0] += 1
             tick(now[0])
-            status = robot.status(0.0)
+            status = robot.last_status
             return status is not None and condition(values(status))
 
-        return wait_until(tick_and_look, 20, lambda: f"the status; last: {robot.status(0.0)}")
+        return wait_until(tick_and_look, 20, lambda: f"the status; last: {robot.last_status}")
 
     told(lambda shown: shown["state"] == "waiting")
     robot.anchored(sweep(500))

@@ -14,8 +14,8 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import Camera, wait_until
 
-from depth_anything_ros.nodes.background import Background
 from depth_anything_ros.nodes.guarded_services import guard_services
+from depth_anything_ros.nodes.threads import Background
 from depth_anything_ros.nodes.transitions import Transitions
 
 SUCCESS, FAILURE, ERROR = (

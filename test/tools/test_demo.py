@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from orientation import UPRIGHT, corners, write_turned
 
+from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.demo import _prepare_picture
 
 Reader = pytest.importorskip("rosbags.rosbag2", reason="needs the extra demo").Reader
@@ -42,14 +43,21 @@ def check_scores(scores, kinds=("metric", "aligned", "mean_depth", "best_constan
     assert scores["best_plane"]["abs_rel"] < scores["mean_depth"]["abs_rel"]
 
 
+def demo(output, *options):
+    """Run the demo; return its report and what it said."""
+    result = run("demo", *options, "--output", output)
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads((output / "report.json").read_text())
+    assert report["passed"]
+    return report, result.stdout
+
+
+@pytest.mark.slow
 def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_path):
     options = ("--frames", 4, "--size", "320x240", "--place", "corridor")
-    result = run("demo", *options, "--output", tmp_path)
-    assert result.returncode == 0, result.stdout + result.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["passed"] and (report["model"], report["weights"]) == ("tiny", "")
-    assert report["gives"] == "metres" and "warning" not in report
-    assert "tiny.safetensors" in report["estimator"]
+    report, said = demo(tmp_path, *options)
+    assert (report["model"], report["weights"], report["gives"]) == ("tiny", "", "metres")
+    assert "tiny.safetensors" in report["estimator"] and "warning" not in report
     assert list(report["sources"]) == ["robot", "picture"]
     for name, frame_id in (
         ("robot", "camera_optical_frame"),
@@ -79,37 +87,19 @@ def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_pa
     assert real["scores"]["anchored"] is None
     panel = cv2.imread(str(tmp_path / "panel.png"))
     assert panel.shape[1] == 6 * 480 and panel[60:, :480].std() > 20
-    said = result.stdout
     for words in ("metres as they come", "baseline: best plane", "LiDAR against the ground truth"):
         assert words in said
     assert said.strip().endswith("report.json")
 
 
+@pytest.mark.slow
 def test_the_disparity_of_a_relative_model_is_anchored_by_the_robots_lidar(tmp_path):
-    options = ("--model", "tiny_relative", "--frames", 3, "--size", "160x120")
-    result = run("demo", *options, "--output", tmp_path)
-    assert result.returncode == 0, result.stdout + result.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["passed"] and report["gives"] == "disparity without scale"
-    assert "in disparity" in report["alignment"]
+    report, _ = demo(tmp_path, "--model", "tiny_relative", "--frames", 3, "--size", "160x120")
+    assert report["gives"] == "disparity without scale" and "in disparity" in report["alignment"]
     scores = report["sources"]["robot"]["scores"]
     # The LiDAR has a quarter of the picture; the fit by the truth has all of it, and is a line.
     assert scores["metric"] is None
     assert scores["anchored"]["abs_rel"] < 0.9 * scores["aligned"]["abs_rel"]
-
-
-def test_random_weights_say_so(tmp_path, picture):
-    output = tmp_path / "out"
-    options = ("--model", "test_relative", "--weights", "random", "--input-size", 126)
-    result = run("demo", "--image", picture, *options, "--frames", 3, "--output", output)
-    assert result.returncode == 0, result.stdout + result.stderr
-    report = json.loads((output / "report.json").read_text())
-    assert report["gives"] == "disparity without scale" and "RANDOM WEIGHTS" in report["warning"]
-    assert "RANDOM WEIGHTS" in result.stdout and "input size 126" in report["estimator"]
-    part = report["sources"]["picture"]
-    assert part["scores"] is None and part["cloud"]["source"].startswith("none")
-    counts = topic_counts(output / "bag" / "picture")
-    assert counts["/demo/disparity/image_rect"] == part["frames_out"] > 0
 
 
 @pytest.fixture
@@ -120,14 +110,23 @@ def picture(tmp_path):
     return path
 
 
+def test_random_weights_on_a_picture_of_yours_say_so(tmp_path, picture):
+    options = ("--model", "test_relative", "--weights", "random", "--input-size", 126)
+    report, said = demo(tmp_path / "out", "--image", picture, *options, "--frames", 3)
+    assert report["gives"] == "disparity without scale" and "RANDOM WEIGHTS" in report["warning"]
+    assert "RANDOM WEIGHTS" in said and "input size 126" in report["estimator"]
+    part = report["sources"]["picture"]
+    assert part["scores"] is None and part["cloud"]["source"].startswith("none")
+    counts = topic_counts(tmp_path / "out" / "bag" / "picture")
+    assert counts["/demo/disparity/image_rect"] == part["frames_out"] > 0
+
+
+@pytest.mark.slow
 def test_a_picture_of_yours_without_a_calibration(tmp_path, picture):
     output = tmp_path / "out"
-    result = run("demo", "--image", picture, "--frames", 5, "--output", output)
-    assert result.returncode == 0, result.stdout + result.stderr
-    report = json.loads((output / "report.json").read_text())
-    assert report["passed"] and report["gives"] == "metres"
+    report, _ = demo(output, "--image", picture, "--frames", 5)
     (part,) = report["sources"].values()
-    assert part["frames_in"] == 5
+    assert report["gives"] == "metres" and part["frames_in"] == 5
     assert not part["ground_truth"] and part["scores"] is None
     assert part["topics"]["points"] == part["frames_out"] > 0
     assert part["cloud"]["source"] == "points as published"
@@ -150,15 +149,14 @@ def test_a_picture_is_upright_unless_a_calibration_is_of_its_stored_pixels(tmp_p
         (tmp_path / "calib.json").write_text(json.dumps(calibration))
 
 
+@pytest.mark.slow
 def test_real_recordings_with_their_calibration(tmp_path, shared_data):
     """A desk with its depth picture; a large phone picture with unknown K and small depth."""
     for name, is_calibrated in (("tum_desk/color.png", True), ("arkit_shelf/color.jpg", False)):
         # The second run replaces the first.
-        result = run("demo", "--image", shared_data / name, "--frames", 3, "--output", tmp_path)
-        assert result.returncode == 0, result.stdout + result.stderr
-        report = json.loads((tmp_path / "report.json").read_text())
+        report, _ = demo(tmp_path, "--image", shared_data / name, "--frames", 3)
         (part,) = report["sources"].values()
-        assert report["passed"] and part["ground_truth"]
+        assert part["ground_truth"]
         check_scores(part["scores"], ("aligned", "mean_depth", "best_constant", "best_plane"))
         # Metres of an assumed camera are not scored.
         assert (part["scores"]["metric"] is not None) == is_calibrated
@@ -174,20 +172,19 @@ def test_real_recordings_with_their_calibration(tmp_path, shared_data):
         (("--calibration", "/no/such.json"), "goes with --image"),
         (("--place", "moon"), "warehouse"),
         (("--size", "large"), "WIDTHxHEIGHT"),
+        (("--frames", "1"), "--frames must be 2 or more, got 1"),
     ],
 )
-def test_what_cannot_be_shown_is_one_line_and_status_2(tmp_path, arguments, words):
-    result = run("demo", "--output", tmp_path / "out", *arguments)
-    assert result.returncode == 2
-    assert result.stderr.count("\n") == 1 and words in result.stderr
+def test_what_cannot_be_shown_is_one_line_and_status_2(tmp_path, capsys, arguments, words):
+    assert main(["demo", "--output", str(tmp_path / "out"), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and words in said
     assert not (tmp_path / "out").exists()
 
 
 def test_the_command_explains_itself():
-    overview = run("--help")
-    assert overview.returncode == 0 and "demo" in overview.stdout
-    details = run("demo", "--help")
+    said = {words: run(*words, "--help").stdout for words in ((), ("demo",))}
+    assert "demo" in said[()]
     for option in ("--image", "--model", "--weights", "--calibration", "--output"):
-        assert option in details.stdout
-    assert run("--version").stdout.strip() == "0.1.0"
-    assert run().returncode == 2
+        assert option in said["demo",]
+    assert run("--version").stdout.strip() == "0.1.0" and run().returncode == 2

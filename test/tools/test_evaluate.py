@@ -20,9 +20,9 @@ from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.sim.world import views
 from depth_anything_ros.tools import evaluation
 from depth_anything_ros.tools.command import main
-from depth_anything_ros.tools.evaluate import DATASETS
-from depth_anything_ros.tools.evaluation import Row
+from depth_anything_ros.tools.evaluation import ImageScores
 from depth_anything_ros.tools.evaluation_report import Result, lines, means, worst_first
+from depth_anything_ros.tools.parsers import DATASETS
 
 CAMERA = Camera.from_hfov(64, 48, 70.0)
 # x forward, y left, z up of the LiDAR to x right, y down, z forward.
@@ -32,6 +32,22 @@ RANDOM = ["--weights", "random", "--device", "cpu", "--input-size", "28"]
 
 def evaluate(*words):
     return main(["evaluate", *RANDOM, *map(str, words)])
+
+
+def report_of(output, *words):
+    """Evaluate; return the report and the rows of the CSV."""
+    assert evaluate("--output", output, *words) == 0
+    with (output / "pictures.csv").open(newline="") as file:
+        return json.loads((output / "report.json").read_text()), list(csv.DictReader(file))
+
+
+def refused(capsys, *words):
+    """Evaluate what cannot be; return the one line that says why."""
+    capsys.readouterr()
+    assert evaluate(*words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("depth_anything evaluate: ") and error.count("\n") == 1
+    return error
 
 
 def recording(folder, depth_m=None, points=None, camera=CAMERA):
@@ -67,8 +83,7 @@ def data(tmp_path):
 
 
 def test_recordings_are_scored_worst_first(data, tmp_path, capsys):
-    assert evaluate("--data", data, "--output", tmp_path / "out") == 0
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report, _ = report_of(tmp_path / "out", "--data", data)
     rows = {row["name"]: row for row in report["worst_first"]}
     assert set(rows) == {"wall", "floor", "lidar", "unknown"}
     errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
@@ -92,10 +107,7 @@ def test_recordings_are_scored_worst_first(data, tmp_path, capsys):
 
 
 def test_the_csv_says_what_the_report_says(data, tmp_path):
-    evaluate("--data", data, "--model", "tiny_relative", "--output", tmp_path / "out")
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    with (tmp_path / "out" / "pictures.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    report, rows = report_of(tmp_path / "out", "--data", data, "--model", "tiny_relative")
     assert [row["name"] for row in rows] == [row["name"] for row in report["worst_first"]]
     for row, told in zip(rows, report["worst_first"], strict=True):
         assert row["metric_abs_rel"] == "" and told["metric_abs_rel"] is None
@@ -110,42 +122,34 @@ def test_the_csv_says_what_the_report_says(data, tmp_path):
 
 def test_the_alignment_is_chosen_and_told(data, tmp_path, capsys):
     words = ("--align", "ransac", "--align-space", "log_depth")
-    assert evaluate("--data", data, "--output", tmp_path / "out", *words) == 0
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report, table = report_of(tmp_path / "out", "--data", data, *words)
     assert report["align"] == {"method": "ransac", "space": "log_depth"}
     assert report["alignment"] == "RANSAC of scale and shift in log depth, per picture"
-    rows = {row["name"]: row for row in report["worst_first"]}
-    assert rows["wall"]["aligned_by"] == "scale_only"  # one depth determines no line
+    told = {row["name"]: row["aligned_by"] for row in report["worst_first"]}
+    assert told["wall"] == "scale_only"  # one depth determines no line
     assert sum(report["aligned_by"].values()) == report["pictures"] == 4
-    with (tmp_path / "out" / "pictures.csv").open(newline="") as file:
-        told = {row["name"]: row["aligned_by"] for row in csv.DictReader(file)}
-    assert told == {name: row["aligned_by"] for name, row in rows.items()}
+    assert told == {row["name"]: row["aligned_by"] for row in table}
     said = capsys.readouterr().out
     assert "\nalignment: RANSAC of scale and shift in log depth, per picture\n" in said
     assert "\naligned by a simpler method: " in said
 
 
 def test_without_an_alignment_only_metres_are_scored(data, tmp_path, capsys):
-    assert evaluate("--data", data, "--output", tmp_path / "out", "--align", "none") == 0
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report, _ = report_of(tmp_path / "out", "--data", data, "--align", "none")
     assert {row["name"] for row in report["worst_first"]} == {"wall", "floor", "lidar"}
     assert "unknown: no metres, for its camera is not known" in report["left_out"]
     for row in report["worst_first"]:
         assert row["aligned_by"] == "none" and row["aligned_rmse"] == row["metric_rmse"]
-    capsys.readouterr()
-    assert evaluate("--data", data, "--model", "tiny_relative", "--align", "none") == 2
-    assert "tiny_relative answers no metres" in capsys.readouterr().err
+    words = ("--data", data, "--model", "tiny_relative", "--align", "none")
+    assert "tiny_relative answers no metres" in refused(capsys, *words)
 
 
 def test_a_protocol_by_name_with_a_cap_of_its_own(data, tmp_path):
-    words = ("--protocol", "kitti_eigen", "--max-depth", "20", "--output", tmp_path / "out")
-    assert evaluate("--data", data, *words) == 0
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    words = ("--protocol", "kitti_eigen", "--max-depth", "20")
+    report, _ = report_of(tmp_path / "out", "--data", data, *words)
     protocol, crop = report["protocol"], KITTI_EIGEN.mask(48, 64)
-    assert protocol["name"] == "kitti_eigen" and (protocol["min_m"], protocol["max_m"]) == (
-        1e-3,
-        20,
-    )
+    assert protocol["name"] == "kitti_eigen"
+    assert (protocol["min_m"], protocol["max_m"]) == (1e-3, 20)
     assert protocol["crop"]["source"] == KITTI_EIGEN.source
     wall = next(row for row in report["worst_first"] if row["name"] == "wall")
     assert wall["pixels"] == crop.sum() < 48 * 64
@@ -192,14 +196,18 @@ def test_sky_that_is_known_is_scored():
     truth = np.where(np.isinf(answer.depth_m), np.inf, 5).astype(np.float32)
     truth[:12] = np.where(np.isinf(truth[:12]), 5, np.inf)  # a quarter is the other way round
     truth[12, 0] = np.nan
-    picture = evaluation.Picture("a", "b", rgb, CAMERA, type(answer)(truth, CAMERA), knows_sky=True)
+    picture = evaluation.LabelledImage(
+        "a", "b", rgb, CAMERA, type(answer)(truth, CAMERA), knows_sky=True
+    )
     job.add(picture)
     assert job.rows[0].values["sky_accuracy"] == pytest.approx((36 * 64 - 1) / (48 * 64 - 1))
 
 
 def test_the_mean_ratio_is_the_ratio_of_means():
     rows = [
-        Row(name, "", {"aligned_abs_rel": a, "best_plane_abs_rel": b, "plane_ratio": a / b, "x": x})
+        ImageScores(
+            name, "", {"aligned_abs_rel": a, "best_plane_abs_rel": b, "plane_ratio": a / b, "x": x}
+        )
         for name, a, b, x in (("easy", 0.02, 0.01, math.nan), ("hard", 0.4, 0.8, 3.0))
     ]
     found = means(row.values for row in rows)
@@ -211,11 +219,13 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
     truth = np.random.default_rng(0).uniform(1, 9, (48, 64)).astype(np.float32)
     upside_down = compare(DepthMap(1 / (1.2 - 1 / truth)), DepthMap(truth), DepthRange(0.1, 80))
     assert upside_down.fit.scale == pytest.approx(-1, rel=1e-3)
-    picture = evaluation.Picture("a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth))
+    picture = evaluation.LabelledImage(
+        "a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth)
+    )
     values = evaluation._values(upside_down, DepthMap(truth), picture)
-    result = Result({}, [Row("a", "b", values)], [], by_group=False)
+    result = Result({}, [ImageScores("a", "b", values)], [], by_group=False)
     assert lines(result)[-1] == "aligned upside down, scale below 0: a"
-    result = Result({}, [Row("a", "b", {**values, "scale": 1.0})], [], by_group=False)
+    result = Result({}, [ImageScores("a", "b", {**values, "scale": 1.0})], [], by_group=False)
     assert "upside down" not in lines(result)[-1]
 
 
@@ -247,21 +257,18 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
 )
 def test_errors_take_one_line(tmp_path, monkeypatch, capsys, words, expected):
     monkeypatch.chdir(tmp_path)
-    assert evaluate(*words) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("depth_anything evaluate: ") and error.count("\n") == 1
-    assert expected in error
+    assert expected in refused(capsys, *words)
 
 
 def test_a_file_in_the_place_of_the_output(data, tmp_path, capsys):
     (tmp_path / "out").write_text("")
-    assert evaluate("--data", data, "--output", tmp_path / "out") == 2
-    assert "cannot make the folder" in capsys.readouterr().err
+    said = refused(capsys, "--data", data, "--output", tmp_path / "out")
+    assert "cannot make the folder" in said
 
 
+@pytest.mark.slow
 def test_the_real_recordings(shared_data, tmp_path):
-    assert evaluate("--data", shared_data, "--output", tmp_path) == 0
-    report = json.loads((tmp_path / "report.json").read_text())
+    report, _ = report_of(tmp_path, "--data", shared_data)
     assert report["pictures"] == 25 and report["pictures_with_metres"] == 24
     errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
     assert errors == sorted(errors, reverse=True)
@@ -286,10 +293,9 @@ def test_names_of_folders_are_printed_and_written_in_one_line(tmp_path, capsys):
     for name in (b"a\n\x1b[31m", b"\xff"):
         recording(tmp_path / "data" / "made", np.full((48, 64), 4.0))
         (tmp_path / "data" / "made").rename(tmp_path / "data" / os.fsdecode(name))
-    assert evaluate("--data", tmp_path / "data", "--output", tmp_path / "out") == 0
+    report, _ = report_of(tmp_path / "out", "--data", tmp_path / "data")
     said = capsys.readouterr().out
     assert "\x1b" not in said and "\na\\n\\x1b[31m " in said and "\n\\udcff " in said
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {row["name"] for row in report["worst_first"]} == {r"a\n\x1b[31m", r"\udcff"}
     assert len(list((tmp_path / "out" / "panels").iterdir())) == 2
 
@@ -305,5 +311,4 @@ def test_lists_of_pictures_that_never_end(dataset, tmp_path, capsys):
                 file[name] = np.zeros(1)
     data = tmp_path / "nyu.mat" if dataset == "nyu" else tmp_path
     split = [] if dataset == "da2k" else ["--split", tmp_path / "list.txt"]
-    assert evaluate("--data", data, "--dataset", dataset, *split) == 2
-    assert "it is no file" in capsys.readouterr().err
+    assert "it is no file" in refused(capsys, "--data", data, "--dataset", dataset, *split)

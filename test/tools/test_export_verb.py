@@ -15,6 +15,7 @@ def _export(capsys, *words, status=0):
     return said.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "suffix", "package"),
     [("onnx", "onnx", "onnxscript"), ("openvino", "xml", "openvino"), ("torch-export", "pt2", "")],

@@ -3,7 +3,6 @@
 import json
 import struct
 import sys
-import zlib
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.nyu import nyu_labelled
 
 h5py = pytest.importorskip("h5py", reason="needs the extra datasets")
+savemat = pytest.importorskip("scipy.io", reason="needs the extra datasets").savemat
 HEIGHT, WIDTH = 48, 64
 KINDS = ("kitchen", "bedroom", "kitchen", "study")
 
@@ -38,36 +38,10 @@ def write_labelled(path, **without):
     return rgb, raw
 
 
-def element(kind, content):
-    padding = b"\0" * (-len(content) % 8)
-    return struct.pack("<II", kind, len(content)) + content + padding
-
-
-def small_element(kind, content):
-    return struct.pack("<HH4s", kind, len(content), content)
-
-
-def matrix(name, values, type_code, form):
-    """Return a MATLAB 5 array: flags (class double), dimensions, name and values."""
-    named = small_element if len(name) <= 4 else element
-    data = np.array(values, form).tobytes()
-    return element(
-        14,
-        element(6, struct.pack("<II", 6, 0))
-        + element(5, struct.pack("<ii", len(values), 1))
-        + named(1, name.encode())
-        + (small_element if len(data) <= 4 else element)(type_code, data),
-    )
-
-
 def write_splits(path, test=(2, 4), is_compressed=True):
-    """Write splits.mat as MATLAB 5 does: doubles of whole numbers as the smallest integers."""
-    arrays = [matrix("n", (7,), 1, "i1"), matrix("trainNdxs", (1, 3), 2, "u1")]
-    arrays.append(matrix("testNdxs", test, 4, "<u2"))
-    if is_compressed:
-        packed = [zlib.compress(one) for one in arrays]
-        arrays = [struct.pack("<II", 15, len(one)) + one for one in packed]
-    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"".join(arrays))
+    """Write splits.mat as the data set's own is: columns of whole numbers as doubles."""
+    arrays = {"trainNdxs": [[1.0], [3.0]], "testNdxs": [[float(number)] for number in test]}
+    savemat(path, arrays, do_compression=is_compressed)
     return path
 
 
@@ -99,8 +73,6 @@ def test_the_test_pictures_of_splits_mat(labelled, tmp_path, is_compressed):
     found = nyu_labelled(labelled[0], split)
     assert found.numbers == (2, 4, 3)
     assert [p.name for p in found.pictures()] == ["0002", "0004", "0003"]
-    one = write_splits(tmp_path / "splits.mat", (4,), is_compressed)  # fits into its tag
-    assert nyu_labelled(labelled[0], one).numbers == (4,)
 
 
 def test_a_list_of_numbers(labelled, tmp_path):
@@ -121,13 +93,15 @@ def test_what_cannot_be_used_is_told(labelled, tmp_path):
         nyu_labelled(bad)
     with pytest.raises(SourceError, match=r"cannot read the split .*nowhere"):
         nyu_labelled(labelled[0], tmp_path / "nowhere.mat")
-    with pytest.raises(SourceError, match="has nothing; expected testNdxs"):
-        nyu_labelled(labelled[0], bad)
+    other = tmp_path / "other.mat"
+    savemat(other, {"n": [7]})
+    with pytest.raises(SourceError, match="has n; expected testNdxs"):
+        nyu_labelled(labelled[0], other)
     words = tmp_path / "words.txt"
     words.write_text("1 two")
     broken = tmp_path / "broken.mat"
     broken.write_bytes(bytes(128) + struct.pack("<II", 15, 4) + b"oops")
-    for split in (words, broken):
+    for split in (words, broken, bad):
         with pytest.raises(SourceError, match=r"expected splits.mat, or numbers"):
             nyu_labelled(labelled[0], split)
     write_labelled(bad, rawDepths=None, images=None)
@@ -137,7 +111,7 @@ def test_what_cannot_be_used_is_told(labelled, tmp_path):
 
 def test_without_h5py_the_extra_is_named(labelled, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)  # as if it were not installed
-    with pytest.raises(DepthAnythingError, match=r"install h5py \(the extra \[datasets\]"):
+    with pytest.raises(DepthAnythingError, match=r"install h5py scipy \(the extra \[datasets\]"):
         nyu_labelled(labelled[0])
 
 

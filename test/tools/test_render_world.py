@@ -1,17 +1,11 @@
-import argparse
-
 import pytest
 
-from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.tools import render_world
+from depth_anything_ros.tools.command import main
 from depth_anything_ros.training.world_pool import WorldPool
 
 
 def render(output, *more):
-    parser = argparse.ArgumentParser()
-    render_world.add_parser(parser.add_subparsers())
-    words = ["render-world", "--output", str(output), "--size", "28x14", *more]
-    return render_world.run(parser.parse_args(words))
+    return main(["render-world", "--output", str(output), "--size", "28x14", *more])
 
 
 def test_it_fills_a_cache_and_goes_on(tmp_path, capsys):
@@ -34,7 +28,15 @@ def test_processes_render_what_one_does(tmp_path):
             assert (one / file).read_bytes() == (two / file).read_bytes()
 
 
-@pytest.mark.parametrize("words", [("--size", "308"), ("--count", "0"), ("--workers", "0")])
-def test_options_that_make_no_sense(tmp_path, words):
-    with pytest.raises(ParameterError):
-        render(tmp_path, "--count", "1", *words)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--size", "308"), "'308' is no size"),
+        (("--count", "0"), "--count must be 1 or more"),
+        (("--workers", "0"), "--workers must be 1 or more"),
+        (("--first-seed", "-1"), "--first-seed must be 0 or more"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path, words, said, capsys):
+    assert render(tmp_path, "--count", "1", *words) == 2
+    assert said in capsys.readouterr().err

@@ -18,7 +18,6 @@ from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
-from depth_anything_ros.training.run_folder import RunFolder
 
 SIZE = f"[[{WIDTH}, {HEIGHT}, 1]]"
 
@@ -102,6 +101,7 @@ def assert_same_end(one, other, tolerance):
         assert difference <= tolerance
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_unbroken_one(recipe, tmp_path, one_thread):
     """SIGKILL and then SIGTERM in the middle, each of a process of its own; then to the end."""
     run = tmp_path / "broken"
@@ -134,6 +134,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(recipe, tmp_path, one_thread):
     assert sorted(hours) == hours
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_accumulates(recipe, tmp_path, one_thread):
     launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
     words = ("--recipe", recipe, "--set", "steps=12")
@@ -151,6 +152,7 @@ def test_two_processes_do_what_one_accumulates(recipe, tmp_path, one_thread):
         assert file.metadata()["device"] == "2 x cpu"
 
 
+@pytest.mark.slow
 def test_a_pretrained_model_is_tuned_to_pictures_with_lidar(tmp_path, capsys):
     """recipes/finetune_metric.yaml, with a small network in the place of a released one."""
     card = find_card("test_metric")
@@ -189,6 +191,7 @@ def abs_rel(weights):
     return float(np.mean(np.abs(estimator.infer(rgb, CAMERA).depth_m - depth) / depth))
 
 
+@pytest.mark.slow
 def test_the_smoke_recipe_reaches_a_loss_well_below_its_start(tmp_path):
     """A quarter of its steps, on fewer views."""
     short = ("steps=120", "sources.0.count=12", "validate.every=0", "panel_every=0")
@@ -216,15 +219,9 @@ def test_minutes_and_restart(recipe, tmp_path, capsys):
         (("--set", "model=tny"), "no model 'tny'; did you mean tiny"),
         (("--set", "sources.0.path=/absent"), "there is no folder /absent"),
         (("--set", "init=/absent.pth"), "/absent.pth"),
-        (("--set", "losses.sky=1"), "losses.sky: test_metric does not answer where the sky is"),
-        (("--set", "sizes=[[50, 42, 1]]"), "sizes has 50x42; test_metric needs multiples of 14"),
         (("--device", "tpu"), "there is no device 'tpu'"),
         (("--output", "/proc/run"), "cannot write into /proc/run"),
-        (("--output", "~nosuchuser/run"), "~nosuchuser/run is no path"),
-        (("--recipe", "~nosuchuser/a.yaml"), "~nosuchuser/a.yaml is no path"),
-        (("--recipe", "a" * 5000), "aaa… (5000 characters) is no path: File name too long"),
         (("--set", "init=~nosuchuser/a.pth"), "~nosuchuser/a.pth is no path"),
-        (("--set", f"init={'a' * 300}.pth"), "is no path: File name too long"),
         (("--set", "sources.0.path=~nosuchuser"), "~nosuchuser is no path"),
         (("--set", "seed=0x" + "f" * 40), "seed is 1461501637330902918203684832716283019655932542"),
     ],
@@ -233,32 +230,12 @@ def test_an_error_is_one_line(recipe, tmp_path, capsys, words, message):
     assert_one_line(recipe, tmp_path, capsys, words, message)
 
 
-def test_two_runs_do_not_share_a_folder(recipe, tmp_path, capsys):
-    first = RunFolder(tmp_path / "run")
-    first.lock()
-    assert_one_line(recipe, tmp_path, capsys, (), "another training writes into")
-    assert {path.name for path in first.path.iterdir()} == {"run.lock"}
-    first.unlock()
-    trained(recipe, tmp_path / "run", "--minutes", "0")
-
-
-def test_a_state_that_lacks_a_part_is_damaged(recipe, tmp_path, capsys):
-    folder = RunFolder(trained(recipe, tmp_path / "run", "--minutes", "0"))
-    state = folder.load_state()
-    folder.save_state({**state, "network": {}})
-    assert_one_line(recipe, tmp_path, capsys, (), "state.pt does not hold a state of this run")
-    del state["passes"]
-    folder.save_state(state)
-    assert_one_line(recipe, tmp_path, capsys, (), "KeyError: 'passes'); begin anew with --restart")
-
-
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"*.png": b""}, ".png"),  # of 60,000 x 60,000 pixels
         ({"*.json": b'{"width": 56, "height": 42, "K": null, "depth_scale_m": "mm"}'}, "'mm'"),
         ({"*.json": b"[" * 99999}, ".json, which is not JSON: it is nested too deeply"),
-        ({"*.json": b'{"width": 1e999, "height": 42, "K": null}'}, "width is inf"),
         ({"*_depth.npy": b"\x93NUMPY\x01\0\x10\0{'descr':'<f4'}\n"}, "write it with numpy.save"),
     ],
 )

@@ -5,7 +5,7 @@ import torch
 
 from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.models.networks.build import random_network, untrained_network
-from depth_anything_ros.models.networks.depth_and_sky import Prediction
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.objective import (
@@ -46,7 +46,7 @@ def random_maps(seed=1, size=(4, 6), low=1.0, high=9.0):
 def prediction(depth, sky_logit=None, disparity=None):
     zero = torch.zeros_like(depth)
     logit = zero if sky_logit is None else sky_logit
-    return Prediction(depth, logit.sigmoid(), zero if disparity is None else disparity, logit)
+    return NetworkOutput(depth, logit.sigmoid(), zero if disparity is None else disparity, logit)
 
 
 def test_the_target_of_a_focal_scaled_model_is_that_of_a_camera_of_300_px():

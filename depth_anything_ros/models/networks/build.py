@@ -7,17 +7,16 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from depth_anything_ros.models.networks.depth_and_sky import DepthAndSky
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import family_of
 
 
 @runtime_checkable
 class FirstAnswer(Protocol):
-    """A network whose last biases say what it answers before it has learnt."""
+    """A network whose last layers say what it answers before it has learnt."""
 
     def reset_first_answer(self) -> None:
-        """Set them."""
+        """Set them, whatever their weights are."""
         ...
 
 
@@ -48,9 +47,6 @@ def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
     # With biases of 0 the sky would be everywhere, and a field of view nothing.
     if isinstance(network, FirstAnswer):
         network.reset_first_answer()
-    if isinstance(network, DepthAndSky):
-        with torch.no_grad():  # with full weights its four pixels would be those of four pictures
-            network.detail.weight.mul_(0.02)
     return network
 
 

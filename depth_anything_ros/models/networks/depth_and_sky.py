@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depth_anything_ros.models.networks.dpt import ResidualUnit, convolve_in_float32, resize
+from depth_anything_ros.models.networks.dpt import ResidualUnit, convolve_in_float32
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite
+from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo.card import ModelCard
 
-NOT_SKY_BELOW = 0.3
-# Takes the least difference of two float32 near that beyond 1.
-_STEEP = 1e9
 # Natural logarithm of the least and the largest depth: 2.5 mm and 8 km at the canonical focal
 # length, far outside of what a camera is used for. Beyond, exp would under- or overflow.
 LOG_DEPTH_RANGE = (-6.0, 9.0)
@@ -32,39 +29,6 @@ _FIRST_DEPTH = 6.0
 _FIRST_SKY_LOGIT = -3.0
 _FIRST_DISPARITY = 1.0
 _MAPS = 3  # depth, sky and disparity
-
-
-class DepthWithSky(NamedTuple):
-    """Depth of a network that knows the sky, each float32 (batch, height, width).
-
-    Attributes:
-        depth: along Z, more than 0: metres at the canonical focal length, or affine depth.
-        sky: 0 to 1; below 0.3 is not sky.
-    """
-
-    depth: Tensor
-    sky: Tensor
-
-
-class Prediction(NamedTuple):
-    """What the network answers, each float32 (batch, height, width).
-
-    Attributes:
-        depth: metres along Z at the canonical focal length, more than 0.
-        sky: 0 to 1; below 0.3 is not sky.
-        disparity: inverse depth up to scale and shift; 0 or more.
-        sky_logit: of which sky is the sigmoid; losses want it.
-    """
-
-    depth: Tensor
-    sky: Tensor
-    disparity: Tensor
-    sky_logit: Tensor
-
-    @property
-    def with_sky(self) -> DepthWithSky:
-        """Depth and sky alone."""
-        return DepthWithSky(self.depth, self.sky)
 
 
 class Decoder(nn.Module):
@@ -128,15 +92,17 @@ class DepthAndSky(nn.Module):
 
     @torch.no_grad()
     def reset_first_answer(self) -> None:
-        """Set the last biases to what an untrained network should answer."""
+        """Set the last biases to what an untrained network should answer, and quieten detail."""
         bias, detail = self.answer.bias, self.detail.bias
         assert bias is not None and detail is not None  # nn.Conv2d's default
         bias[0] = math.log(_FIRST_DEPTH)
         bias[1] = _FIRST_SKY_LOGIT
         bias[2] = _FIRST_DISPARITY
         detail.zero_()
+        # With full weights its four pixels would be those of four pictures.
+        self.detail.weight.mul_(0.02)
 
-    def forward(self, image: Tensor) -> Prediction:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures.
 
         Args:
@@ -147,41 +113,4 @@ class DepthAndSky(nn.Module):
         detail = functional.pixel_shuffle(convolve_in_float32(self.detail, hidden), 2)
         log_depth, sky_logit, disparity = (enlarge(coarse) + detail).unbind(1)
         depth = log_depth.clamp(*LOG_DEPTH_RANGE).exp()
-        return Prediction(depth, sky_logit.sigmoid(), disparity.relu(), sky_logit)
-
-
-def beyond_sky(
-    prediction: DepthWithSky | Prediction,
-    focal_ratio: float,
-    height: int,
-    width: int,
-    align_corners: bool = True,
-) -> Tensor:
-    """Scale depth, at the size of the picture; the sky becomes +Inf.
-
-    Depth is resized without what the network answers in the sky, which means nothing and would
-    bend the edges of roofs and trees; the sky is resized apart, and then cut at 0.3.
-
-    Args:
-        prediction: of (batch, h, w).
-        focal_ratio: mean(fx, fy) of the camera scaled to w x h, over the canonical focal length;
-            1 for depth that is not scaled by it.
-        height: of the answer.
-        width: of the answer.
-        align_corners: as of ``dpt.resize``.
-
-    Returns:
-        float32 (batch, height, width): depth along Z, +Inf where sky is 0.3 or more.
-    """
-    not_sky, depth = prediction.sky < NOT_SKY_BELOW, focal_ratio * prediction.depth
-    if bool(not_sky.all()):
-        return resize(depth[:, None], height, width, align_corners)[:, 0]
-    # Apart, for of several channels together torch takes twice the time.
-    parts = (depth * not_sky, not_sky.float(), prediction.sky)
-    depth, weight, sky = (
-        resize(part[:, None], height, width, align_corners)[:, 0] for part in parts
-    )
-    # 1 below 0.3 and 0 from there on, in a quarter of the time that a comparison takes. 1 / 0 makes
-    # the +Inf.
-    seen = (NOT_SKY_BELOW - sky).mul_(_STEEP).clamp_(0, 1)
-    return depth.add_(1 - seen).div_(seen.mul_(weight))
+        return NetworkOutput(depth, sky_logit.sigmoid(), disparity.relu(), sky_logit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,15 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from depth_anything_ros.models.networks.da3_encoder import CameraDecoder, CameraEncoder, ViewEncoder
-from depth_anything_ros.models.networks.depth_and_sky import DepthWithSky
 from depth_anything_ros.models.networks.dinov2 import DinoV2
 from depth_anything_ros.models.networks.dpt import (
     HEAD_CHANNELS,
-    Fusion,
-    Reassemble,
+    Pyramid,
     convolve_in_float32,
+    fuse,
+    fusions,
     resize,
 )
+from depth_anything_ros.models.networks.output import DepthWithSky, Exportable, NetworkOutput
 from depth_anything_ros.models.networks.preprocess import normalisation, preprocess, resized
 from depth_anything_ros.models.zoo.card import Four, ModelCard
 
@@ -65,37 +66,22 @@ class ViewsOutput(NamedTuple):
     pose_encoding: Tensor
 
 
-class _Pyramid(nn.Module):
-    """The part of a DPT decoder that both heads share: from four token maps to four levels."""
+class AnyViewNetwork(Protocol):
+    """What a network of an any-view card does besides answering pictures one by one."""
 
-    def __init__(self, width: int, features: int, out_channels: Four) -> None:
-        super().__init__()
-        self.reassemble = Reassemble(width, out_channels)
-        self.level = nn.ModuleList(
-            nn.Conv2d(c, features, 3, padding=1, bias=False) for c in out_channels
-        )
-
-
-def _fusions(features: int) -> nn.ModuleList:
-    return nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
+    def views(
+        self, images: Tensor, extrinsics: Tensor | None = None, intrinsics: Tensor | None = None
+    ) -> ViewsOutput:
+        """Predict from pictures (n, 3, h, w) of one scene, together."""
+        ...
 
 
-def _fuse(fusions: nn.ModuleList, pyramid: Sequence[Tensor]) -> Tensor:
-    """Fuse four levels, coarsest first, to a map of twice the size of the finest."""
-    rows, columns = pyramid[0].shape[-2:]
-    sizes = [(2 * rows, 2 * columns), *((m.shape[-2], m.shape[-1]) for m in pyramid[:3])]
-    fused = pyramid[3]
-    for index in (3, 2, 1, 0):
-        fused = fusions[index](fused, pyramid[index], *sizes[index])
-    return fused
-
-
-class SkyDecoder(_Pyramid):
+class SkyDecoder(Pyramid):
     """Tokens to depth and sky: ``DPT`` in model/dpt.py, with a head each on shared features."""
 
     def __init__(self, width: int, features: int, out_channels: Four, patch_size: int) -> None:
         super().__init__(width, features, out_channels)
-        self.fusion = _fusions(features)
+        self.fusion = fusions(features)
         self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
         self.sky_head2 = nn.Conv2d(features // 2, HEAD_CHANNELS, 3, padding=1)
         self.sky_head3 = nn.Conv2d(HEAD_CHANNELS, 1, 1)
@@ -106,15 +92,14 @@ class SkyDecoder(_Pyramid):
     def forward(self, maps: Sequence[Tensor]) -> DepthWithSky:
         """Decode four maps of (batch, width, rows, columns)."""
         rows, columns = maps[0].shape[-2:]
-        pyramid = [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
-        fused = self.head1(_fuse(self.fusion, pyramid))
+        fused = self.head1(fuse(self.fusion, self.levels(maps)))
         fused = resize(fused, rows * self.patch_size, columns * self.patch_size)
         log_depth = convolve_in_float32(self.head3, functional.relu(self.head2(fused)))
         sky = convolve_in_float32(self.sky_head3, functional.relu(self.sky_head2(fused)))
         return DepthWithSky(log_depth[:, 0].exp(), sky[:, 0].relu())
 
 
-class RayDecoder(_Pyramid):
+class RayDecoder(Pyramid):
     """Tokens to depth and rays, each with a confidence: ``DualDPT`` in model/dualdpt.py.
 
     The official network answers rays at three coarser sizes as well, which only training reads.
@@ -124,7 +109,7 @@ class RayDecoder(_Pyramid):
         super().__init__(width, features, out_channels)
         half = features // 2
         self.norm = nn.LayerNorm(width)
-        self.ray_fusion = _fusions(features)
+        self.ray_fusion = fusions(features)
         self.ray_head1 = nn.Sequential(
             *(
                 nn.Conv2d(*((half, features) if i % 2 else (features, half)), 3, padding=1)
@@ -134,7 +119,7 @@ class RayDecoder(_Pyramid):
         self.ray_head2 = nn.Conv2d(half, HEAD_CHANNELS, 3, padding=1)
         self.ray_norm = nn.LayerNorm(HEAD_CHANNELS)
         self.ray_head3 = nn.Conv2d(HEAD_CHANNELS, _RAY_CHANNELS, 1)
-        self.fusion = _fusions(features)
+        self.fusion = fusions(features)
         self.head1 = nn.Conv2d(features, half, 3, padding=1)
         self.head2 = nn.Conv2d(half, HEAD_CHANNELS, 3, padding=1)
         self.head3 = nn.Conv2d(HEAD_CHANNELS, 2, 1)
@@ -157,18 +142,15 @@ class RayDecoder(_Pyramid):
             maps = self.norm(tokens[index]).transpose(1, 2).unflatten(2, (rows, columns))
             maps = add_position(self.reassemble.project[index](maps), aspect)
             pyramid.append(level(self.reassemble.resample[index](maps)))
-        fused = self.head1(_fuse(self.fusion, pyramid))
+        fused = self.head1(fuse(self.fusion, pyramid))
         fused = resize(fused, rows * self.patch_size, columns * self.patch_size)
         fused = functional.relu(self.head2(add_position(fused, aspect)))
         depth = self.head3(fused).exp()
-        hidden = self.ray_head2(add_position(self._ray_features(pyramid), aspect))
+        rays_map = self.ray_head1(fuse(self.ray_fusion, pyramid))
+        hidden = self.ray_head2(add_position(rays_map, aspect))
         hidden = functional.relu(self.ray_norm(hidden.movedim(1, -1)))
         rays = self.ray_head3(hidden.movedim(-1, 1)).movedim(1, -1)
         return depth[:, 0], depth[:, 1] + 1, rays[..., :6], rays[..., 6].exp() + 1
-
-    def _ray_features(self, pyramid: Sequence[Tensor]) -> Tensor:
-        features: Tensor = self.ray_head1(_fuse(self.ray_fusion, pyramid))
-        return features
 
 
 def add_position(maps: Tensor, aspect: float) -> Tensor:
@@ -216,7 +198,7 @@ class SingleView(nn.Module):
         assert bias is not None  # nn.Conv2d's default
         bias.fill_(_FIRST_SKY)
 
-    def forward(self, image: Tensor) -> DepthWithSky:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures.
 
         Args:
@@ -227,8 +209,7 @@ class SingleView(nn.Module):
         """
         maps = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):  # as the official code does
-            answer: DepthWithSky = self.decoder([m.float() for m in maps])
-        return answer
+            return NetworkOutput(*self.decoder([m.float() for m in maps]))
 
 
 class AnyView(nn.Module):
@@ -304,9 +285,9 @@ class Nested(nn.Module):
         self.any_view.reset_first_answer()
         self.metric.reset_first_answer()
 
-    def forward(self, image: Tensor) -> DepthWithSky:
+    def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from normalised pictures, each by itself: what the metric part answers."""
-        answer: DepthWithSky = self.metric(image)
+        answer: NetworkOutput = self.metric(image)
         return answer
 
     def views(
@@ -324,6 +305,13 @@ def network(card: ModelCard) -> nn.Module:
     kinds: dict[str, Any] = {"single_view": SingleView, "any_view": AnyView, "nested": Nested}
     built: nn.Module = kinds[card.option("network")](card)
     return built
+
+
+def exportable(network: nn.Module) -> Exportable:
+    """Export what answers single images; of any-view networks so many as are decoded at a time."""
+    if isinstance(network, AnyView):
+        return Exportable(network, most_images=_DECODED_TOGETHER)
+    return Exportable(network.metric if isinstance(network, Nested) else network)
 
 
 def prepare(

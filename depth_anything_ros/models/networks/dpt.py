@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depth_anything_ros.models.zoo.card import Four, Output
+from depth_anything_ros.models.zoo.card import Activation, Four
 
 HEAD_CHANNELS = 32  # of the map that the last convolution reads
 
@@ -88,62 +88,61 @@ class Fusion(nn.Module):
         return resize(self.project(self.refine(maps)), height, width)
 
 
-class DptFeatures(nn.Module):
-    """Four feature maps to one map of HEAD_CHANNELS a pixel: all of the decoder but its answer.
+class Pyramid(nn.Module):
+    """Four token maps to four levels of ``features`` channels, which ``fuse`` makes one map of.
 
     Args:
         width: channels of the maps that come in.
         features: channels of the fusion blocks.
         out_channels: channels of the four levels of the pyramid.
-        patch_size: pixels a side of what one token stands for.
     """
 
-    def __init__(self, width: int, features: int, out_channels: Four, patch_size: int) -> None:
+    def __init__(self, width: int, features: int, out_channels: Four) -> None:
         super().__init__()
         self.reassemble = Reassemble(width, out_channels)
         self.level = nn.ModuleList(
             nn.Conv2d(c, features, 3, padding=1, bias=False) for c in out_channels
         )
-        self.fusion = nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
-        self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
-        self.head2 = nn.Conv2d(features // 2, HEAD_CHANNELS, 3, padding=1)
-        self.patch_size = patch_size
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Decode.
-
-        Args:
-            maps: four of (batch, width, rows, columns).
-
-        Returns:
-            (batch, HEAD_CHANNELS, rows * patch_size, columns * patch_size), 0 or more.
-        """
-        rows, columns = maps[0].shape[-2:]
-        pyramid = [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
-        sizes = [(2 * pyramid[0].shape[-2], 2 * pyramid[0].shape[-1])]
-        sizes += [(level.shape[-2], level.shape[-1]) for level in pyramid[:3]]
-        fused = pyramid[3]
-        for index in (3, 2, 1, 0):
-            fused = self.fusion[index](fused, pyramid[index], *sizes[index])
-        fused = self.head1(fused)
-        fused = resize(fused, rows * self.patch_size, columns * self.patch_size)
-        return functional.relu(self.head2(fused))
+    def levels(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Reassemble four maps of (batch, width, rows, columns)."""
+        return [conv(m) for conv, m in zip(self.level, self.reassemble(maps), strict=True)]
 
 
-class DptDecoder(DptFeatures):
+def fusions(features: int) -> nn.ModuleList:
+    """Make the fusion blocks of four levels, finest first."""
+    return nn.ModuleList(Fusion(features, has_skip=i < 3) for i in range(4))
+
+
+def fuse(blocks: nn.ModuleList, levels: Sequence[Tensor]) -> Tensor:
+    """Fuse levels, coarsest first, to a map of twice the size of the finest."""
+    rows, columns = levels[0].shape[-2:]
+    sizes = [(2 * rows, 2 * columns), *((m.shape[-2], m.shape[-1]) for m in levels[:-1])]
+    fused = levels[-1]
+    for block, level, size in reversed(list(zip(blocks, levels, sizes, strict=True))):
+        fused = block(fused, level, *size)
+    return fused
+
+
+class DptDecoder(Pyramid):
     """Four feature maps to one value a pixel.
 
     Args:
-        width, features, out_channels, patch_size: as of DptFeatures.
+        width, features, out_channels: as of Pyramid.
         output: ``relu``, or ``sigmoid`` for a share of the maximum depth.
+        patch_size: pixels a side of what one token stands for.
     """
 
     def __init__(
-        self, width: int, features: int, out_channels: Four, output: Output, patch_size: int
+        self, width: int, features: int, out_channels: Four, output: Activation, patch_size: int
     ) -> None:
-        super().__init__(width, features, out_channels, patch_size)
+        super().__init__(width, features, out_channels)
+        self.fusion = fusions(features)
+        self.head1 = nn.Conv2d(features, features // 2, 3, padding=1)
+        self.head2 = nn.Conv2d(features // 2, HEAD_CHANNELS, 3, padding=1)
         self.head3 = nn.Conv2d(HEAD_CHANNELS, 1, 1)
         self.output = output
+        self.patch_size = patch_size
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Decode.
@@ -154,7 +153,11 @@ class DptDecoder(DptFeatures):
         Returns:
             float32 (batch, rows * patch_size, columns * patch_size), 0 or more.
         """
-        values = convolve_in_float32(self.head3, super().forward(maps))[:, 0]
+        rows, columns = maps[0].shape[-2:]
+        fused = self.head1(fuse(self.fusion, self.levels(maps)))
+        fused = resize(fused, rows * self.patch_size, columns * self.patch_size)
+        hidden = functional.relu(self.head2(fused))
+        values = convolve_in_float32(self.head3, hidden)[:, 0]
         return values.relu() if self.output == "relu" else values.sigmoid()
 
 

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from depth_anything_ros.models.networks.dpt import Fusion, convolve_in_float32, resize
-from depth_anything_ros.models.networks.midas_encoders import ENCODERS, FixedGrid
+from depth_anything_ros.models.networks.dpt import Fusion, convolve_in_float32, fuse, resize
+from depth_anything_ros.models.networks.midas_encoders import ENCODERS, Beit, FixedGrid
+from depth_anything_ros.models.networks.output import Exportable
 from depth_anything_ros.models.zoo.card import ModelCard
 
 
@@ -59,6 +60,11 @@ class Midas(nn.Module):
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.reset_running_stats()
         return self
+
+
+def exportable(network: Midas) -> Exportable:
+    """Say whether a graph can be of any size: not where attention has tables of places on one."""
+    return Exportable(network, any_size=not isinstance(network.encoder, (Beit, FixedGrid)))
 
 
 class MidasDecoder(nn.Module):
@@ -98,18 +104,11 @@ class MidasDecoder(nn.Module):
             float32 (batch, height, width), 0 or more.
         """
         levels = [conv(found) for conv, found in zip(self.level, maps, strict=True)]
-        sizes = [(2 * levels[0].shape[-2], 2 * levels[0].shape[-1])]
-        sizes += [(level.shape[-2], level.shape[-1]) for level in levels[:-1]]
-        fused = levels[-1]
-        for fusion, level, size in reversed(list(zip(self.fusion, levels, sizes, strict=True))):
-            fused = fusion(fused, level, *size)
+        fused = fuse(self.fusion, levels)
         if self.enlarge is not None:
             fused = self.enlarge(fused)
         fused = self.head1(fused)
-        if self.aligned:
-            fused = resize(fused, height, width)
-        else:
-            fused = functional.interpolate(fused, (height, width), mode="bilinear")
+        fused = resize(fused, height, width, self.aligned)
         hidden = functional.relu(self.head2(fused))
         return convolve_in_float32(self.head3, hidden)[:, 0].relu()
 

@@ -119,15 +119,13 @@ class HybridVit(Vit):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode (batch, 3, height, width), both sides multiples of 32."""
-        residual = self.vit.patch_embed.backbone
-        found = residual.stem(image)
-        stages = []
-        for index, stage in enumerate(residual.stages):
-            found = stage(found)
-            if index in self.tapped_stages:
-                stages.append(found)
-        tapped = self._tapped(self.vit.patch_embed.proj(found))
-        maps: list[Tensor] = self.reassemble([*stages, *tapped])
+        found, stages = self.vit.patch_embed.backbone.forward_intermediates(
+            image,
+            indices=[1 + stage for stage in self.tapped_stages],  # 0 is the stem
+        )
+        maps: list[Tensor] = self.reassemble(
+            [*stages, *self._tapped(self.vit.patch_embed.proj(found))]
+        )
         return maps
 
 
@@ -257,11 +255,7 @@ class SwinV2(FixedGrid):
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode (batch, 3, side, side)."""
         self.check(image)
-        found = self.swin.patch_embed(image)
-        maps = []
-        for stage in self.swin.layers:
-            found = stage(found)
-            maps.append(found.permute(0, 3, 1, 2))
+        maps: list[Tensor] = self.swin.forward_intermediates(image, intermediates_only=True)
         return maps
 
 
@@ -309,12 +303,12 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Encode (batch, 3, height, width), both sides multiples of 32."""
-        found = self.efficientnet.bn1(self.efficientnet.conv_stem(image))
-        maps = []
-        for index, stage in enumerate(self.efficientnet.blocks):
-            found = stage(found)
-            if index in self.tapped_layers:
-                maps.append(found)
+        maps: list[Tensor] = self.efficientnet.forward_intermediates(
+            image,
+            indices=[1 + stage for stage in self.tapped_layers],  # 0 is the stem
+            extra_blocks=True,  # all stages count
+            intermediates_only=True,
+        )
         return maps
 
 

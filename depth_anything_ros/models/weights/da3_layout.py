@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from depth_anything_ros.models.weights.layouts import Rules, StateDict, rename
+from depth_anything_ros.models.weights.layouts import SWIGLU, UNITS, Rules, rename
+from depth_anything_ros.models.weights.read import StateDict
 
 
 def _count_from_0(match: re.Match[str]) -> str:
@@ -24,8 +25,7 @@ _RULES: Rules = (
     (r"^da3\.", "any_view."),
     (r"^da3_metric\.", "metric."),
     (rf"{_PART})backbone\.pretrained\.", r"\1encoder.vit."),
-    (rf"{_PART}encoder\.vit\.blocks\.\d+\.mlp\.)w12\.", r"\1fc1."),  # SwiGLU, of Giant
-    (rf"{_PART}encoder\.vit\.blocks\.\d+\.mlp\.)w3\.", r"\1fc2."),
+    *SWIGLU,
     (rf"{_PART})head\.(?:scratch\.)?", r"\1decoder."),
     (rf"{_PART}decoder\.)projects\.", r"\1reassemble.project."),
     (rf"{_PART}decoder\.)resize_layers\.", r"\1reassemble.resample."),
@@ -33,9 +33,7 @@ _RULES: Rules = (
     (rf"{_PART}decoder\.)refinenet([1-4])_aux\.", r"\1ray_fusion.\2_"),
     (rf"{_PART}decoder\.)refinenet([1-4])\.", r"\1fusion.\2_"),
     (rf"{_PART}decoder\.\w+\.)([1-4])_", _count_from_0),
-    (rf"{_PART}decoder\.\w+\.\d\.)resConfUnit1\.", r"\1skip."),
-    (rf"{_PART}decoder\.\w+\.\d\.)resConfUnit2\.", r"\1refine."),
-    (rf"{_PART}decoder\.\w+\.\d\.)out_conv\.", r"\1project."),
+    *UNITS,
     (rf"{_PART}decoder\.)output_conv1\.", r"\1head1."),
     (rf"{_PART}decoder\.(?:sky_)?)output_conv2\.0\.", r"\1head2."),
     (rf"{_PART}decoder\.(?:sky_)?)output_conv2\.2\.", r"\1head3."),

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import CheckpointError, one_line
-from depth_anything_ros.models.weights.layouts import StateDict
-from depth_anything_ros.models.weights.provenance import Claim, check_claims, claims_of
+from depth_anything_ros.core.errors import one_line
+from depth_anything_ros.models.weights.provenance import Claim, claims_of
+from depth_anything_ros.models.weights.read import StateDict, few, read_state_dict
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import FAMILIES, family_of
@@ -106,13 +106,11 @@ def identify(path: Path) -> Identity:
     Raises:
         CheckpointError: as read_state_dict and claims_of, where it cannot be read.
     """
-    from depth_anything_ros.models.weights.load import read_state_dict  # which imports this module
-
     found, claims = read_state_dict(path, integers=True), claims_of(path)
     claimed = {claim.family for claim in claims if claim.family}
     fitting = fitting_cards(found, claimed)
     layouts = layouts_of(found)
-    cards, refusal = _allowed(fitting, path, found, layouts)
+    cards, refusal = _allowed(fitting, path, found, layouts, claims)
     names = found.keys()
     own = any(names == network_on_meta(card).state_dict().keys() for card in cards)
     sizes, kinds = {card.encoder for card in cards}, {card.kind for card in cards}
@@ -132,21 +130,23 @@ def identify(path: Path) -> Identity:
 
 
 def _allowed(
-    fitting: list[ModelCard], path: Path, found: StateDict, layouts: dict[str, StateDict]
+    fitting: list[ModelCard],
+    path: Path,
+    found: StateDict,
+    layouts: dict[str, StateDict],
+    claims: list[Claim],
 ) -> tuple[list[ModelCard], str]:
-    """Leave out the cards that what the file says about itself excludes; say why, of the last."""
+    """Leave out the cards that the file's numbers or claims exclude; say why, of the last."""
     allowed, refusal = [], ""
     for card in fitting:
         state = layouts.get(card.family, found)
         wrong = other_kinds(state, network_on_meta(card).state_dict())
-        if wrong:
-            refusal = f"{path} has the names of {card.name}: {kinds_said(wrong, state)}"
-            continue
-        try:
-            check_claims(path, card)
+        said = f"{path} has the names of {card.name}: {kinds_said(wrong, state)}" if wrong else ""
+        why = next(filter(None, (said, *(claim.refusal(path, card) for claim in claims))), "")
+        if why:
+            refusal = why
+        else:
             allowed.append(card)
-        except CheckpointError as error:
-            refusal = str(error)
     shown = [card for card in allowed if not card.is_test]
     return shown or allowed, refusal
 
@@ -227,10 +227,3 @@ def kinds_said(wrong: list[str], state: StateDict) -> str:
         f"{len(wrong)} of {len(state)} tensors hold another kind of number: {few(wrong)}; expected "
         f"float16, bfloat16, float32 or float64"
     )
-
-
-def few(names: Iterable[str]) -> str:
-    """Return the first names out of a file, each on one line and not too long."""
-    listed = list(names)
-    more = ", ..." if len(listed) > 3 else ""
-    return ", ".join(one_line(name, 100) for name in listed[:3]) + more

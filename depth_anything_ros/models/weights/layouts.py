@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-StateDict = dict[str, Tensor]
+from depth_anything_ros.models.weights.read import StateDict
+
 Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
 
 # Weights that published files hold and that nothing runs: the mask token of DINOv2's training,
@@ -21,32 +22,42 @@ _OFFICIAL_UNUSED = r"pretrained\.mask_token|depth_head\.scratch\.refinenet4\.res
 _HF_UNUSED = r"backbone\.embeddings\.mask_token|neck\.fusion_stage\.layers\.0\.residual_layer1\..*"
 
 
-def _level(match: re.Match[str]) -> str:
-    """Count levels from 0 where the official names count from 1."""
-    return f"decoder.level.{int(match[1]) - 1}."
+# Of each level of the decoder, under any prefix: midas/blocks.py, which all heads took over.
+UNITS: Rules = (
+    (r"\.resConfUnit1\.", ".skip."),
+    (r"\.resConfUnit2\.", ".refine."),
+    (r"\.out_conv\.", ".project."),
+)
+# The same in transformers, which counts levels from the coarsest.
+NECK: Rules = (
+    (r"^neck\.convs\.", "decoder.level."),
+    (r"^neck\.fusion_stage\.layers\.([0-3])\.", lambda m: f"decoder.fusion.{3 - int(m[1])}."),
+    (r"^(decoder\.fusion\.\d\.)residual_layer1\.", r"\1skip."),
+    (r"^(decoder\.fusion\.\d\.)residual_layer2\.", r"\1refine."),
+    (r"^(decoder\.fusion\.\d\.)projection\.", r"\1project."),
+    (r"^(decoder\.fusion\.\d\.(?:skip|refine)\.conv)olution", r"\1"),
+)
+# Hidden layers of the feed-forward networks (SwiGLU) of Giant.
+SWIGLU: Rules = (
+    (r"(encoder\.vit\.blocks\.\d+\.mlp\.)(?:w12|weights_in)\.", r"\1fc1."),
+    (r"(encoder\.vit\.blocks\.\d+\.mlp\.)(?:w3|weights_out)\.", r"\1fc2."),
+)
 
 
-def _official_fusion(match: re.Match[str]) -> str:
-    return f"decoder.fusion.{int(match[1]) - 1}."
-
-
-def _hf_fusion(match: re.Match[str]) -> str:
-    """Count levels from the finest, where transformers counts from the coarsest."""
-    return f"decoder.fusion.{3 - int(match[1])}."
+def counted(before: str, after: str = "", add: int = -1) -> Callable[[re.Match[str]], str]:
+    """Make a replacement that holds the number of its first group, with something added."""
+    return lambda match: f"{before}{int(match[1]) + add}{after}."
 
 
 # DepthAnything/Depth-Anything-V2: depth_anything_v2/dpt.py, dinov2.py and util/blocks.py.
 _OFFICIAL: Rules = (
     (r"^pretrained\.", "encoder.vit."),
-    (r"^(encoder\.vit\.blocks\.\d+\.mlp\.)w12\.", r"\1fc1."),  # SwiGLU, of Giant
-    (r"^(encoder\.vit\.blocks\.\d+\.mlp\.)w3\.", r"\1fc2."),
+    *SWIGLU,
     (r"^depth_head\.projects\.", "decoder.reassemble.project."),
     (r"^depth_head\.resize_layers\.", "decoder.reassemble.resample."),
-    (r"^depth_head\.scratch\.layer([1-4])_rn\.", _level),
-    (r"^depth_head\.scratch\.refinenet([1-4])\.", _official_fusion),
-    (r"^(decoder\.fusion\.\d\.)resConfUnit1\.", r"\1skip."),
-    (r"^(decoder\.fusion\.\d\.)resConfUnit2\.", r"\1refine."),
-    (r"^(decoder\.fusion\.\d\.)out_conv\.", r"\1project."),
+    (r"^depth_head\.scratch\.layer([1-4])_rn\.", counted("decoder.level.")),
+    (r"^depth_head\.scratch\.refinenet([1-4])\.", counted("decoder.fusion.")),
+    *UNITS,
     (r"^depth_head\.scratch\.output_conv1\.", "decoder.head1."),
     (r"^depth_head\.scratch\.output_conv2\.0\.", "decoder.head2."),
     (r"^depth_head\.scratch\.output_conv2\.2\.", "decoder.head3."),
@@ -61,19 +72,12 @@ _HF: Rules = (
     (r"^backbone\.layernorm\.", "encoder.vit.norm."),
     (r"^(encoder\.vit\.blocks\.\d+\.)attention\.output\.dense\.", r"\1attn.proj."),
     (r"^(encoder\.vit\.blocks\.\d+\.)layer_scale([12])\.lambda1$", r"\1ls\2.gamma"),
-    (r"^(encoder\.vit\.blocks\.\d+\.mlp\.)weights_in\.", r"\1fc1."),  # SwiGLU, of Giant
-    (r"^(encoder\.vit\.blocks\.\d+\.mlp\.)weights_out\.", r"\1fc2."),
+    *SWIGLU,
     (r"^neck\.reassemble_stage\.layers\.(\d)\.projection\.", r"decoder.reassemble.project.\1."),
     (r"^neck\.reassemble_stage\.layers\.(\d)\.resize\.", r"decoder.reassemble.resample.\1."),
-    (r"^neck\.convs\.", "decoder.level."),
-    (r"^neck\.fusion_stage\.layers\.([0-3])\.", _hf_fusion),
-    (r"^(decoder\.fusion\.\d\.)residual_layer1\.", r"\1skip."),
-    (r"^(decoder\.fusion\.\d\.)residual_layer2\.", r"\1refine."),
-    (r"^(decoder\.fusion\.\d\.)projection\.", r"\1project."),
-    (r"^(decoder\.fusion\.\d\.(?:skip|refine)\.conv)olution", r"\1"),
+    *NECK,
     (r"^head\.conv([123])\.", r"decoder.head\1."),
 )
-_HF_QUERY = re.compile(r"^(encoder\.vit\.blocks\.\d+\.)attention\.attention\.query\.(weight|bias)$")
 
 
 def rename(state: Mapping[str, Tensor], rules: Rules, unused: str) -> StateDict:
@@ -95,13 +99,21 @@ def from_official(state: Mapping[str, Tensor]) -> StateDict:
 
 def from_hf(state: Mapping[str, Tensor]) -> StateDict:
     """Rename the parameters of a ``-hf`` file, and stack query, key and value, in that order."""
-    renamed = rename(state, _HF, _HF_UNUSED)
-    for name in list(renamed):
-        match = _HF_QUERY.match(name)
-        parts = [name.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
-        if match and all(part in renamed for part in parts):
-            stacked = torch.cat([renamed.pop(part) for part in parts])
-            renamed[f"{match[1]}attn.qkv.{match[2]}"] = stacked
+    return stacked(rename(state, _HF, _HF_UNUSED), ".attention.attention.")
+
+
+def stacked(renamed: StateDict, attention: str) -> StateDict:
+    """Stack query, key and value of all blocks, where all three are there, in that order.
+
+    Args:
+        renamed: under our names, but for these; it is changed.
+        attention: what comes before ``query`` in a name.
+    """
+    for query in [name for name in renamed if f"{attention}query." in name]:
+        parts = [query.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
+        if all(part in renamed for part in parts):
+            values = torch.cat([renamed.pop(part) for part in parts])
+            renamed[query.replace(f"{attention}query.", ".attn.qkv.")] = values
     return renamed
 
 

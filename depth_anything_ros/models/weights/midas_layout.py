@@ -7,34 +7,35 @@ hold heads and norms of classifiers that nothing runs, and tables that a network
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from depth_anything_ros.models.weights.layouts import Rules, StateDict, has_all, rename
+from depth_anything_ros.models.weights.layouts import (
+    NECK,
+    UNITS,
+    Rules,
+    counted,
+    has_all,
+    rename,
+    stacked,
+)
+from depth_anything_ros.models.weights.read import StateDict
 
 _OWN = re.compile(r"encoder\.(readout|swin|levit|efficientnet)\.")
-
-
-def _counted(before: str, after: str = "", add: int = 0) -> Callable[[re.Match[str]], str]:
-    """Make a replacement that holds the number of its first group, with something added."""
-    return lambda match: f"{before}{int(match[1]) + add}{after}."
 
 
 # isl-org/MiDaS: midas/backbones/utils.py for the encoder's maps, midas/blocks.py for the decoder.
 _OFFICIAL: Rules = (
     (
         r"^pretrained\.act_postprocess(\d)\.0\.project\.0\.",
-        _counted("encoder.readout.", ".project", -1),
+        counted("encoder.readout.", ".project"),
     ),
-    (r"^pretrained\.act_postprocess(\d)\.3\.", _counted("encoder.reassemble.project.", add=-1)),
-    (r"^pretrained\.act_postprocess(\d)\.4\.", _counted("encoder.reassemble.resample.", add=-1)),
-    (r"^scratch\.layer(\d)_rn\.", _counted("decoder.level.", add=-1)),
-    (r"^scratch\.refinenet(\d)\.", _counted("decoder.fusion.", add=-1)),
-    (r"^(decoder\.fusion\.\d\.)resConfUnit1\.", r"\1skip."),
-    (r"^(decoder\.fusion\.\d\.)resConfUnit2\.", r"\1refine."),
-    (r"^(decoder\.fusion\.\d\.)out_conv\.", r"\1project."),
+    (r"^pretrained\.act_postprocess(\d)\.3\.", counted("encoder.reassemble.project.")),
+    (r"^pretrained\.act_postprocess(\d)\.4\.", counted("encoder.reassemble.resample.")),
+    (r"^scratch\.layer(\d)_rn\.", counted("decoder.level.")),
+    (r"^scratch\.refinenet(\d)\.", counted("decoder.fusion.")),
+    *UNITS,
     # A convolution and its norm are one layer there, and two here.
     (r"^scratch\.stem_transpose\.0\.c\.", "decoder.enlarge.0."),
     (r"^scratch\.stem_transpose\.0\.bn\.", "decoder.enlarge.1."),
@@ -55,7 +56,7 @@ _SWIN: Rules = (
     # timm 0.6 merges patches at the end of a stage, later versions at the start of the next.
     (
         r"^pretrained\.model\.layers\.(\d)\.downsample\.",
-        _counted("encoder.swin.layers.", ".downsample", 1),
+        counted("encoder.swin.layers.", ".downsample", 1),
     ),
     (r"^pretrained\.model\.", "encoder.swin."),
 )
@@ -94,10 +95,10 @@ _LEVIT_UNUSED = re.compile(r"encoder\.levit\.stages\.2\.blocks\.[1-9]\..*")
 _EFFICIENTNET: Rules = (
     (r"^pretrained\.layer1\.0\.", "encoder.efficientnet.conv_stem."),
     (r"^pretrained\.layer1\.1\.", "encoder.efficientnet.bn1."),
-    (r"^pretrained\.layer1\.(\d)\.", _counted("encoder.efficientnet.blocks.", add=-3)),
-    (r"^pretrained\.layer2\.(\d)\.", _counted("encoder.efficientnet.blocks.", add=2)),
-    (r"^pretrained\.layer3\.(\d)\.", _counted("encoder.efficientnet.blocks.", add=3)),
-    (r"^pretrained\.layer4\.(\d)\.", _counted("encoder.efficientnet.blocks.", add=5)),
+    (r"^pretrained\.layer1\.(\d)\.", counted("encoder.efficientnet.blocks.", add=-3)),
+    (r"^pretrained\.layer2\.(\d)\.", counted("encoder.efficientnet.blocks.", add=2)),
+    (r"^pretrained\.layer3\.(\d)\.", counted("encoder.efficientnet.blocks.", add=3)),
+    (r"^pretrained\.layer4\.(\d)\.", counted("encoder.efficientnet.blocks.", add=5)),
 )
 
 _STEM = "encoder.vit.patch_embed.backbone.stem."
@@ -113,7 +114,7 @@ _HF: Rules = (
     (r"^backbone\.embeddings\.norm\.", "encoder.swin.patch_embed.norm."),
     (
         r"^backbone\.encoder\.layers\.(\d)\.downsample\.",
-        _counted("encoder.swin.layers.", ".downsample", 1),
+        counted("encoder.swin.layers.", ".downsample", 1),
     ),
     (r"^backbone\.encoder\.layers\.", "encoder.swin.layers."),
     (r"^(encoder\.swin\..*\.attention\.)self\.", r"\1attention."),
@@ -132,13 +133,7 @@ _HF: Rules = (
     (r"^neck\.reassemble_stage\.readout_projects\.(\d)\.0\.", r"encoder.readout.\1.project."),
     (r"^neck\.reassemble_stage\.layers\.(\d)\.projection\.", r"encoder.reassemble.project.\1."),
     (r"^neck\.reassemble_stage\.layers\.(\d)\.resize\.", r"encoder.reassemble.resample.\1."),
-    (r"^neck\.convs\.", "decoder.level."),
-    # Levels from the finest, where transformers counts from the coarsest.
-    (r"^neck\.fusion_stage\.layers\.(\d)\.", lambda m: f"decoder.fusion.{3 - int(m[1])}."),
-    (r"^(decoder\.fusion\.\d\.)residual_layer1\.", r"\1skip."),
-    (r"^(decoder\.fusion\.\d\.)residual_layer2\.", r"\1refine."),
-    (r"^(decoder\.fusion\.\d\.)projection\.", r"\1project."),
-    (r"^(decoder\.fusion\.\d\.(?:skip|refine)\.conv)olution", r"\1"),
+    *NECK,
     (r"^head\.head\.0\.", "decoder.head1."),
     (r"^head\.head\.2\.", "decoder.head2."),
     (r"^head\.head\.4\.", "decoder.head3."),
@@ -178,22 +173,17 @@ def from_transformers(state: Mapping[str, Tensor]) -> StateDict:
     Query, key and value are stacked in that order; where keys have no bias, the biases of queries
     and values stay apart.
     """
-    renamed = rename(state, _HF, _HF_UNUSED)
-    for query in [name for name in renamed if ".attn.query." in name]:
-        parts = [query.replace(".query.", f".{part}.") for part in ("query", "key", "value")]
-        if all(part in renamed for part in parts):
-            stacked = torch.cat([renamed.pop(part) for part in parts])
-            renamed[query.replace(".query.", ".qkv.")] = stacked
-        elif query.endswith(".bias") and parts[2] in renamed:
-            for part, short in ((parts[0], "q_bias"), (parts[2], "v_bias")):
-                renamed[f"{query.partition('query.')[0]}{short}"] = renamed.pop(part)
-    swin = any(name.startswith("encoder.swin.") for name in renamed)
+    renamed = stacked(rename(state, _HF, _HF_UNUSED), ".attn.")
+    for query in [name for name in renamed if name.endswith(".attn.query.bias")]:
+        attention = query.removesuffix("query.bias")
+        if f"{attention}value.bias" in renamed:
+            renamed[f"{attention}q_bias"] = renamed.pop(query)
+            renamed[f"{attention}v_bias"] = renamed.pop(f"{attention}value.bias")
+    if not any(name.startswith("encoder.swin.") for name in renamed):
+        return renamed
+    # transformers calls its patches as it does those of the others.
     patches = "encoder.vit.patch_embed."
-    if swin:  # whose patches transformers calls as it does those of the others
-        return {
-            name.replace(patches, "encoder.swin.patch_embed."): renamed[name] for name in renamed
-        }
-    return renamed
+    return {name.replace(patches, "encoder.swin.patch_embed."): v for name, v in renamed.items()}
 
 
 def to_ours(state: Mapping[str, Tensor]) -> StateDict | None:

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from depth_anything_ros.core.errors import CheckpointError, one_line
 from depth_anything_ros.core.files import MOST_BYTES, read_file
-from depth_anything_ros.models.weights.hashes import sha256_of
-from depth_anything_ros.models.weights.releases import release_sha256
+from depth_anything_ros.models.weights.releases import Release
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import FAMILIES
@@ -71,6 +71,34 @@ class Claim:
             words.append(f"trained on layers {self.tapped_layers}")
         return f"{', '.join(word for word in words if word)}, by {self.source}"
 
+    def refusal(self, path: Path, card: ModelCard) -> str:
+        """Say why a file that says so must not be used with a card; "" where it may."""
+        if self.family not in (None, card.family):
+            named = f" ({self.model})" if self.model else ""
+            advice = "choose the model that it belongs to"
+            if {self.family, card.family} == {FAMILY, FAMILY_V1}:
+                advice = (
+                    "the weights would load and the depth be wrong, since V1 taps other layers; "
+                    "choose the model that they belong to"
+                )
+            return (
+                f"{path} is of {title(self.family or '')}{named} by {self.source}, and {card.name} "
+                f"is of {title(card.family)}; {advice}"
+            )
+        what, wanted = (_words(of.kind, of.max_depth_m) for of in (self, card))
+        if self.kind is not None and what != wanted:
+            return (
+                f"{path} is {what} by {self.source}, and {card.name} is {wanted}: the weights "
+                f"would load and the depth be wrong; choose the model that they belong to"
+            )
+        if self.model is None and self.tapped_layers not in (None, card.tapped_layers):
+            return (
+                f"{path} was trained on layers {self.tapped_layers} by {self.source}, and "
+                f"{card.name} taps {card.tapped_layers}: these are weights of another size, or of "
+                f"another model"
+            )
+        return ""
+
 
 def title(family: str) -> str:
     """Return a family's name as people write it."""
@@ -79,8 +107,10 @@ def title(family: str) -> str:
 
 def known_files() -> dict[str, str]:
     """Return the zoo name of each official file whose sha256 is known, by its sha256."""
-    hashes = ((card.name, (card.sha256, release_sha256(card))) for card in CARDS.values())
-    return V1_FILES | {sha256: name for name, pair in hashes for sha256 in pair if sha256}
+    cards = CARDS.values()
+    releases = {file.sha256: card.name for card in cards if (file := Release.of(card))}
+    known = V1_FILES | {card.sha256: card.name for card in cards} | releases
+    return {sha256: name for sha256, name in known.items() if sha256}
 
 
 def check_claims(path: Path, card: ModelCard) -> None:
@@ -89,8 +119,9 @@ def check_claims(path: Path, card: ModelCard) -> None:
     Raises:
         CheckpointError: (``other_model``); ``damaged`` on a malformed config.json beside it.
     """
-    for claim in claims_of(path):
-        _check(claim, path, card)
+    refusal = next(filter(None, (claim.refusal(path, card) for claim in claims_of(path))), "")
+    if refusal:
+        raise CheckpointError(refusal, reason="other_model")
 
 
 def claims_of(path: Path) -> list[Claim]:
@@ -237,39 +268,6 @@ def _claim_of_archive(path: Path) -> Claim | None:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, IndexError):
         return None  # damaged: said where the tensors are read
     return _claim_of_label(label, f"the name {one_line(label, 60)}, under which it was saved")
-
-
-def _check(claim: Claim, path: Path, card: ModelCard) -> None:
-    if claim.family not in (None, card.family):
-        named = f" ({claim.model})" if claim.model else ""
-        raise CheckpointError(
-            f"{path} is of {title(claim.family or '')}{named} by {claim.source}, and {card.name} "
-            f"is of {title(card.family)}; {_advice(claim, card)}",
-            reason="other_model",
-        )
-    what, wanted = _words(claim.kind, claim.max_depth_m), _words(card.kind, card.max_depth_m)
-    if claim.kind is not None and what != wanted:
-        raise CheckpointError(
-            f"{path} is {what} by {claim.source}, and {card.name} is {wanted}: the weights would "
-            f"load and the depth be wrong; choose the model that they belong to",
-            reason="other_model",
-        )
-    if claim.model is None and claim.tapped_layers not in (None, card.tapped_layers):
-        raise CheckpointError(
-            f"{path} was trained on layers {claim.tapped_layers} by {claim.source}, and "
-            f"{card.name} taps {card.tapped_layers}: these are weights of another size, or of "
-            f"another model",
-            reason="other_model",
-        )
-
-
-def _advice(claim: Claim, card: ModelCard) -> str:
-    if {claim.family, card.family} == {FAMILY, FAMILY_V1}:
-        return (
-            "the weights would load and the depth be wrong, since V1 taps other layers; choose "
-            "the model that they belong to"
-        )
-    return "choose the model that it belongs to"
 
 
 def _words(kind: str | None, max_depth_m: float | None) -> str:

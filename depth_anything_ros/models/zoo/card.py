@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from depth_anything_ros.core.depth import Kind as Kind
 
-Output = Literal["relu", "sigmoid", "exp"]
+Activation = Literal["relu", "sigmoid", "exp"]
 # What input_size is the length of: the shorter side, the longer side, the side that is the nearer
 # to it by ratio, or both sides of a square.
 Fit = Literal["shorter", "longer", "nearest", "square"]
@@ -45,6 +45,7 @@ class ModelCard:
             ``exp``.
         any_view: whether it answers several pictures together, with their poses
             (``DepthEstimator.infer_views``).
+        knows_sky: whether its network answers where the sky is.
         options: facts that only this family has, as pairs; its network's file names them.
         max_depth_m: the depth that a sigmoid of 1 means. It belongs to the checkpoint: another
             value rescales every answer. None where the model has no such bound.
@@ -74,7 +75,7 @@ class ModelCard:
     tapped_layers: Four
     features: int
     out_channels: Four
-    output: Output
+    output: Activation
     max_depth_m: float | None
     licence: str
     hub_repo: str = ""
@@ -85,6 +86,7 @@ class ModelCard:
     timm_overrides: tuple[tuple[str, Any], ...] = ()
     trained_size: int = 518
     any_view: bool = False
+    knows_sky: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     input_size: int = 518
     fit: Fit = "shorter"

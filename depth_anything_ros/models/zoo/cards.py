@@ -8,23 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.core.programs import how_to_run
-from depth_anything_ros.models.zoo import (
-    rows_depth_anything,
-    rows_depth_anything_3,
-    rows_midas,
-    rows_tiny,
-)
 from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import FAMILIES, MODULES
+from depth_anything_ros.models.zoo.family import function
 from depth_anything_ros.models.zoo.plugins import plugin_rows
-from depth_anything_ros.models.zoo.transformers_cards import PREFIX, transformers_card
-
-# In the order in which users see them.
-_ROWS = (
-    rows_tiny,
-    rows_depth_anything,
-    rows_depth_anything_3,
-    rows_midas,
-)
 
 
 class _Cards(Mapping[str, ModelCard]):
@@ -41,7 +28,9 @@ class _Cards(Mapping[str, ModelCard]):
     def _filled(self) -> dict[str, ModelCard]:
         with self._filling:
             if not self._cards:
-                self._cards.update((card.name, card) for rows in _ROWS for card in rows.rows())
+                self._cards.update(
+                    (card.name, card) for module in MODULES for card in module.rows()
+                )
                 self._cards.update((card.name, card) for card in plugin_rows(self._cards))
         return self._cards
 
@@ -74,8 +63,10 @@ def find_card(name: str, download: bool = False) -> ModelCard:
         ModelError: (``unknown_model``) with the nearest names; and as ``transformers_card``.
         CheckpointError: as ``transformers_card``.
     """
-    if name.startswith(PREFIX):
-        return transformers_card(name, download)
+    for family in FAMILIES.values():
+        if family.prefix and name.startswith(family.prefix):
+            made: ModelCard = function(family.card)(name, download)
+            return made
     card = CARDS.get(name)
     if card is None:
         near = difflib.get_close_matches(name, card_names(), n=3, cutoff=0.5)

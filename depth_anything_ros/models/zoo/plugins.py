@@ -19,7 +19,8 @@ from typing import Any
 
 from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.models.zoo.families import FAMILIES, Family, family_of
+from depth_anything_ros.models.zoo.families import FAMILIES, family_of
+from depth_anything_ros.models.zoo.family import Family
 
 _log = logging.getLogger(__name__)
 

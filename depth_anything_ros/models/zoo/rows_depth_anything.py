@@ -3,96 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
-from depth_anything_ros.models.zoo.card import Four, Kind, ModelCard, Output
+from depth_anything_ros.models.zoo.card import Activation, Four, Kind, ModelCard
+from depth_anything_ros.models.zoo.dinov2_encoders import (
+    BASE,
+    GIANT,
+    LARGE,
+    SMALL,
+    Encoder,
+    tiny_encoder,
+)
+from depth_anything_ros.models.zoo.family import MODELS, Family
 
 FAMILY = "depth_anything_v2"
 FAMILY_V1 = "depth_anything_v1"
+_FREE, _NOT_COMMERCIAL = "Apache-2.0", "CC-BY-NC-4.0"
 
 
 @dataclass(frozen=True)
-class _Encoder:
-    """An encoder with the decoder widths that belong to it, and the licence of its weights."""
-
-    label: str
-    code: str  # in the official file names
-    width: int
-    timm_id: str
-    tapped_layers: Four
-    features: int
-    out_channels: Four
-    licence: str
-    overrides: tuple[tuple[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class _Output:
-    """What the decoder was trained to answer, and where such weights are published."""
+class _Training:
+    """What a decoder was trained to answer, and where such weights are published."""
 
     name: str  # between the family and the encoder in a zoo name
     repo: str  # between Depth-Anything-V2 and the encoder in a hub repository's name
     kind: Kind
-    output: Output
+    output: Activation
     max_depth_m: float | None
 
 
-# Widths and tapped layers: run.py and depth_anything_v2/dpt.py of DepthAnything/Depth-Anything-V2.
-# Licences: its README. "We release Small under Apache-2.0, Base, Large and Giant under
-# CC-BY-NC-4.0". Giant was announced, and has not been released.
-_SMALL, _BASE, _LARGE, _GIANT = _RELEASED = (
-    _Encoder(
-        "Small",
-        "vits",
-        384,
-        "vit_small_patch14_dinov2",
-        (2, 5, 8, 11),
-        64,
-        (48, 96, 192, 384),
-        "Apache-2.0",
-    ),
-    _Encoder(
-        "Base",
-        "vitb",
-        768,
-        "vit_base_patch14_dinov2",
-        (2, 5, 8, 11),
-        128,
-        (96, 192, 384, 768),
-        "CC-BY-NC-4.0",
-    ),
-    _Encoder(
-        "Large",
-        "vitl",
-        1024,
-        "vit_large_patch14_dinov2",
-        (4, 11, 17, 23),
-        256,
-        (256, 512, 1024, 1024),
-        "CC-BY-NC-4.0",
-    ),
-    _Encoder(
-        "Giant",
-        "vitg",
-        1536,
-        "vit_giant_patch14_dinov2",
-        (9, 19, 29, 39),
-        384,
-        (1536, 1536, 1536, 1536),
-        "CC-BY-NC-4.0",
-    ),
+@dataclass(frozen=True)
+class _Size:
+    """An encoder, the layers that V2 taps, and the licence of the weights."""
+
+    encoder: Encoder
+    code: str  # in the official file names; "" where there are none
+    tapped_layers: Four
+    licence: str
+
+
+# run.py and depth_anything_v2/dpt.py of DepthAnything/Depth-Anything-V2. Licences: its README. "We
+# release Small under Apache-2.0, Base, Large and Giant under CC-BY-NC-4.0". Giant was announced,
+# and has not been released.
+_RELEASED = (
+    _Size(SMALL, "vits", (2, 5, 8, 11), _FREE),
+    _Size(BASE, "vitb", (2, 5, 8, 11), _NOT_COMMERCIAL),
+    _Size(LARGE, "vitl", (4, 11, 17, 23), _NOT_COMMERCIAL),
 )
-_TEST = _Encoder(
-    "Test",
-    "",
-    48,
-    "vit_small_patch14_dinov2",
-    (0, 1, 2, 3),
-    16,
-    (8, 12, 16, 24),
-    "Apache-2.0",
-    (("embed_dim", 48), ("depth", 4), ("num_heads", 2)),
-)
+_GIANT = _Size(GIANT, "vitg", (9, 19, 29, 39), _NOT_COMMERCIAL)
+_TEST = _Size(tiny_encoder(4), "", (0, 1, 2, 3), _FREE)
 
 # sha256 of the official files. No machine of this project has downloaded them: each hash stands,
 # the same, in at least two public code bases that are independent of each other.
@@ -135,70 +93,67 @@ V1_FILES = {
 }
 
 # Maximum depths: metric_depth/README.md of the same repository.
-_RELATIVE = _Output("", "", "relative", "relu", None)
-_INDOOR = _Output("metric_indoor_", "Metric-Hypersim-", "metric", "sigmoid", 20.0)
-_OUTDOOR = _Output("metric_outdoor_", "Metric-VKITTI-", "metric", "sigmoid", 80.0)
+_RELATIVE = _Training("", "", "relative", "relu", None)
+_INDOOR = _Training("metric_indoor_", "Metric-Hypersim-", "metric", "sigmoid", 20.0)
+_OUTDOOR = _Training("metric_outdoor_", "Metric-VKITTI-", "metric", "sigmoid", 80.0)
 
 
-def _card(encoder: _Encoder, output: _Output, name: str) -> ModelCard:
+def _card(size: _Size, training: _Training, name: str = "") -> ModelCard:
+    label = size.encoder.encoder
+    repo = f"depth-anything/Depth-Anything-V2-{training.repo}{label}"
+    file = f"{FAMILY}_{training.repo.lower().replace('-', '_')}{size.code}.pth" if size.code else ""
     return ModelCard(
-        name=name,
+        name=name or f"{FAMILY}_{training.name}{label.lower()}",
         family=FAMILY,
-        kind=output.kind,
-        encoder=encoder.label,
-        width=encoder.width,
-        timm_id=encoder.timm_id,
-        timm_overrides=encoder.overrides,
-        tapped_layers=encoder.tapped_layers,
-        features=encoder.features,
-        out_channels=encoder.out_channels,
-        output=output.output,
-        max_depth_m=output.max_depth_m,
-        licence=encoder.licence,
-        hub_repo=_hub_repo(encoder, output),
-        hub_file=_hub_file(encoder, output),
-        sha256=_SHA256.get(_hub_file(encoder, output), ""),
+        kind=training.kind,
+        tapped_layers=size.tapped_layers,
+        output=training.output,
+        max_depth_m=training.max_depth_m,
+        licence=size.licence,
+        hub_repo=repo if size in _RELEASED else "",
+        hub_file=file,
+        sha256=_SHA256.get(file, ""),
+        **size.encoder.facts,
     )
 
 
-def _hub_repo(encoder: _Encoder, output: _Output) -> str:
-    if encoder in (_GIANT, _TEST):
-        return ""
-    return f"depth-anything/Depth-Anything-V2-{output.repo}{encoder.label}"
-
-
-def _hub_file(encoder: _Encoder, output: _Output) -> str:
-    if not encoder.code:
-        return ""
-    return f"{FAMILY}_{output.repo.lower().replace('-', '_')}{encoder.code}.pth"
-
-
-def _v1(encoder: _Encoder) -> ModelCard:
+def _v1(size: _Size) -> ModelCard:
     """Return the row of V1: V2's network, but for the layers that the decoder taps.
 
     The last four: ``get_intermediate_layers(x, 4)`` in depth_anything/dpt.py of
     LiheYoung/Depth-Anything. Names, shapes and preprocessing (run.py) are those of V2, and all
     sizes are under the repository's Apache-2.0.
     """
-    last = encoder.tapped_layers[-1]
+    last = size.tapped_layers[-1]
     return replace(
-        _card(encoder, _RELATIVE, f"{FAMILY_V1}_{encoder.label.lower()}"),
+        _card(size, _RELATIVE, f"{FAMILY_V1}_{size.encoder.encoder.lower()}"),
         family=FAMILY_V1,
         tapped_layers=(last - 3, last - 2, last - 1, last),
-        licence="Apache-2.0",
-        hub_repo=f"LiheYoung/depth_anything_{encoder.code}14",
+        licence=_FREE,
+        hub_repo=f"LiheYoung/depth_anything_{size.code}14",
         hub_file="pytorch_model.bin",
         sha256="",
     )
 
 
+def families() -> list[Family]:
+    """Return both families, of one network: only their rows tap other layers."""
+    names = (
+        "pretrained.* and depth_head.*, or backbone.* and neck.*, or encoder.vit.* and decoder.*"
+    )
+    network, layout = f"{MODELS}.networks.depth_anything_v2:DepthAnythingV2", "layouts:to_ours"
+    return [
+        Family(name, title, network, f"{MODELS}.weights.{layout}", f"{names}decoder.*")
+        for name, title in ((FAMILY_V1, "Depth Anything V1"), (FAMILY, "Depth Anything V2"))
+    ]
+
+
 def rows() -> list[ModelCard]:
     """Return the rows of both families, and two tiny ones of V2's kind for tests."""
-    found = [_card(e, _RELATIVE, f"{FAMILY}_{e.label.lower()}") for e in _RELEASED]
-    for output in (_INDOOR, _OUTDOOR):
-        for e in (_SMALL, _BASE, _LARGE):
-            found.append(_card(e, output, f"{FAMILY}_{output.name}{e.label.lower()}"))
-    found += [_v1(e) for e in (_SMALL, _BASE, _LARGE)]
-    found.append(_card(_TEST, _RELATIVE, "test_relative"))
-    found.append(_card(_TEST, _INDOOR, "test_metric"))
-    return found
+    return [
+        *(_card(size, _RELATIVE) for size in (*_RELEASED, _GIANT)),
+        *(_card(size, training) for training in (_INDOOR, _OUTDOOR) for size in _RELEASED),
+        *(_v1(size) for size in _RELEASED),
+        _card(_TEST, _RELATIVE, "test_relative"),
+        _card(_TEST, _INDOOR, "test_metric"),
+    ]

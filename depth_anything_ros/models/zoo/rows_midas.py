@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from depth_anything_ros.models.zoo.card import Four, ModelCard
+from depth_anything_ros.models.zoo.family import MODELS, Family
 
 FAMILY = "midas"
 
@@ -174,6 +175,20 @@ _V21_SMALL = ModelCard(
     fit="longer",
     multiple=32,
 )
+
+
+def families() -> list[Family]:
+    """Return the family."""
+    return [
+        Family(
+            FAMILY,
+            "MiDaS",
+            f"{MODELS}.networks.midas:Midas",
+            f"{MODELS}.weights.midas_layout:to_ours",
+            "pretrained.* and scratch.*, or neck.* and head.head.*",
+            export=f"{MODELS}.networks.midas:exportable",
+        )
+    ]
 
 
 def rows() -> list[ModelCard]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.family import MODELS, Family
 
 # This package's own network: the encoder of EfficientNet-Lite2 (Tan and Le 2019, arXiv:1905.11946)
 # with a light decoder. RGB comes in -1 to 1, as its ImageNet weights were trained with.
@@ -21,6 +22,7 @@ _OWN = ModelCard(
     options=(("finest", 32),),
     trained_size=256,
     output="exp",
+    knows_sky=True,
     max_depth_m=None,
     canonical_focal_px=300.0,
     licence="Apache-2.0",
@@ -31,6 +33,19 @@ _OWN = ModelCard(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )
+
+
+def families() -> list[Family]:
+    """Return the family of this package's own network."""
+    return [
+        Family(
+            "depth_and_sky",
+            "tiny",
+            f"{MODELS}.networks.depth_and_sky:DepthAndSky",
+            f"{MODELS}.weights.layouts:own_names",
+            "encoder.lite.* and decoder.*",
+        )
+    ]
 
 
 def rows() -> list[ModelCard]:

@@ -14,8 +14,8 @@ from depth_anything_ros.models.networks.build import (
     random_network,
     untrained_network,
 )
-from depth_anything_ros.models.networks.depth_and_sky import Prediction, beyond_sky
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite, timm
+from depth_anything_ros.models.networks.output import DepthWithSky, beyond_sky
 from depth_anything_ros.models.weights.load import load_weights
 
 CARD = find_card("tiny")
@@ -62,8 +62,8 @@ def test_three_maps_and_a_logit_for_each_pixel(size, build):
     with torch.inference_mode():
         prediction = network(_picture(2, *size))
 
-    assert isinstance(prediction, Prediction)
-    for values in prediction:
+    assert prediction.names == ("depth", "sky", "disparity", "sky_logit")
+    for values in prediction.parts:
         assert values.shape == (2, *size)
         assert values.dtype == torch.float32
     torch.testing.assert_close(prediction.sky, prediction.sky_logit.sigmoid())
@@ -230,7 +230,7 @@ def test_autocast_does_not_quantise_the_answer():
 
 def _row(depth, sky):
     depth, sky = torch.tensor(depth)[None, None], torch.tensor(sky)[None, None]
-    return Prediction(depth, sky, torch.zeros_like(depth), sky.logit())
+    return DepthWithSky(depth, sky)
 
 
 def test_the_sky_begins_at_exactly_0_3():

@@ -67,7 +67,7 @@ def test_single_view_answers_depth_and_sky_for_each_pixel(size):
     network = _network("test_da3_metric")
 
     with torch.inference_mode():
-        depth, sky = network(_pictures(2, size))
+        depth, sky = network(_pictures(2, size)).parts
 
     assert depth.shape == sky.shape == (2, *size)
     assert depth.dtype == sky.dtype == torch.float32

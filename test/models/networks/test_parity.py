@@ -97,6 +97,7 @@ def _load_reference(card, folder):
     return transformers.DepthAnythingForDepthEstimation.from_pretrained(folder).eval().float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CARDS)
 def test_same_answers_as_transformers_from_both_layouts(name, tmp_path, parity):
     card = find_card(name)

@@ -267,7 +267,7 @@ def test_a_camera_gives_depth_pro_its_focal_length(tmp_path):
     rgb = _picture(height, width)
     image = family_of(estimator.card).preparation(rgb, estimator.card, 64, estimator.device)
     with torch.inference_mode():
-        inverse, angle = estimator.network(image)
+        inverse, angle = estimator.network(image).parts
     resized = torch.nn.functional.interpolate(inverse[None], (height, width), mode="bilinear")
 
     for focal_px in (60.0, 240.0):

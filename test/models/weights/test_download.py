@@ -17,7 +17,7 @@ from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights import download as download_module
 from depth_anything_ros.models.weights.download import Patience
 from depth_anything_ros.models.weights.find import resolve_weights
-from depth_anything_ros.models.weights.releases import fetch_release
+from depth_anything_ros.models.weights.releases import Release
 from depth_anything_ros.models.zoo import find_card
 
 SMALL = find_card("depth_anything_v2_small")
@@ -187,7 +187,7 @@ def test_a_server_that_says_nothing(answer, cache, monkeypatch):
     begin = time.monotonic()
     with serving(answer) as url:
         assert "nothing came for 1 s" in from_hub(url, monkeypatch, "download")
-        message = refusal("download", fetch_release, f"{url}/net.pt", "0" * 64)
+        message = refusal("download", Release(f"{url}/net.pt", "0" * 64).fetch)
     assert f"cannot fetch {url}/net.pt: nothing came for 1 s; try again" in message
     assert time.monotonic() - begin < 30
 
@@ -200,7 +200,7 @@ def test_a_server_that_drips_or_never_ends(answer, words, cache, monkeypatch):
     with serving(answer) as url:
         assert words in from_hub(url, monkeypatch, "download")
         message = refusal(
-            "download", fetch_release, f"{url}/net.pt", "", lambda *both: seen.append(both)
+            "download", Release(f"{url}/net.pt").fetch, lambda *both: seen.append(both)
         )
     assert words in message
     assert seen and seen[0][0] == 0
@@ -244,13 +244,13 @@ def test_a_part_that_is_not_the_one_asked_for(cache):
         handler.close_connection = True
 
     with serving(answer) as url:
-        refusal("download", fetch_release, f"{url}/net.pt")
-        message = refusal("download", fetch_release, f"{url}/net.pt")
+        refusal("download", Release(f"{url}/net.pt").fetch)
+        message = refusal("download", Release(f"{url}/net.pt").fetch)
         assert "not the part from byte 100 on" in message
-        assert "100 of 10240 bytes came" in refusal("download", fetch_release, f"{url}/net.pt")
+        assert "100 of 10240 bytes came" in refusal("download", Release(f"{url}/net.pt").fetch)
 
 
 @pytest.mark.parametrize(("length", "tag"), [("-5", '"a"'), ("x", '"a"'), (None, '"a\r\n b"')])
 def test_headers_that_say_nothing(length, tag, cache):
     with serving(lambda handler: (headers(handler, size=length, etag=tag), body(handler))) as url:
-        assert fetch_release(f"{url}/net.pt").read_bytes() == CONTENT
+        assert Release(f"{url}/net.pt").fetch().read_bytes() == CONTENT

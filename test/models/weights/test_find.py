@@ -16,7 +16,8 @@ from safetensors.torch import save as to_safetensors
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights import find as weights_module
-from depth_anything_ros.models.weights.find import cached_weights, resolve_weights, sha256_of
+from depth_anything_ros.models.weights.find import cached_weights, resolve_weights
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 
 SMALL = find_card("depth_anything_v2_small")

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights.find import BUNDLED
 from depth_anything_ros.models.weights.identify import identify, network_on_meta
-from depth_anything_ros.models.weights.load import load_weights, read_state_dict
+from depth_anything_ros.models.weights.load import load_weights
+from depth_anything_ros.models.weights.read import read_state_dict
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.command import main
 

@@ -17,9 +17,9 @@ from depth_anything_ros.models.weights.layouts import from_official
 from depth_anything_ros.models.weights.load import (
     checkpoint_file,
     load_weights,
-    read_state_dict,
     write_weights,
 )
+from depth_anything_ros.models.weights.read import read_state_dict
 from depth_anything_ros.models.zoo import find_card
 
 CARD = find_card("test_relative")

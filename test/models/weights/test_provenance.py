@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights import provenance
-from depth_anything_ros.models.weights.hashes import sha256_of
 from depth_anything_ros.models.weights.provenance import check_claims
+from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import CARDS, find_card
 
 RELATIVE = find_card("depth_anything_v2_small")

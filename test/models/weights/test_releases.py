@@ -7,12 +7,7 @@ from file_server import serve_files
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights.find import cached_weights, resolve_weights
-from depth_anything_ros.models.weights.releases import (
-    fetch_release,
-    release_path,
-    release_sha256,
-    release_url,
-)
+from depth_anything_ros.models.weights.releases import Release
 from depth_anything_ros.models.zoo import find_card
 
 CONTENT = bytes(range(256)) * 10_000
@@ -41,7 +36,7 @@ def _card(url, **facts):
 
 def _refusal(reason, *args):
     with pytest.raises(CheckpointError) as error:
-        fetch_release(*args)
+        Release(*args).fetch()
     assert error.value.reason == reason
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -50,13 +45,13 @@ def _refusal(reason, *args):
 def test_a_file_is_fetched_once_into_the_folder_of_torch_hub(server, hub_folder):
     seen = []
 
-    path = fetch_release(f"{server.url}/v3/net.pt", SHA256, lambda *both: seen.append(both))
+    path = Release(f"{server.url}/v3/net.pt", SHA256).fetch(lambda *both: seen.append(both))
 
-    assert path == release_path(f"{server.url}/v3/net.pt") == hub_folder / "net.pt"
+    assert path == Release(f"{server.url}/v3/net.pt").path == hub_folder / "net.pt"
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert fetch_release(f"{server.url}/v3/net.pt", SHA256) == path
+    assert Release(f"{server.url}/v3/net.pt", SHA256).fetch() == path
     assert server.requests == ["GET /v3/net.pt"]
     assert {file.name for file in hub_folder.iterdir()} <= {"net.pt", "net.pt.lock"}
 
@@ -68,7 +63,7 @@ def test_a_download_that_was_cut_off_goes_on_where_it_stopped(server, hub_folder
     assert not (hub_folder / "net.pt").exists()
 
     server.cut_after = None
-    path = fetch_release(f"{server.url}/v3/net.pt", SHA256)
+    path = Release(f"{server.url}/v3/net.pt", SHA256).fetch()
 
     assert path.read_bytes() == CONTENT
     assert server.requests == ["GET /v3/net.pt", "GET /v3/net.pt bytes=1500000-"]
@@ -79,7 +74,7 @@ def test_a_part_of_another_version_of_the_file_is_begun_anew(server, hub_folder)
     _refusal("download", f"{server.url}/v3/net.pt")
     server.cut_after, server.files["/v3/net.pt"] = None, CONTENT[::-1]
 
-    assert fetch_release(f"{server.url}/v3/net.pt").read_bytes() == CONTENT[::-1]
+    assert Release(f"{server.url}/v3/net.pt").fetch().read_bytes() == CONTENT[::-1]
 
 
 def test_a_part_that_is_whole_already_is_begun_anew(server, hub_folder):
@@ -88,7 +83,7 @@ def test_a_part_that_is_whole_already_is_begun_anew(server, hub_folder):
     (hub_folder / "net.pt.part").write_bytes(CONTENT)
     server.cut_after = None
 
-    assert fetch_release(f"{server.url}/v3/net.pt", SHA256).read_bytes() == CONTENT
+    assert Release(f"{server.url}/v3/net.pt", SHA256).fetch().read_bytes() == CONTENT
 
 
 def test_a_file_with_another_hash_is_thrown_away(server, hub_folder):
@@ -147,8 +142,8 @@ def test_of_two_places_the_one_whose_cache_has_it_is_taken(hub_folder):
 def test_the_releases_of_midas_whose_hash_is_stated_are_pinned(hub_folder):
     """The publisher states eight digits: model-small-70d6b9c8.pt, dpt_large-midas-2f21e586.pt."""
     small, large = find_card("midas_v21_small"), find_card("dpt_large_384")
-    assert release_sha256(small).startswith("70d6b9c8") and len(release_sha256(small)) == 64
-    assert release_sha256(large).startswith("2f21e586") and len(release_sha256(large)) == 64
+    assert Release.of(small).sha256.startswith("70d6b9c8") and len(Release.of(small).sha256) == 64
+    assert Release.of(large).sha256.startswith("2f21e586") and len(Release.of(large).sha256) == 64
     hub_folder.mkdir(parents=True)
     (hub_folder / "midas_v21_small_256.pt").write_bytes(b"another")
     with pytest.raises(CheckpointError, match="expected 70d6b9c8") as error:
@@ -161,5 +156,5 @@ def test_the_hash_of_a_card_is_that_of_its_file_on_the_hub_if_there_is_one():
     both = dataclasses.replace(card, hub_repo="org/name")
     own = dataclasses.replace(both, options=(*both.options, ("release_sha256", "1" * 64)))
 
-    assert (release_url(card), release_url(CARD)) == ("https://example.org/net.pt", "")
-    assert [release_sha256(c) for c in (card, both, own)] == [SHA256, "", "1" * 64]
+    assert (Release.of(card).url, Release.of(CARD)) == ("https://example.org/net.pt", None)
+    assert [Release.of(c).sha256 for c in (card, both, own)] == [SHA256, "", "1" * 64]

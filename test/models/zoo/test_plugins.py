@@ -117,6 +117,7 @@ def site(tmp_path_factory):
     return folder / "site"
 
 
+@pytest.mark.slow
 def test_an_installed_package_adds_rows_that_are_listed_run_and_load(site, tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT, tmp_path / "theirs.pth"],

@@ -1,0 +1,190 @@
+"""Anchoring of pictures one after the other, on a room whose depth is known."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
+from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline
+from depth_anything_ros.pipeline.options import AnchoringOptions
+
+CAMERA = Camera.from_hfov(96, 72, 70.0, "camera")
+SCALE, SHIFT = 0.25, 0.05
+SECOND = 1_000_000_000
+
+
+def options(**changes):
+    """Options with changes by dotted names, whose dots are two underscores."""
+    made = AnchoringOptions()
+    for name, value in changes.items():
+        group, field = name.split("__")
+        made = replace(made, **{group: replace(getattr(made, group), **{field: value})})
+    return made
+
+
+def room():
+    """Depth of a floor 1 m below and a wall at 6 m, with a box before it."""
+    rays = CAMERA.rays()
+    with np.errstate(divide="ignore"):
+        depth = np.minimum(np.where(rays[..., 1] > 0, 1.0 / rays[..., 1], np.inf), 6.0)
+    depth[20:45, 55:75] = 2.0
+    return depth.astype(np.float32)
+
+
+DEPTH = room()
+DISPARITY = DisparityMap(((1 / DEPTH - SHIFT) / SCALE).astype(np.float32), CAMERA)
+
+
+def points(count, seed=0):
+    """Points of the room, at the centres of pixels away from the box's edges."""
+    rng = np.random.default_rng(seed)
+    inner = np.zeros_like(DEPTH, bool)
+    inner[:, :45] = True
+    inner[28:38, 62:68] = True
+    rows, columns = np.nonzero(inner)
+    chosen = rng.permutation(len(rows))[:count]
+    rows, columns = rows[chosen], columns[chosen]
+    return CAMERA.rays()[rows, columns] * DEPTH[rows, columns, None]
+
+
+def anchor(pipeline, cloud, stamp_s=0.0, prediction=DISPARITY, epoch=0, **changes):
+    pipeline.options = options(**changes)
+    return pipeline.anchor(prediction, cloud, round(stamp_s * SECOND), epoch)
+
+
+@pytest.mark.parametrize("method", ["log_ransac", "ransac", "least_squares", "huber"])
+def test_an_exact_disparity_becomes_exact_depth(method):
+    result, report = anchor(AnchorPipeline(), points(500), fit__method=method)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
+    assert (report.status, report.reason, report.seen) == ("anchored", "", 500)
+    assert report.scale == pytest.approx(SCALE, rel=1e-3)
+    assert report.shift == pytest.approx(SHIFT, abs=1e-3)
+    assert 20 < report.used <= report.inliers + 5 and report.inliers <= report.used
+    assert report.residual_median < 0.001 and report.age_s == 0
+    assert result.confidence.min() >= 0 and result.confidence.max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("count", "status"), [(0, "waiting"), (1, "degraded"), (2, "degraded"), (13, "anchored")]
+)
+def test_few_points_are_answered_as_far_as_they_go(count, status):
+    result, report = anchor(AnchorPipeline(), points(count, seed=3))
+    assert report.status == status and count - 1 <= report.used <= count
+    assert (result is None) == (status == "waiting")
+    if status == "degraded":
+        assert "scale_only" in report.reason
+        # One number still brings the points themselves near their depth.
+        assert report.residual_median < 0.3
+    if status == "anchored":
+        np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
+
+
+def test_without_points_the_last_fit_is_held_until_it_is_too_old():
+    pipeline = AnchorPipeline()
+    assert anchor(pipeline, NO_POINTS)[1].status == "waiting"
+    assert anchor(pipeline, points(500), 0.1)[1].status == "anchored"
+    for stamp_s, age_s in ((0.2, 0.1), (1.05, 0.95)):
+        result, report = anchor(pipeline, NO_POINTS, stamp_s, fit__max_age_s=1.0)
+        assert report.status == "held" and report.age_s == pytest.approx(age_s)
+        assert (report.seen, report.used, report.inliers) == (0, 0, 0)
+        np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
+    result, report = anchor(pipeline, NO_POINTS, 1.2, fit__max_age_s=1.0)
+    assert result is None and report.status == "waiting"
+    assert "1.1 s old" in report.reason
+    assert anchor(pipeline, points(500), 1.3)[1].status == "anchored"
+
+
+def test_one_point_goes_with_a_young_shift_and_not_with_an_old_one():
+    pipeline = AnchorPipeline()
+    anchor(pipeline, points(500))
+    result, report = anchor(pipeline, points(1), 0.5)
+    assert report.status == "degraded" and "held_shift" in report.reason
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
+    _, report = anchor(pipeline, points(1), 100.0)
+    assert "scale_only" in report.reason and report.shift == 0
+    # A shift that nobody measured is none to hold.
+    _, report = anchor(pipeline, points(1), 100.1)
+    assert "scale_only" in report.reason
+
+
+def test_another_epoch_forgets_everything():
+    pipeline = AnchorPipeline()
+    assert anchor(pipeline, points(500), 100.0)[0] is not None
+    result, report = anchor(pipeline, NO_POINTS, 100.1, epoch=1)
+    assert result is None and report.status == "waiting" and math.isnan(report.age_s)
+    assert anchor(pipeline, points(500), 1.0, epoch=1)[1].status == "anchored"
+
+
+def test_points_that_all_lie_elsewhere_are_named():
+    behind = points(300) * (1, 1, -1)
+    result, report = anchor(AnchorPipeline(), behind)
+    assert result is None
+    assert report.reason == "none of 300 points may anchor: 300 behind"
+    shown = report.values()
+    assert shown["points dropped: behind"] == "300" and shown["state"] == "waiting"
+
+
+def test_a_metric_depth_is_corrected_by_a_factor_or_by_a_line():
+    wrong = (DEPTH * 1.4).astype(np.float32)
+    wrong[0, 0] = np.nan
+    pipeline = AnchorPipeline()
+    result, report = anchor(pipeline, points(500), prediction=DepthMap(wrong, CAMERA))
+    assert np.isnan(result.estimate.depth_m[0, 0])
+    np.testing.assert_allclose(result.estimate.depth_m[1:], DEPTH[1:], rtol=0.01)
+    assert report.status == "anchored"
+    assert (report.scale, report.shift) == (pytest.approx(1 / 1.4, rel=1e-3), 0.0)
+    shifted = (DEPTH * 1.4 + 0.5).astype(np.float32)
+    result, report = anchor(
+        AnchorPipeline(),
+        points(500),
+        prediction=DepthMap(shifted, CAMERA),
+        fit__metric_correction="affine",
+    )
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
+    assert report.scale == pytest.approx(1 / 1.4, rel=0.01)
+    assert report.shift == pytest.approx(-0.5 / 1.4, abs=0.02)
+
+
+def test_points_that_contradict_the_picture_degrade_it_with_the_likely_causes():
+    rng = np.random.default_rng(5)
+    wild = points(800) * np.exp(rng.normal(0, 1.0, (800, 1)))
+    result, report = anchor(AnchorPipeline(), wild, diagnostics__max_residual=0.1)
+    assert report.status == "degraded" and result is not None
+    assert "extrinsics" in report.reason and "clocks" in report.reason
+    assert report.residual_median > 0.1
+    assert report.residual_p95 >= report.residual_median
+
+
+def test_a_third_of_the_points_wrong_does_not_matter():
+    cloud = points(1000)
+    cloud[::3] *= 2.0
+    result, report = anchor(AnchorPipeline(), cloud)
+    assert report.status == "anchored" and report.inliers < report.used
+    off = np.abs(result.estimate.depth_m / DEPTH - 1)
+    assert np.median(off) < 0.02
+
+
+def test_the_cloud_is_the_back_projection():
+    pipeline = AnchorPipeline()
+    result, _ = anchor(pipeline, points(500), cloud__stride=2, cloud__edge_jump=0.0)
+    expected = (CAMERA.rays() * result.estimate.depth_m[..., None])[::2, ::2]
+    np.testing.assert_allclose(result.cloud().xyz, expected, rtol=1e-5)
+    result, _ = anchor(pipeline, points(500), cloud__organized=False, cloud__edge_jump=0.5)
+    cloud = result.cloud()
+    assert cloud.height == 1 and 0 < cloud.width < DEPTH.size and cloud.is_dense
+
+
+def test_affine_depth_is_fitted_in_depth():
+    affine = ((DEPTH + 0.7) / 3).astype(np.float32)  # metres = 3 · affine - 0.7
+    affine[:5, :9] = np.inf  # the sky
+    result, report = anchor(
+        AnchorPipeline(), points(500), prediction=AffineDepthMap(affine, CAMERA)
+    )
+    assert report.status == "anchored" and report.scale == pytest.approx(3, rel=1e-3)
+    assert report.shift == pytest.approx(-0.7, abs=1e-2)
+    known = np.isfinite(affine)
+    np.testing.assert_allclose(result.estimate.depth_m[known], DEPTH[known], rtol=0.01)
+    assert np.isposinf(result.estimate.depth_m[~known]).all()

@@ -1,0 +1,154 @@
+"""From images to answers, by exact small cases; and where a device has no memory left."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import DepthMap, DisparityMap
+from depth_anything_ros.core.errors import CameraError, ModelError
+from depth_anything_ros.engines.gate import pictures
+from depth_anything_ros.models import DepthEstimator
+from depth_anything_ros.pipeline.depth import DepthPipeline
+from depth_anything_ros.pipeline.options import (
+    ColouredCloudOptions,
+    DepthOptions,
+    FallbackOptions,
+    OutputOptions,
+)
+
+CAMERA = Camera.from_hfov(160, 120, 80.0)
+IMAGES = pictures(2, 120, 160)
+
+
+def short_of_memory(largest):
+    """Make an estimator whose device takes inputs of no more than so many pixels."""
+    estimator = DepthEstimator("test_relative", "random", "cpu", "fp32", input_size=112)
+
+    def run(batch):
+        if batch[:, 0].numel() > largest:
+            torch.empty(1 << 55)  # raises what the allocator does
+        return estimator.run_network(batch)
+
+    estimator.runner = run
+    return estimator
+
+
+def ask(estimator):
+    pipeline = DepthPipeline(estimator)
+    return pipeline.predict([pipeline.prepare(rgb, CAMERA) for rgb in IMAGES])
+
+
+def test_enough_memory_changes_nothing():
+    estimator = short_of_memory(2 * 112 * 154)
+
+    assert all(isinstance(answer, DisparityMap) for answer in ask(estimator))
+    assert estimator.input_size == 112
+
+
+def test_a_batch_that_is_too_large_is_answered_one_by_one():
+    estimator = short_of_memory(112 * 154)
+
+    assert all(isinstance(answer, DisparityMap) for answer in ask(estimator))
+    assert estimator.input_size == 112
+
+
+def test_without_memory_smaller_pictures_are_answered_and_stay_so(caplog):
+    estimator = short_of_memory(84 * 112)
+
+    for _ in range(2):
+        answers = ask(estimator)
+        assert all(isinstance(answer, DisparityMap) for answer in answers)
+        assert answers[0].disparity.shape == (120, 160)
+    assert estimator.input_size == 84
+    assert caplog.text.count("out of memory on cpu at input size 112: going on with 84") == 1
+
+
+def test_one_step_a_time_and_never_a_dead_node():
+    estimator = short_of_memory(42 * 56)
+
+    sizes = []
+    for _ in range(3):
+        answers = ask(estimator)
+        sizes.append(estimator.input_size)
+    assert sizes == [84, 56, 42]
+    assert all(isinstance(answer, DisparityMap) for answer in answers)
+
+
+def test_what_fits_nowhere_is_dropped_with_its_reason():
+    estimator = short_of_memory(0)
+    for _ in range(9):
+        answers = ask(estimator)
+
+    assert {answer.reason for answer in answers} == {"out_of_memory"}
+    assert "out of memory on cpu at input size 28 too" in str(answers[0])
+    assert "choose a smaller model" in str(answers[0])
+
+
+def pipeline_of(model, **options):
+    return DepthPipeline(
+        DepthEstimator(model, "random", "cpu", "fp32", input_size=70), DepthOptions(**options)
+    )
+
+
+def test_one_image_goes_the_whole_way():
+    pipeline = pipeline_of("test_metric")
+    lens = replace(CAMERA, D=(-0.2, 0.05, 0.0, 0.0))
+    answer = pipeline.infer(IMAGES[0], lens)
+    assert answer.camera == lens.rectified() and answer.size == (160, 120)
+    depth, cloud = answer.estimate.depth_m, answer.cloud()
+    seen = np.isfinite(cloud.xyz[..., 2])
+    assert seen.any()
+    np.testing.assert_array_equal(cloud.xyz[..., 2][seen], depth[seen])
+    assert cloud.has_color and cloud.points.shape == (120, 160, 4)
+
+
+def test_disparity_has_no_cloud_and_metres_without_a_camera_neither():
+    assert pipeline_of("test_relative").infer(IMAGES[0], CAMERA).cloud() is None
+    answer = pipeline_of("test_metric").infer(IMAGES[0])
+    assert answer.estimate.metric is not None and answer.camera is None and answer.cloud() is None
+
+
+def test_a_model_that_needs_the_focal_length_refuses_or_assumes_it():
+    pipeline = pipeline_of("test_da3_metric")
+    assert pipeline.drops_uncalibrated
+    with pytest.raises(CameraError, match="test_da3_metric needs the focal length, so no depth"):
+        pipeline.infer(IMAGES[0])
+    pipeline.options = DepthOptions(camera=FallbackOptions(60.0))
+    assert pipeline.without_camera == "a pinhole of 60 deg is assumed"
+    assert pipeline.infer(IMAGES[0]).camera == Camera.from_hfov(160, 120, 60.0)
+    assert pipeline_of("test_relative").without_camera == "no cloud goes out"
+
+
+def test_an_error_of_the_model_is_raised_and_the_stages_of_an_image_are_told():
+    pipeline = pipeline_of("test_relative", output=OutputOptions("network"))
+    image = pipeline.prepare(IMAGES[0], CAMERA)
+    (estimate,) = pipeline.predict([image])
+    pipeline.finish(image, estimate)
+    assert list(image.times.seconds) == ["shrink", "rectify", "pre", "net", "post"]
+    pipeline.estimator.runner = lambda batch: torch.full((len(batch), 70, 98), torch.nan)
+    with pytest.raises(ModelError, match="NaN or Inf"):
+        pipeline.infer(IMAGES[0], CAMERA)
+
+
+def test_depth_cloud_and_colours_lie_on_the_grid_that_is_published():
+    rgb = np.random.default_rng(1).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    K = (50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0)
+    smooth = ColouredCloudOptions(edge_jump=0.0)
+    pipeline = pipeline_of("test_metric", output=OutputOptions("16"), cloud=smooth)
+    image = replace(pipeline.prepare(rgb, Camera(64, 48, K, D=(-0.9, 0, 0, 0))), size=(16, 12))
+    camera = image.published_camera
+    answer = pipeline.finish(image, DepthMap(np.full((12, 16), 2.0, np.float32), camera))
+    # A published pixel is known where its middle was seen; the middle is a corner of four.
+    unseen = ~image.valid[2::4, 2::4]
+    assert 0 < unseen.sum() < unseen.size
+    np.testing.assert_array_equal(np.isnan(answer.estimate.depth_m), unseen)
+    cloud = answer.cloud()
+    blocks = image.rgb.reshape(12, 4, 16, 4, 3).mean((1, 3))
+    np.testing.assert_allclose(cloud.rgb[~unseen], blocks[~unseen], atol=0.51)
+    np.testing.assert_allclose(cloud.xyz[~unseen], 2 * camera.rays()[~unseen], rtol=1e-6)
+    pipeline.options = DepthOptions(cloud=ColouredCloudOptions(stride=2))
+    strided = pipeline.finish(image, answer.estimate).cloud()
+    np.testing.assert_array_equal(strided.xyz, cloud.xyz[::2, ::2])
