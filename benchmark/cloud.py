@@ -27,10 +27,9 @@ from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     in_turn,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 OURS = "this package"
@@ -58,16 +57,13 @@ def main(words: Sequence[str] | None = None) -> int:
     for name in found:
         median, tail = middle_and_tail(times[name])
         rows.append({"way": name, "median_ms": median, "p95_ms": tail, "ratio": median / base})
-    facts = machine()
-    print("\n".join(machine_lines(facts)))
-    print(f"a coloured cloud of {width}x{height}, median of {options.runs}")
     cells = [
         [r["way"], f"{r['median_ms']:.2f}", f"{r['p95_ms']:.2f}", f"{r['ratio']:.1f}"] for r in rows
     ]
     heading = ("from depth and colours to PointCloud2", "median (ms)", "p95 (ms)", "ratio")
-    print("\n".join(markdown(heading, cells)))
-    if options.output is not None:
-        write_json(options.output, facts, [{"width": width, "height": height, **r} for r in rows])
+    title = f"a coloured cloud of {width}x{height}, median of {options.runs}"
+    sized = [{"width": width, "height": height, **row} for row in rows]
+    publish(machine(), [title, *markdown(heading, cells)], sized, options.output)
     return 0
 
 

@@ -26,22 +26,21 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
-from depth_anything_ros.nodes.memory import keep_freed_memory
+from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.nodes.messages import (
     Outgoing,
     cloud_message,
     depth_message,
     image_message,
 )
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
+from depth_anything_ros.nodes.running import keep_freed_memory
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 STAGES = ("decode", "rectify", "pre", "post", "depth", "cloud")
@@ -71,7 +70,7 @@ class Way:
         rgb = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
         self.message = image_message(Header(frame_id="camera"), np.asarray(rgb), encoding)
         self.camera = replace(Camera.from_hfov(width, height, 70.0), D=lens)
-        self.decoder, self.pipeline = PictureDecoder(), DepthPipeline(estimator)
+        self.decoder, self.pipeline = ImageDecoder(), DepthPipeline(estimator)
         self.estimator = estimator
         self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
         self.times: dict[str, list[float]] = defaultdict(list)
@@ -156,14 +155,10 @@ def main() -> None:
         {"way": name, **{s: middle_and_tail(way.times[s]) for s in (*STAGES, "all", "publish")}}
         for name, way in ways.items()
     ]
-    facts = machine()
-    print("\n".join(machine_lines(facts)))
-    print(f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]")
+    what = f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]"
     heading = list(rows[0])
     cells = [[r["way"], *(f"{r[h][0]:.1f} ({r[h][1]:.1f})" for h in heading[1:])] for r in rows]
-    print("\n".join(markdown(heading, cells)))
-    if options.output is not None:
-        write_json(options.output, facts, rows)
+    publish(machine(), [what, *markdown(heading, cells)], rows, options.output)
 
 
 if __name__ == "__main__":

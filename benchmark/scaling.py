@@ -29,10 +29,9 @@ from depth_anything_ros.tools.parsers import add_shared
 from depth_anything_ros.tools.timing import (
     in_turn,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 # Heights of pictures of 4:3 whose sides are multiples of 14, so that the network sees as many
@@ -262,12 +261,10 @@ def main(words: Sequence[str] | None = None) -> int:
     facts = machine()
     model = Model(options.model, options.weights, options.device, options.engine, options.precision)
     curves = measure(model, options.parts, options.runs)
-    print("\n".join([*machine_lines(facts), *lines(curves)]))
+    publish(facts, lines(curves), [curve.as_json() for curve in curves], options.output)
     if options.plot is not None:
         plot(curves, options.plot)
         print(f"written: {options.plot}")
-    if options.output is not None:
-        write_json(options.output, facts, [curve.as_json() for curve in curves])
     return 0
 
 

@@ -158,7 +158,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add_model_benchmark(parser)
-    parser.set_defaults(models="depth_anything_v2_small,depth_anything_v2_base")
+    parser.set_defaults(models="depth_anything_v2_small,depth_anything_v2_base", choose=False)
     return model_benchmark.run(parser.parse_args(words), measure, NAME)
 
 

@@ -17,27 +17,28 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError
-from depth_anything_ros.engines.loading import load_estimator
+from depth_anything_ros.engines.loading import choose_by_timing, load_estimator
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
 from depth_anything_ros.tools.options import check_known, check_least, whole_numbers
+from depth_anything_ros.tools.progress import say
 from depth_anything_ros.tools.timing import (
     PeakMemory,
     in_turn,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 AUTO = "auto"
 # The engine torch, with torch.compile.
 COMPILED = "compiled"
 ENGINES = (AUTO, "torch", COMPILED, "openvino", "onnxruntime", "tensorrt")
+SIZES = "252,518"
 # What the speeds are compared with, where it is measured.
 REFERENCE = "torch fp32"
 HEADING = (
@@ -287,9 +288,11 @@ def run(
     )
     check_known("engine", engines, ENGINES)
     check_least("--runs", options.runs)
-    sizes = whole_numbers(options.sizes, "--sizes")
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.choose:
+        return _choose(options, models)
+    sizes = whole_numbers(options.sizes or SIZES, "--sizes")
     facts, rows = machine(), []
     facts["threads"] = torch.get_num_threads()
     facts["gflops"] = matrix_rates(str(choose_device(options.device)), precisions)
@@ -299,7 +302,20 @@ def run(
         rows += measure(ModelSetting(model, size, *shared))
     rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
     said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
-    print("\n".join([*machine_lines(facts), said, *lines(rows, reference)]))
-    if options.output is not None:
-        write_json(options.output, facts, [row.as_json() for row in rows])
+    table = [said, *lines(rows, reference)]
+    publish(facts, table, [row.as_json() for row in rows], options.output)
+    return 0
+
+
+def _choose(options: argparse.Namespace, models: Sequence[str]) -> int:
+    """Have ``engine: auto`` take what is the fastest here."""
+    sizes = whole_numbers(options.sizes or "0", "--sizes")
+    for model, size in itertools.product(models, sizes):
+        say(f"{model}, input size {size or 'default'}")
+        ranked = choose_by_timing(model, options.weights, options.device, input_size=size)
+        if not ranked:
+            raise ModelError(f"no engine runs {model} on {options.device}", reason="engine")
+        for engine, seconds in ranked:
+            say(f"  {engine.name} {engine.precision}: {1e3 * seconds:.1f} ms")
+        say(f"  engine: auto takes {ranked[0][0].name} from now on")
     return 0

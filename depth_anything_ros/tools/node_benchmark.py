@@ -37,10 +37,9 @@ from depth_anything_ros.tools.options import (
 from depth_anything_ros.tools.timing import (
     cpu_s,
     machine,
-    machine_lines,
     markdown,
     middle_and_tail,
-    write_json,
+    publish,
 )
 
 # How Fast DDS carries messages: as it comes, or by config/fastdds_large_messages.xml.
@@ -380,9 +379,8 @@ def run(options: argparse.Namespace) -> int:
             setting = NodeSetting(*size, *more)
             print(setting, flush=True)
             rows.append(measure_node(setting, load, folder))
-    print("\n".join([*machine_lines(facts), *transport_lines(alone), *node_lines(rows)]))
-    if options.output is not None:
-        write_json(options.output, facts, [*alone, *(row.as_json() for row in rows)])
+    tables = [*transport_lines(alone), *node_lines(rows)]
+    publish(facts, tables, [*alone, *(row.as_json() for row in rows)], options.output)
     return 0
 
 

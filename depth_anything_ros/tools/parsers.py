@@ -320,6 +320,15 @@ def _benchmark(verbs: _Verbs) -> None:
     model = parts.add_parser("model", help=text, description=f"Time a model {text}, in turn.")
     model.set_defaults(module="model_benchmark")
     add_model_benchmark(model)
+    model.add_argument(
+        "--choose",
+        action="store_true",
+        help="time all engines with the model's own weights, at its own input size or --sizes, and "
+        "have engine: auto take the fastest from now on",
+    )
+    model.add_argument(
+        "--weights", default="", help="of --choose, as of the node; the others are random"
+    )
     _add_node_benchmark(parts)
 
 
@@ -332,8 +341,8 @@ def add_model_benchmark(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sizes",
-        default="252,518",
-        help="of the network's input: its shorter side [px], with commas; the picture is 640x480",
+        help="of the network's input: its shorter side [px], with commas (252,518); the picture is "
+        "640x480",
     )
     parser.add_argument(
         "--engines",

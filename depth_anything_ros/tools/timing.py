@@ -101,21 +101,31 @@ def machine() -> dict[str, Any]:
     }
 
 
-def machine_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Say what ``machine`` found."""
+def publish(
+    facts: Mapping[str, Any],
+    lines: Iterable[str],
+    rows: Sequence[Mapping[str, Any]],
+    output: Path | None,
+) -> None:
+    """Print where figures are from, and their tables; write them as JSON where there is a path.
+
+    Args:
+        facts: of the machine, with what else the figures depend on.
+        lines: of the tables.
+        rows: the same as mappings.
+        output: file to write.
+    """
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    return [
+    print(
         f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_average']:.1f}; "
-        f"{facts['time']}",
-        f"Python {facts['python']}, {versions}",
-    ]
-
-
-def write_json(path: Path, facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the rows of a table, and the machine that they are from."""
-    content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    say(f"written: {path}")
+        f"{facts['time']}\nPython {facts['python']}, {versions}",
+        *lines,
+        sep="\n",
+    )
+    if output is not None:
+        content = {"machine": dict(facts), "rows": [dict(row) for row in rows]}
+        output.write_text(json.dumps(content, indent=1) + "\n")
+        say(f"written: {output}")
 
 
 def cpu_s(pid: int) -> float:

@@ -7,6 +7,7 @@ import mmap
 import numpy as np
 import pytest
 
+from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.model_benchmark import relative_difference
 from depth_anything_ros.tools.node_benchmark import count
@@ -64,6 +65,21 @@ def test_engines_beside_each_other(tmp_path, capsys):
     assert "tensorrt" in rows["tiny", "tensorrt fp32"]["note"]
     assert "of torch fp32's speed" in said
     assert "test_relative 70x98, torch fp32: test_relative" in said
+
+
+@pytest.mark.slow
+def test_the_fastest_engine_is_chosen_for_auto(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("DEPTH_ANYTHING_CACHE", str(tmp_path))
+    words = ("--models", "test_relative", "--weights", "random", "--sizes", "56", "--device", "cpu")
+    assert main(["benchmark", "model", *words, "--choose"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "test_relative, input size 56" in said
+    times = [line.split() for line in said if line.endswith(" ms")]
+    assert ["torch", "fp32:"] in [words[:2] for words in times]
+    assert [float(words[2]) for words in times] == sorted(float(words[2]) for words in times)
+    assert said[-1] == f"  engine: auto takes {times[0][0]} from now on"
+    chosen = load_estimator("test_relative", "random", "cpu", "auto", "auto", 56)
+    assert chosen.engine.name == times[0][0]
 
 
 def test_pictures_are_counted_after_the_warm_up():
