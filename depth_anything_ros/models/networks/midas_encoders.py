@@ -223,7 +223,7 @@ class FixedGrid(nn.Module):
         of keys, which are 0. timm fills them when it builds a network, in ways that change.
         """
         card = replace(self.card, timm_overrides=(*self.card.timm_overrides, *self.thin))
-        with torch.device("cpu"):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             values = dict(type(self)(card).named_buffers())
         held = self.state_dict()
         for name, buffer in self.named_buffers():
