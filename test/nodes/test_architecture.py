@@ -54,7 +54,7 @@ def test_an_image_goes_the_way_that_is_drawn(calls, repository):
     assert 20 < len(way) <= 30
 
     def show(camera):
-        info = camera_info(WIDTH, HEIGHT, FOCAL, distortion=(0.1, 0.0, 0.0, 0.0, 0.0))
+        info = camera_info(WIDTH, HEIGHT, FOCAL, d=[0.1, 0.0, 0.0, 0.0, 0.0])
         camera.ask(picture(WIDTH, HEIGHT, 1), info, "points")
         camera.answer("points", camera.show(picture(WIDTH, HEIGHT, 2), info))
 
@@ -70,7 +70,7 @@ def test_a_lidar_point_goes_the_way_that_is_drawn(calls, repository):
     }
 
     def look(robot):
-        robot.anchored(sweep(1000), "points")
+        robot.anchored(sweep(1000))
         robot.answer("points", robot.look(sweep(1000, 1), after_s=1.5))
 
     way = stops(repository, "The way of a LiDAR point")
