@@ -89,6 +89,7 @@ def test_pictures_are_counted_after_the_warm_up():
     assert set(counted.latency_ms["depth/image_rect"]) == {20.0}
 
 
+@pytest.mark.slow
 def test_the_node_between_a_camera_and_a_listener(tmp_path, command):
     output = tmp_path / "nodes.json"
     words = ["--sizes", "160x120", "--input-sizes", "56", "--transports", "profile"]

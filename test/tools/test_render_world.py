@@ -20,6 +20,7 @@ def test_it_fills_a_cache_and_goes_on(tmp_path, render):
     assert "2 of 2 shards are there; 0 to render" in said
 
 
+@pytest.mark.slow
 def test_processes_render_what_one_does(tmp_path, render):
     one, two = tmp_path / "one", tmp_path / "two"
     render(one, "--count", "66")
