@@ -26,14 +26,14 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
-from depth_anything_ros.nodes.memory import keep_freed_memory
+from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.nodes.messages import (
     Outgoing,
     cloud_message,
     depth_message,
     image_message,
 )
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
+from depth_anything_ros.nodes.running import keep_freed_memory
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.timing import (
@@ -70,7 +70,7 @@ class Way:
         rgb = cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
         self.message = image_message(Header(frame_id="camera"), np.asarray(rgb), encoding)
         self.camera = replace(Camera.from_hfov(width, height, 70.0), D=lens)
-        self.decoder, self.pipeline = PictureDecoder(), DepthPipeline(estimator)
+        self.decoder, self.pipeline = ImageDecoder(), DepthPipeline(estimator)
         self.estimator = estimator
         self.depth_out, self.cloud_out = Outgoing(Image), Outgoing(PointCloud2)
         self.times: dict[str, list[float]] = defaultdict(list)

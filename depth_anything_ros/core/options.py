@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
+from functools import partial
 from typing import Any
 
 
@@ -16,6 +17,10 @@ def parameter(default: Any, description: str, **facts: Any) -> Any:  # noqa: ANN
         facts: as of ``nodes.parameters.Spec``: unit, low, high, choices, static.
     """
     return field(default=default, metadata={"description": description, **facts})
+
+
+# An option of a node none of whose parameters change while it runs.
+fixed = partial(parameter, static=True)
 
 
 def group(cls: Callable[[], Any]) -> Any:  # noqa: ANN401

@@ -20,10 +20,10 @@ from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import ERROR, OK, WARN, Health
+from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.nodes.intake import OneByOne, SynchronisedRig
 from depth_anything_ros.nodes.model_slot import ModelSlot
 from depth_anything_ros.nodes.outputs import Style, outputs_of
-from depth_anything_ros.nodes.picture_messages import PictureDecoder
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.status import EXPECTED_DROPS, Said, Status, dropped_for
 from depth_anything_ros.nodes.transitions import Work
@@ -84,7 +84,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._model = ModelSlot(self._make_estimator, self.get_logger())
         self._transforms: TransformExtrinsics | None = None
-        self._decoders: dict[str, PictureDecoder] = {}
+        self._decoders: dict[str, ImageDecoder] = {}
         self._status = Status(
             self, "depth", lambda: self.streams, self._judged, self._facts, self._hardware
         )
@@ -141,7 +141,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
         """Answer images by the model, together where it is of a rig."""
         pipeline, p = self._model.pipeline, self.parameters
         assert pipeline is not None  # on_configure succeeded, or we would not be here
-        self._decoders = {stream.name: PictureDecoder() for stream in self.streams}
+        self._decoders = {stream.name: ImageDecoder() for stream in self.streams}
         strategy = OneByOne()
         if pipeline.is_rig:
             self._transforms = TransformExtrinsics(self, instead="")
@@ -168,7 +168,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def restart(self, streams: Sequence[CameraStream] | None) -> None:
         """Drop the transforms of a time that has jumped away."""
         if self._transforms is not None:
-            self._transforms.forget()
+            self._transforms.clear()
 
     # From images to answers -----------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class TransformExtrinsics:
         self._instead = instead
         self._patience_s = patience_s
         self._found_s = time.monotonic()
-        # Without the node, to which it would add a service for good; jumps are told by forget().
+        # Without the node, to which it would add a service for good; jumps are told by clear().
         self._buffer = Buffer()
         self._listener = TransformListener(self._buffer, node)
 
@@ -58,39 +58,30 @@ class TransformExtrinsics:
             try:
                 found = self._buffer.lookup_transform(target_frame, sensor_frame, stamp)
                 break
-            except ExtrapolationException as error:
-                if time.monotonic() >= deadline:
-                    self._lose_patience()
-                    raise self._no_transform(target_frame, sensor_frame, error) from error
-                time.sleep(_POLL_S)
             except TransformException as error:
-                raise self._no_transform(target_frame, sensor_frame, error) from error
+                is_late, now = isinstance(error, ExtrapolationException), time.monotonic()
+                if is_late and now < deadline:
+                    time.sleep(_POLL_S)
+                    continue
+                if is_late and now - self._found_s > self._patience_s:
+                    self.clear()
+                    self._found_s = now
+                raise DepthAnythingError(
+                    f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} "
+                    f"at the picture's stamp: {first_line(error)}; publish it{self._instead}",
+                    reason="no_transform",
+                ) from error
         self._found_s = time.monotonic()
         t, q = found.transform.translation, found.transform.rotation
         return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
-    def _lose_patience(self) -> None:
-        if time.monotonic() - self._found_s > self._patience_s:
-            self.forget()
-            self._found_s = time.monotonic()
-
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop the transforms that move, as their time has jumped away."""
         self._buffer.clear()
 
     def destroy(self) -> None:
         """Hear no more of them."""
         self._listener.unregister()
-
-    def _no_transform(
-        self, target_frame: str, sensor_frame: str, error: TransformException
-    ) -> DepthAnythingError:
-        return DepthAnythingError(
-            f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} at the "
-            "picture's "
-            f"stamp: {first_line(error)}; publish it{self._instead}",
-            reason="no_transform",
-        )
 
 
 def rigid_matrix(

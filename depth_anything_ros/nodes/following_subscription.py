@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from rclpy.node import Node
@@ -69,9 +69,8 @@ class FollowingSubscription:
         self._node = node
         self._arguments = (message_type, topic, callback)
         self._topic = topic
-        followed = (QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
         prefix, given = f"qos_overrides.{topic}.subscription.", overrides_of(node)
-        self._overridden = [kind for kind in followed if prefix + kind.name.lower() in given]
+        self._overridden = [one.name for one in fields(Offer) if prefix + one.name in given]
         self._said_mixed = False
         self.offer = self._offered()
         self._subscription = self._subscribe()
@@ -88,25 +87,17 @@ class FollowingSubscription:
         return best_common([publisher.qos_profile for publisher in publishers])
 
     def _subscribe(self) -> Any:  # noqa: ANN401 - rclpy's Subscription
-        qos = QoSProfile(
-            history=HistoryPolicy.KEEP_LAST,
-            depth=1,
-            reliability=self.offer.reliability,
-            durability=self.offer.durability,
-        )
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, **vars(self.offer))
         # A policy that is declared is fixed for the node's life: not those that are followed.
-        kinds = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, *self._overridden]
+        kinds = [QoSPolicyKind[name.upper()] for name in ("history", "depth", *self._overridden)]
         return self._node.create_subscription(
             *self._arguments, qos, qos_overriding_options=QoSOverridingOptions(kinds)
         )
 
     def adapt(self) -> None:
         """Subscribe anew where the publishers that are there now ask for it."""
-        offered = self._offered()
-        if QoSPolicyKind.RELIABILITY in self._overridden:
-            offered = Offer(self.offer.reliability, offered.durability)
-        if QoSPolicyKind.DURABILITY in self._overridden:
-            offered = Offer(offered.reliability, self.offer.durability)
+        final = {name: getattr(self.offer, name) for name in self._overridden}
+        offered = replace(self._offered(), **final)
         if offered == self.offer:
             return
         self.offer = offered

@@ -74,26 +74,35 @@ class _ParameterSetter:
     def set_each(
         self, request: SetParameters.Request, response: SetParameters.Response
     ) -> SetParameters.Response:
-        messages = request.parameters
-        try:
-            _check_number(request)
-            response.results = [self._set([message]) for message in messages]
-        except ParameterError as error:
-            refused = SetParametersResult(successful=False, reason=str(error))
-            response.results = [refused] * len(messages)
-        self._log("set_parameters", response.results)
+        each = [[message] for message in request.parameters]
+        response.results = self._answers("set_parameters", request, each)
         return response
 
     def set_together(
         self, request: SetParametersAtomically.Request, response: SetParametersAtomically.Response
     ) -> SetParametersAtomically.Response:
+        all_of_them = [request.parameters]
+        (response.result,) = self._answers("set_parameters_atomically", request, all_of_them)
+        return response
+
+    def _answers(
+        self,
+        service: str,
+        request: Any,  # noqa: ANN401 - of either
+        groups: Sequence[Sequence[ParameterMessage]],
+    ) -> list[SetParametersResult]:
+        """Set each group or refuse it, and say in one line what is refused."""
         try:
             _check_number(request)
-            response.result = self._set(request.parameters)
+            results = [self._set(messages) for messages in groups]
         except ParameterError as error:
-            response.result = SetParametersResult(successful=False, reason=str(error))
-        self._log("set_parameters_atomically", [response.result])
-        return response
+            results = [SetParametersResult(successful=False, reason=str(error))] * len(groups)
+        reasons = [result.reason for result in results if not result.successful]
+        if reasons:
+            more = f", and {len(reasons) - 1} more like this" if len(reasons) > 1 else ""
+            said = printable(reasons[0], _LONGEST_LINE)
+            self._node.get_logger().warning(f"{service} refused: {said}{more}")
+        return results
 
     def _set(self, messages: Sequence[ParameterMessage]) -> SetParametersResult:
         if not messages:  # where rclpy complains of a callback
@@ -121,10 +130,3 @@ class _ParameterSetter:
                 f"parameter {message.name} came with the type {message.value.type}, which is "
                 "none of rcl_interfaces/ParameterType"
             )
-
-    def _log(self, service: str, results: Sequence[SetParametersResult]) -> None:
-        reasons = [result.reason for result in results if not result.successful]
-        if reasons:
-            more = f", and {len(reasons) - 1} more like this" if len(reasons) > 1 else ""
-            said = printable(reasons[0], _LONGEST_LINE)
-            self._node.get_logger().warning(f"{service} refused: {said}{more}")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any, Generic, TypeVar
 
-import cv2
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
@@ -46,22 +44,6 @@ def check_rows(message: Image, row: int) -> None:
         )
 
 
-def byte_array(values: NDArray[Any]) -> array[int]:
-    """Copy an array's bytes into what a uint8[] field takes by reference.
-
-    Anything but an ``array.array`` of type B is checked element by element by the setter, which
-    is up to 100 times slower.
-    """
-    data = array("B")
-    data.frombytes(_raw(values).data)
-    return data
-
-
-def _raw(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the bytes of an array in the order of its rows, where they lie if they do so."""
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-
-
 class Outgoing(Generic[Message]):
     """Messages of one topic whose memory is that of the one before, once that is published.
 
@@ -86,7 +68,7 @@ class Outgoing(Generic[Message]):
 
     def holding(self, values: NDArray[Any]) -> Message:
         """Return the message with these values, which are copied unless they lie in it already."""
-        message, raw = self._message, _raw(values)
+        message, raw = self._message, np.ascontiguousarray(values).reshape(-1).view(np.uint8)
         if len(message.data) != len(raw):
             self._message = message = self._kind()
             message.data.frombytes(raw.data)
@@ -114,7 +96,6 @@ def image_message(
     message = (outgoing or Outgoing(Image)).holding(values)
     message.header, message.height, message.width = header, values.shape[0], values.shape[1]
     message.encoding = encoding
-    message.is_bigendian = 0
     message.step = values.nbytes // values.shape[0]
     return message
 
@@ -165,15 +146,14 @@ def cloud_message(
 
     It is copied once, and not at all where it was made in ``outgoing.memory``.
     """
-    names = ("x", "y", "z", "rgb")[: cloud.points.shape[2]]
-    return _float_cloud(header, cloud.points, names, cloud.is_dense, outgoing)
+    kind = _floats(("x", "y", "z", "rgb")[: cloud.points.shape[2]])
+    return _cloud_message(header, cloud.points, kind, cloud.is_dense, outgoing)
 
 
 def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Write LiDAR points (n, 4) as a PointCloud2 with x, y, z and intensity."""
     is_dense = bool(np.isfinite(points[:, :3]).all())
-    names = ("x", "y", "z", "intensity")
-    return _float_cloud(header, points[None], names, is_dense)
+    return _cloud_message(header, points[None], _floats(("x", "y", "z", "intensity")), is_dense)
 
 
 def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointCloud2:
@@ -181,38 +161,30 @@ def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointClo
 
     The fields of the message are those of the array.
     """
-    message = Outgoing(PointCloud2).holding(records)
-    message.header, message.height, message.width = header, 1, len(records)
-    kinds = records.dtype
-    names = kinds.names or ()
-    offsets = [kinds.fields[name][1] for name in names] if kinds.fields else []
-    message.fields = [
-        PointField(name=name, offset=offset, datatype=_POINT_FIELDS[kinds[name]], count=1)
-        for name, offset in zip(names, offsets, strict=True)
-    ]
-    message.is_bigendian = False
-    message.point_step = records.dtype.itemsize
-    message.row_step = message.point_step * message.width
-    message.is_dense = all(bool(np.isfinite(records[name]).all()) for name in names)
-    return message
+    is_dense = all(bool(np.isfinite(records[name]).all()) for name in records.dtype.names or ())
+    return _cloud_message(header, records[None], records.dtype, is_dense)
 
 
-def _float_cloud(
+def _floats(names: tuple[str, ...]) -> np.dtype[np.void]:
+    return np.dtype([(name, np.float32) for name in names])
+
+
+def _cloud_message(
     header: Header,
-    values: NDArray[np.float32],
-    names: tuple[str, ...],
+    values: NDArray[Any],
+    kind: np.dtype[np.void],
     is_dense: bool,
     outgoing: Outgoing[PointCloud2] | None = None,
 ) -> PointCloud2:
+    """Write an array (height, width, …), each of whose points has the bytes of a kind."""
     message = (outgoing or Outgoing(PointCloud2)).holding(values)
     message.header, message.height, message.width = header, values.shape[0], values.shape[1]
     message.fields = [
-        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, name in enumerate(names)
+        PointField(name=name, offset=offset, datatype=_POINT_FIELDS[field], count=1)
+        for name, (field, offset, *_) in (kind.fields or {}).items()
     ]
-    message.is_bigendian = False
-    message.point_step = 4 * len(names)
-    message.row_step = message.point_step * message.width
+    message.point_step = kind.itemsize
+    message.row_step = kind.itemsize * message.width
     message.is_dense = is_dense
     return message
 
@@ -223,11 +195,16 @@ def transform_message(
     """Write a rigid 4×4 matrix that maps points of child to parent as a transform."""
     message = TransformStamped(child_frame_id=child)
     message.header.stamp, message.header.frame_id = stamp, parent
-    axis = cv2.Rodrigues(matrix[:3, :3])[0].ravel()  # axis times angle, of the nearest rotation
-    angle = float(np.linalg.norm(axis))
-    half = np.sin(angle / 2) / angle if angle > 0 else 0.5
     rotation, translation = message.transform.rotation, message.transform.translation
-    rotation.x, rotation.y, rotation.z = (float(v) * half for v in axis)
-    rotation.w = float(np.cos(angle / 2))
-    translation.x, translation.y, translation.z = (float(v) for v in matrix[:3, 3])
+    rotation.x, rotation.y, rotation.z, rotation.w = map(float, _quaternion(matrix[:3, :3]))
+    translation.x, translation.y, translation.z = map(float, matrix[:3, 3])
     return message
+
+
+def _quaternion(R: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return x, y, z, w of the rotation that is nearest to a matrix (Bar-Itzhack, 2000)."""
+    K = np.zeros((4, 4))
+    K[:3, :3] = R + R.T - np.trace(R) * np.eye(3)
+    K[3, :3] = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
+    K[3, 3] = np.trace(R)
+    return np.asarray(np.linalg.eigh(K)[1][:, -1])  # which reads the lower triangle

@@ -10,7 +10,7 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from rcl_interfaces.msg import (
@@ -39,7 +39,6 @@ _POLICIES = {
 _MOST_DEPTH = 2**31 - 1
 # Characters of a list of numbers that comes as text.
 _LONGEST_LIST = 1000
-_ARRAYS = frozenset(kind for kind in Parameter.Type if kind.name.endswith("_ARRAY"))
 
 
 @dataclass(frozen=True)
@@ -92,36 +91,28 @@ class Spec:
         return f"{self.description}{unit}{choices}"
 
     @property
-    def is_numbers(self) -> bool:
-        """Whether it is a list of so many floats."""
-        return self.type is tuple and not self.strings
+    def ros_type(self) -> Parameter.Type:
+        """Its type in ROS; of tuples, that of strings or of floats."""
+        if self.type is tuple:
+            return Parameter.Type.STRING_ARRAY if self.strings else Parameter.Type.DOUBLE_ARRAY
+        return Parameter.Type.from_parameter_value(self.default)
 
     def as_declared(self, given: Parameter) -> Parameter:
-        """Return a parameter with its integers as what is declared: floats, or text.
-
-        And a list as what is declared: ``ros2 param set`` makes booleans of an empty one, and text
-        of one that mixes integers and floats.
-        """
-        kinds = Parameter.Type
-        if self.strings and given.type_ in _ARRAYS and not given.value:
-            return Parameter(self.name, kinds.STRING_ARRAY, [])
-        if self.is_numbers and given.type_ == kinds.STRING:
-            numbers = _numbers(given.value)
-            return given if numbers is None else Parameter(self.name, kinds.DOUBLE_ARRAY, numbers)
-        if self.type is float and given.type_ == kinds.INTEGER:
-            return Parameter(self.name, kinds.DOUBLE, float(given.value))
-        if self.whole_numbers and given.type_ == kinds.INTEGER:
-            return Parameter(self.name, kinds.STRING, str(given.value))
-        if self.is_numbers and given.type_ == kinds.INTEGER_ARRAY:
-            return Parameter(self.name, kinds.DOUBLE_ARRAY, [float(v) for v in given.value])
-        return given
+        """Return a parameter as what is declared, where it comes as something that may mean it."""
+        cast = _CASTS.get((self.ros_type, given.type_))
+        if cast is str and not self.whole_numbers:
+            return given
+        value = None if cast is None else cast(given.value)
+        return given if value is None else Parameter(self.name, self.ros_type, value)
 
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
         if self.type is float and not math.isfinite(value):
             raise ParameterError(f"parameter {self.name} is {value}; it must be a finite number")
-        if self.is_numbers and (
-            len(value) != len(self.default) or not all(map(math.isfinite, value))
+        if (
+            self.type is tuple
+            and not self.strings
+            and (len(value) != len(self.default) or not all(map(math.isfinite, value)))
         ):
             raise ParameterError(
                 f"parameter {self.name} is {quoted(list(value))}; it must be "
@@ -145,6 +136,21 @@ def _numbers(text: str) -> list[float] | None:
     return None
 
 
+# From what is declared and what is given to the value, or None where it does not mean one.
+_CASTS: dict[tuple[Parameter.Type, Parameter.Type], Callable[[Any], Any]] = {
+    (Parameter.Type.DOUBLE, Parameter.Type.INTEGER): float,
+    (Parameter.Type.STRING, Parameter.Type.INTEGER): str,
+    (Parameter.Type.DOUBLE_ARRAY, Parameter.Type.INTEGER_ARRAY): lambda v: list(map(float, v)),
+    # What ``ros2 param set`` makes of a list that mixes integers and floats, and of an empty one.
+    (Parameter.Type.DOUBLE_ARRAY, Parameter.Type.STRING): _numbers,
+    **{
+        (Parameter.Type.STRING_ARRAY, kind): lambda v: None if v else []
+        for kind in Parameter.Type
+        if kind.name.endswith("_ARRAY")
+    },
+}
+
+
 def specs(cls: type) -> list[Spec]:
     """List the parameters of a dataclass, groups flattened to dotted names."""
     hints = get_type_hints(cls)
@@ -152,7 +158,7 @@ def specs(cls: type) -> list[Spec]:
     for entry in fields(cls):
         kind = hints[entry.name]
         if isinstance(kind, type) and is_dataclass(kind):
-            found += [_prefixed(entry.name, spec) for spec in specs(kind)]
+            found += [replace(spec, name=f"{entry.name}.{spec.name}") for spec in specs(kind)]
         else:
             found.append(_spec(entry, kind))
     return found
@@ -165,26 +171,18 @@ def _spec(entry: Field[Any], kind: type) -> Spec:
     return Spec(entry.name, get_origin(kind) or kind, entry.default, **facts)
 
 
-def _prefixed(prefix: str, spec: Spec) -> Spec:
-    return Spec(**{**spec.__dict__, "name": f"{prefix}.{spec.name}"})
-
-
-def build(cls: type[Parameters], values: dict[str, Any]) -> Parameters:
+def build(cls: type[Parameters], values: dict[str, Any], prefix: str = "") -> Parameters:
     """Make the dataclass from values by dotted name; ParameterError where one is wrong."""
-    for spec in specs(cls):
-        spec.check(values[spec.name])
-    return _build(cls, values, "")
-
-
-def _build(cls: type[Parameters], values: dict[str, Any], prefix: str) -> Parameters:
     hints = get_type_hints(cls)
     arguments = {}
     for entry in fields(cls):  # type: ignore[arg-type]  # every cls here is a dataclass
+        kind: Any = hints[entry.name]
         name = f"{prefix}{entry.name}"
-        nested = is_dataclass(hints[entry.name])
-        arguments[entry.name] = (
-            _build(hints[entry.name], values, f"{name}.") if nested else values[name]
-        )
+        if isinstance(kind, type) and is_dataclass(kind):
+            arguments[entry.name] = build(kind, values, f"{name}.")
+        else:
+            replace(_spec(entry, kind), name=name).check(values[name])
+            arguments[entry.name] = values[name]
     return cls(**arguments)
 
 

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from cv_bridge import CvBridge
 from numpy.typing import NDArray
-from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
@@ -20,36 +19,29 @@ from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.frames import Frame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
-from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import (
-    byte_array,
     camera_info_message,
     lidar_message,
     transform_message,
 )
 from depth_anything_ros.nodes.outlet import Audience
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
+from depth_anything_ros.nodes.playback import Playback, fixed_parameters
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
-from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
-from depth_anything_ros.nodes.running import forward_logs, run_node
-from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
+from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.running import run_node
 
 CALIBRATION_NAMES = ("calib.json", "camera.yaml", "camera.yml")
 DEFAULT_FRAME_ID = "camera_optical_frame"
 
 
 class PlayerNode(Node):
-    """Publish frames at a rate; ``finished`` turns true after the last one."""
+    """Publish the frames of a source at a rate."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("player_node", **kwargs)
-        forward_logs(self)
-        declared = DeclaredParameters(self, PlayerParameters, lambda: True, START_ANEW)
-        guard_services(self, declared.as_declared)
-        p = self.parameters = declared.values
+        p = self.parameters = fixed_parameters(self, PlayerParameters)
         if not p.source:
             raise SourceError("parameter source is empty: give a picture, a folder or a video")
-        self.finished = False
         self._played = 0
         self._calibration = self._find_calibration()
         # A calibration is of the pixels as they were taken.
@@ -66,13 +58,10 @@ class PlayerNode(Node):
         )
         self._lidar_out = create_output(self, PointCloud2, "lidar/points") if self._lidar else None
         seen = [out for out in (self._image_out, self._info_out) if out is not None]
-        self._audience = Audience(seen, p.wait_for_subscribers)
         self._transforms = StaticTransformBroadcaster(self)
         self._send_extrinsics()
-        # Not of the node's clock: simulated time may stand still.
-        self._timer = steady_timer(self, 1.0 / p.rate_hz, self._play_next)
-        self._clock_watch = ClockWatch(self)
-        warn_of_idle_overrides(self)
+        audience = Audience(seen, p.wait_for_subscribers)
+        self.playback = Playback(self, p.rate_hz, seen, audience, self._play_next)
         self.get_logger().info(f"playing {printable(p.source, 200)} at {p.rate_hz:g} Hz on {topic}")
 
     def _endless(self) -> Iterator[Frame]:
@@ -114,15 +103,11 @@ class PlayerNode(Node):
             transform = transform_message(stamp, self._frame_id, lidar_frame, matrix)
             self._transforms.sendTransform(transform)
 
-    def _play_next(self) -> None:
-        if self.finished:
-            return
-        if not self._played and not self._audience.is_there():
-            return
+    def _play_next(self) -> bool:
         frame = next(self._frames, None)
         if frame is None:
-            self._finish()
-            return
+            self.get_logger().info(f"played {self._played} pictures")
+            return False
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
         # camera_info first: a picture whose camera is not known yet may have to be dropped.
         if self._info_out is not None:
@@ -133,17 +118,15 @@ class PlayerNode(Node):
             lidar_header = Header(stamp=header.stamp, frame_id=self.parameters.lidar_frame_id)
             self._lidar_out.publish(lidar_message(lidar_header, points))
         self._played += 1
-
-    def _finish(self) -> None:
-        self.finished = True
-        self.get_logger().info(f"played {self._played} pictures")
-        self._image_out.wait_for_all_acked(Duration(seconds=2))
+        return True
 
     def _image(self, header: Header, bgr: NDArray[np.uint8]) -> Image | CompressedImage:
         p = self.parameters
         if p.image_transport == "compressed":
             _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, p.jpeg_quality])
-            return CompressedImage(header=header, format="jpeg", data=byte_array(jpeg))
+            message = CompressedImage(header=header, format="jpeg")
+            message.data.frombytes(jpeg.data)
+            return message
         if p.encoding == "rgb8":
             bgr = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         elif p.encoding == "mono8":
@@ -163,7 +146,7 @@ class PlayerNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until the last picture was played."""
-    return run_node(PlayerNode, args, until=lambda node: node.finished)
+    return run_node(PlayerNode, args, until=lambda node: node.playback.finished)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from array import array
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,20 +20,10 @@ from depth_anything_ros.core.errors import (
 )
 from depth_anything_ros.nodes.messages import check_rows
 
-# The factor turns them into metres (REP 118); a disparity has no unit and comes as float.
-_DEPTH_ENCODINGS = {"32FC1": 1.0, "16UC1": 1e-3}
-_KINDS: dict[str, np.dtype[Any]] = {"32FC1": np.dtype(np.float32), "16UC1": np.dtype(np.uint16)}
+# Numbers of an encoding, and what makes metres of them (REP 118).
+_MAPS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 1e-3)}
 _AXES = ("x", "y", "z")
-_SIZES = {  # bytes
-    PointField.INT8: 1,
-    PointField.UINT8: 1,
-    PointField.INT16: 2,
-    PointField.UINT16: 2,
-    PointField.INT32: 4,
-    PointField.UINT32: 4,
-    PointField.FLOAT32: 4,
-    PointField.FLOAT64: 8,
-}
+_SIZES = dict(enumerate((1, 1, 2, 2, 4, 4, 4, 8), start=PointField.INT8))  # bytes
 # Of one message, where nobody says otherwise: somewhat more than a depth picture of 4K.
 MOST_POINTS = 9_000_000
 # The richest clouds of LiDARs have about fifteen.
@@ -70,20 +59,20 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
     Raises:
         ImageError: with the reason ``empty``, ``encoding``, ``bad_step`` or ``bad_length``.
     """
-    if message.encoding not in _DEPTH_ENCODINGS:
+    if message.encoding not in _MAPS:
         raise ImageError(
             f"encoding {quoted(message.encoding)} is no depth, which is 32FC1 (metres) or 16UC1 "
             "(millimetres)",
             reason="encoding",
         )
-    metres = _map(message) * np.float32(_DEPTH_ENCODINGS[message.encoding])
+    metres = _map(message) * np.float32(_MAPS[message.encoding][1])
     metres[~(metres > 0)] = np.nan
     return metres
 
 
 def _map(message: Image) -> NDArray[np.float32]:
     """Return an image of one number a pixel as float32, by its step and byte order."""
-    kind = _KINDS[message.encoding].newbyteorder(">" if message.is_bigendian else "<")
+    kind = np.dtype(f"{'>' if message.is_bigendian else '<'}{_MAPS[message.encoding][0]}")
     shape, row = (message.height, message.width), message.width * kind.itemsize
     if 0 in shape:
         raise ImageError(f"a picture of {message.width}x{message.height}", reason="empty")
@@ -102,18 +91,12 @@ def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
     Raises:
         DepthAnythingError: with the reason ``too_large``.
     """
-    what, count = "points", 1
-    if isinstance(message, PointCloud2):
-        count = message.width * message.height
-        if len(message.fields) > _MOST_FIELDS:
-            raise DepthAnythingError(
-                f"a cloud of {len(message.fields)} fields; more than {_MOST_FIELDS} are not read",
-                reason="too_large",
-            )
-    elif isinstance(message, LaserScan):
-        what, count = "beams", max(len(message.ranges), len(message.intensities))
-    elif isinstance(message, Image):
-        what, count = "pixels", message.width * message.height
+    if isinstance(message, PointCloud2) and len(message.fields) > _MOST_FIELDS:
+        raise DepthAnythingError(
+            f"a cloud of {len(message.fields)} fields; more than {_MOST_FIELDS} are not read",
+            reason="too_large",
+        )
+    what, count, _ = _extent(message)
     if count > most:
         raise DepthAnythingError(
             f"{count} {what} in one message, more than sync.max_points ({most}): thin them at "
@@ -124,15 +107,22 @@ def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
 
 def held_bytes(message: RangesMessage) -> int:
     """Return about how much memory a message takes, with the points that are made of it."""
-    held = 1000 + len(message.header.frame_id)
+    return 1000 + len(message.header.frame_id) + _extent(message)[2]
+
+
+def _extent(message: RangesMessage) -> tuple[str, int, int]:
+    """Return what a message has, how many of these, and the bytes of its data and points."""
     if isinstance(message, PointCloud2):
-        held += sum(len(field.name) for field in message.fields)
-        points = min(message.width * message.height, len(message.data))  # of a broken one: none
-        return held + len(message.data) + _POINT_BYTES * points
+        count, size = message.width * message.height, len(message.data)
+        points = min(count, size)  # of a broken one: none
+        names = sum(len(field.name) for field in message.fields)
+        return "points", count, names + size + _POINT_BYTES * points
     if isinstance(message, LaserScan):
-        beams = len(message.ranges)
-        return held + 4 * (beams + len(message.intensities)) + _POINT_BYTES * beams
-    return held + (len(message.data) if isinstance(message, Image) else 0)
+        beams, others = len(message.ranges), len(message.intensities)
+        return "beams", max(beams, others), 4 * (beams + others) + _POINT_BYTES * beams
+    if isinstance(message, Image):
+        return "pixels", message.width * message.height, len(message.data)
+    return "points", 1, 0
 
 
 def cloud_points(message: PointCloud2, most: int = MOST_POINTS) -> NDArray[np.floating]:
@@ -169,11 +159,9 @@ def _plain(message: PointCloud2) -> PointCloud2:
     plain.fields, plain.is_bigendian = _coordinates(message), message.is_bigendian
     if row_step == row and not message.is_bigendian:
         plain.data = message.data
-        return plain
-    rows = np.ndarray((height, row), np.uint8, message.data, strides=(row_step, 1))
-    data = array("B")
-    data.frombytes(rows.tobytes())
-    plain.data = data
+    else:
+        rows = np.ndarray((height, row), np.uint8, message.data, strides=(row_step, 1))
+        plain.data.frombytes(rows.tobytes())
     return plain
 
 
@@ -189,9 +177,10 @@ def _row_step(message: PointCloud2) -> int:
         return row
     row_step = int(message.row_step) if height > 1 else row
     if row_step < row or has < (height - 1) * row_step + row:
-        raise _bad_cloud(
+        raise _bad(
+            "cloud",
             f"{message.width}x{height} points of {message.point_step} bytes take {row} bytes a "
-            f"row; row_step is {message.row_step} and data has {has} bytes"
+            f"row; row_step is {message.row_step} and data has {has} bytes",
         )
     return row_step
 
@@ -204,21 +193,24 @@ def _coordinates(message: PointCloud2) -> list[PointField]:
         if axis not in _AXES:
             continue
         if axis in found:
-            raise _bad_cloud(f"it has more than one field {axis}")
+            raise _bad("cloud", f"it has more than one field {axis}")
         if size is None:
-            raise _bad_cloud(f"field {axis} has the unknown datatype {field.datatype}")
+            raise _bad("cloud", f"field {axis} has the unknown datatype {field.datatype}")
         if field.count > 1:  # 0 is what some drivers write for 1 (PCL reads it so, too)
-            raise _bad_cloud(f"field {axis} has {field.count} numbers a point (count); one is due")
+            raise _bad(
+                "cloud", f"field {axis} has {field.count} numbers a point (count); one is due"
+            )
         if field.offset + size > message.point_step:
-            raise _bad_cloud(
+            raise _bad(
+                "cloud",
                 f"field {axis} ends at byte {field.offset + size} of a point of "
-                f"{message.point_step} (point_step)"
+                f"{message.point_step} (point_step)",
             )
         _check_apart(axis, field.offset, size, found)
         found[axis] = PointField(name=axis, offset=field.offset, datatype=field.datatype, count=1)
     missing = [axis for axis in _AXES if axis not in found]
     if missing:
-        raise _bad_cloud(f"it has no field {', '.join(missing)}; a cloud has x, y and z")
+        raise _bad("cloud", f"it has no field {', '.join(missing)}; a cloud has x, y and z")
     return [found[axis] for axis in _AXES]
 
 
@@ -226,14 +218,11 @@ def _check_apart(axis: str, offset: int, size: int, others: dict[str, PointField
     """Refuse a coordinate in the bytes of another: offsets that were left out are all 0."""
     for name, other in others.items():
         if offset < other.offset + _SIZES[other.datatype] and other.offset < offset + size:
-            raise _bad_cloud(
+            raise _bad(
+                "cloud",
                 f"fields {name} and {axis} share bytes: their offsets are {other.offset} and "
-                f"{offset}"
+                f"{offset}",
             )
-
-
-def _bad_cloud(what: str) -> DepthAnythingError:
-    return DepthAnythingError(f"the cloud cannot be read: {what}", reason="bad_cloud")
 
 
 def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float64]:
@@ -259,13 +248,13 @@ def _check_scan(message: LaserScan) -> None:
         value = getattr(message, name)
         is_limit = name == "range_max"  # which may be left open
         if math.isnan(value) or (math.isinf(value) and not is_limit):
-            raise _bad_scan(f"{name} is {value}")
+            raise _bad("scan", f"{name} is {value}")
     if len(message.ranges) > 1 and message.angle_increment == 0:
-        raise _bad_scan(f"angle_increment is 0 between {len(message.ranges)} beams")
+        raise _bad("scan", f"angle_increment is 0 between {len(message.ranges)} beams")
 
 
-def _bad_scan(what: str) -> DepthAnythingError:
-    return DepthAnythingError(f"the scan cannot be read: {what}", reason="bad_scan")
+def _bad(kind: str, what: str) -> DepthAnythingError:
+    return DepthAnythingError(f"the {kind} cannot be read: {what}", reason=f"bad_{kind}")
 
 
 def range_points(message: Range) -> NDArray[np.float64]:

@@ -20,15 +20,14 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from depth_anything_ros.core.errors import ParameterError, SourceError
-from depth_anything_ros.core.options import parameter
-from depth_anything_ros.nodes.guarded_services import guard_services
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
+from depth_anything_ros.core.options import fixed
+from depth_anything_ros.nodes.playback import fixed_parameters
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
 
 # Of the node's own machinery, not of its job.
 LEFT_OUT = ("/rosout", "/parameter_events", "/transition_event")
-LOOK_AROUND_S = 0.1
+DISCOVERY_S = 0.1
 QUEUE = 50
 
 
@@ -36,20 +35,18 @@ QUEUE = 50
 class RecorderParameters:
     """Everything that a user can set on recorder_node."""
 
-    bag: str = parameter("", "Folder to write; it must not exist yet.", static=True)
-    nodes: str = parameter(
+    bag: str = fixed("", "Folder to write; it must not exist yet.")
+    nodes: str = fixed(
         "depth_node,player_node",
         "Names of the nodes to record, with commas; of another namespace, after it and a slash.",
-        static=True,
     )
-    quiet_s: float = parameter(
+    quiet_s: float = fixed(
         0.0,
         "Stop when nothing has come for this long after the first message and, by their "
         "diagnostics, no node works on a picture; 0 records until it is stopped.",
         unit="s",
         low=0.0,
         high=3600.0,
-        static=True,
     )
 
 
@@ -58,9 +55,7 @@ class RecorderNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("recorder_node", **kwargs)
-        declared = DeclaredParameters(self, RecorderParameters, lambda: True, START_ANEW)
-        guard_services(self, declared.as_declared)
-        self.parameters = declared.values
+        self.parameters = fixed_parameters(self, RecorderParameters)
         path = Path(self.parameters.bag)
         if not self.parameters.bag:
             raise ParameterError("parameter bag is empty: give a folder to write")
@@ -74,7 +69,7 @@ class RecorderNode(Node):
         # By node: when its diagnostics came, and how many pictures it had neither answered nor
         # dropped.
         self._pending: dict[str, tuple[float, int]] = {}
-        self._timer = steady_timer(self, LOOK_AROUND_S, self._look_around)
+        self._timer = steady_timer(self, DISCOVERY_S, self._record_new_topics)
 
     @property
     def finished(self) -> bool:
@@ -89,16 +84,13 @@ class RecorderNode(Node):
         self._writer.close()
         super().destroy_node()
 
-    def _look_around(self) -> None:
-        present = self.get_node_names_and_namespaces()
+    def _record_new_topics(self) -> None:
         for given in self.parameters.nodes.split(","):
             inner, _, name = given.rpartition("/")
             namespace = f"{self.get_namespace().rstrip('/')}/{inner}".rstrip("/") or "/"
-            if (name, namespace) not in present:
-                continue
             try:
                 topics = self.get_publisher_names_and_types_by_node(name, namespace)
-            except NodeNameNonExistentError:  # it has left in between
+            except NodeNameNonExistentError:
                 continue
             for topic, (type_name, *_) in topics:
                 if not topic.endswith(LEFT_OUT) and topic not in self._recorded:

@@ -108,7 +108,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def restart(self, streams: Sequence[CameraStream] | None) -> None:
         """Drop the transforms and ranges of a time that has jumped away."""
         if self._transforms is not None:
-            self._transforms.forget()
+            self._transforms.clear()
         # Where only images have jumped: one odd stamp, or the ranges will tell by their own.
         if self._ranges is not None and streams is None:
             self._ranges.forget()

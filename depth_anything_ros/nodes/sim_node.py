@@ -6,19 +6,16 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_ros import StaticTransformBroadcaster, TransformBroadcaster
 
-from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import transform_message
 from depth_anything_ros.nodes.outlet import Audience
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
-from depth_anything_ros.nodes.qos import create_output, warn_of_idle_overrides
-from depth_anything_ros.nodes.running import forward_logs, run_node
+from depth_anything_ros.nodes.playback import Playback, fixed_parameters
+from depth_anything_ros.nodes.qos import create_output
+from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.sim_parameters import SimParameters
-from depth_anything_ros.nodes.steady_time import ClockWatch, steady_timer
 
 if TYPE_CHECKING:
     from depth_anything_ros.nodes.sim_drive import Moment
@@ -35,20 +32,13 @@ PROGRESS_S = 5.0
 
 
 class SimNode(Node):
-    """Render a drive, then publish it; ``finished`` turns true after the last picture."""
+    """Render a drive, then publish it."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("sim_node", **kwargs)
-        forward_logs(self)
-        declared = DeclaredParameters(self, SimParameters, lambda: True, START_ANEW)
-        guard_services(self, declared.as_declared)
-        p = self.parameters = declared.values
-        self.finished = False
+        p = self.parameters = fixed_parameters(self, SimParameters)
         self._step = self._played = 0
         self._outputs = {name: create_output(self, kind, name) for name, kind in TOPICS.items()}
-        seen = [self._outputs[name] for name in ("image", "camera_info")]
-        self._audience = Audience(seen, p.wait_for_subscribers)
-        warn_of_idle_overrides(self)
         self._mounts = StaticTransformBroadcaster(self)
         self._poses = TransformBroadcaster(self)
         # Not at the top: torch takes seconds, in which the node should be there and stoppable.
@@ -61,9 +51,12 @@ class SimNode(Node):
             f"rendering {p.frames} pictures of the {p.place} {p.seed} ahead, on "
             f"{self._drive.device}; it drives when all are there"
         )
-        # Not of the node's clock: simulated time may stand still.
-        self._timer = steady_timer(self, 1.0 / self._drive.schedule.tick_hz, self._play_next)
-        self._clock_watch = ClockWatch(self)
+        outputs = list(self._outputs.values())
+        seen = [self._outputs[name] for name in ("image", "camera_info")]
+        audience, tick_hz = Audience(seen, p.wait_for_subscribers), self._drive.schedule.tick_hz
+        self.playback = Playback(
+            self, tick_hz, outputs, audience, self._play_next, self._is_rendered
+        )
 
     def destroy_node(self) -> None:
         """Stop rendering before the node goes."""
@@ -81,35 +74,35 @@ class SimNode(Node):
             ]
         )
 
-    def _play_next(self) -> None:
-        """Publish one moment; before all are rendered or subscribers are there, do nothing."""
-        if self.finished:
-            return
-        if not self._step and not self._may_start():
-            return
+    def _is_rendered(self) -> bool:
+        """Say whether all is rendered, and every few seconds how far it is."""
+        now = time.monotonic()
+        if not self._drive.is_ready and now - self._said_at > PROGRESS_S:
+            self._said_at = now
+            done = self._drive.pictures_ready
+            self.get_logger().info(f"rendered {done} of {self.parameters.frames}")
+        return self._drive.is_ready
+
+    def _play_next(self) -> bool:
+        """Publish one moment."""
+        if not self._step:
+            self._say_start()
         moment = self._drive.moment(self._step)
         if moment.image is not None and self._played == (self.parameters.count or -1):
-            self._finish()
-            return
+            self.get_logger().info(f"drove for {self._played} pictures")
+            return False
         self._publish(moment)
         self._step += 1
+        return True
 
-    def _may_start(self) -> bool:
-        now, p = time.monotonic(), self.parameters
-        if not self._drive.is_ready:
-            if now - self._said_at > PROGRESS_S:
-                self._said_at = now
-                self.get_logger().info(f"rendered {self._drive.pictures_ready} of {p.frames}")
-            return False
-        if not self._audience.is_there():
-            return False
-        schedule, pattern = self._drive.schedule, self._drive.pattern
+    def _say_start(self) -> None:
+        took_s, schedule = time.monotonic() - self._asked_at, self._drive.schedule
+        pattern = self._drive.pattern
         sweeps = f", {pattern.name} at {schedule.lidar_rate_hz:g} Hz" if pattern else ""
         self.get_logger().info(
-            f"rendered in {now - self._asked_at:.0f} s; driving there and back: pictures at "
-            f"{p.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
+            f"rendered in {took_s:.0f} s; driving there and back: pictures at "
+            f"{self.parameters.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
         )
-        return True
 
     def _publish(self, moment: Moment) -> None:
         stamp = self.get_clock().now().to_msg()
@@ -127,16 +120,10 @@ class SimNode(Node):
                 self._outputs[topic].publish(message)
         self._played += moment.image is not None
 
-    def _finish(self) -> None:
-        self.finished = True
-        self.get_logger().info(f"drove for {self._played} pictures")
-        for output in self._outputs.values():
-            output.wait_for_all_acked(Duration(seconds=2))
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until the last picture was published."""
-    return run_node(SimNode, args, until=lambda node: node.finished)
+    return run_node(SimNode, args, until=lambda node: node.playback.finished)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,11 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.core.options import parameter
+from depth_anything_ros.core.options import fixed
 from depth_anything_ros.nodes.camera_stream import stamp_of
-from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.messages import camera_info_message, image_message
 from depth_anything_ros.nodes.outlet import Audience
-from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
+from depth_anything_ros.nodes.playback import fixed_parameters
 from depth_anything_ros.nodes.qos import NEWEST, create_output, output_profile
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
@@ -49,23 +48,15 @@ LINGER_S = 1.0
 class StopwatchParameters:
     """Everything that a user can set on stopwatch_node."""
 
-    role: str = parameter("camera", "What to do.", choices=("camera", "listener"), static=True)
-    output: str = parameter("", "JSON file to write at the end.", static=True)
-    width: int = parameter(640, "Of a camera's pictures.", unit="px", low=1, high=8192, static=True)
-    height: int = parameter(
-        480, "Of a camera's pictures.", unit="px", low=1, high=8192, static=True
-    )
-    rate_hz: float = parameter(
-        30.0, "Of a camera's pictures.", unit="Hz", low=0.1, high=1000.0, static=True
-    )
-    count: int = parameter(
-        300, "How many pictures a camera publishes.", low=1, high=1_000_000, static=True
-    )
-    topics: tuple[str, ...] = parameter(tuple(TOPICS), "That a listener listens to.", static=True)
-    reliable: bool = parameter(
-        False,
-        "A listener asks for every picture again that is lost; depth_node takes what comes.",
-        static=True,
+    role: str = fixed("camera", "What to do.", choices=("camera", "listener"))
+    output: str = fixed("", "JSON file to write at the end.")
+    width: int = fixed(640, "Of a camera's pictures.", unit="px", low=1, high=8192)
+    height: int = fixed(480, "Of a camera's pictures.", unit="px", low=1, high=8192)
+    rate_hz: float = fixed(30.0, "Of a camera's pictures.", unit="Hz", low=0.1, high=1000.0)
+    count: int = fixed(300, "How many pictures a camera publishes.", low=1, high=1_000_000)
+    topics: tuple[str, ...] = fixed(tuple(TOPICS), "That a listener listens to.")
+    reliable: bool = fixed(
+        False, "A listener asks for every picture again that is lost; depth_node takes what comes."
     )
 
 
@@ -160,9 +151,7 @@ class StopwatchNode(Node):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("stopwatch_node", **kwargs)
-        declared = DeclaredParameters(self, StopwatchParameters, lambda: True, START_ANEW)
-        guard_services(self, declared.as_declared)
-        p = declared.values
+        p = fixed_parameters(self, StopwatchParameters)
         if not p.output:
             raise ParameterError("parameter output is empty: give a JSON file to write")
         self._output = Path(p.output)

@@ -121,21 +121,18 @@ class Transitions:
 
     async def _made(self, start: LifecycleState) -> TransitionCallbackReturn:
         try:
-            await self._prepared(self._state().state_id)
+            work = self._prepare(self._state().state_id)
+            if work is not None:
+                # The executor looks at it when it next wakes, run_node's ten times a second.
+                future = Future(executor=self._node.executor)
+                done = partial(future.set_result, None)
+                self._background = Background("model_loading", work, done)
+                await future
+                self._background = None
         except Exception as error:  # no thread to be had, say: no state in between is to last
             self._node.get_logger().error(f"{self._state().label} failed: {printable(error)}")
             return ERROR
         return self._call(start)
-
-    async def _prepared(self, state_id: int) -> None:
-        work = self._prepare(state_id)
-        if work is None:
-            return
-        # The executor looks at it when it next wakes: run_node's does so ten times a second.
-        future = Future(executor=self._node.executor)
-        self._background = Background("model_loading", work, partial(future.set_result, None))
-        await future
-        self._background = None
 
     def _call(self, start: LifecycleState) -> TransitionCallbackReturn:
         try:

@@ -1,7 +1,6 @@
 """Pair messages by their stamps: a stand-in for the Python message_filters of ROS 2 Jazzy.
 
-For machines without a ROS distribution; never installed beside one. It covers `SimpleFilter`,
-`Subscriber`, `TimeSynchronizer` and `ApproximateTimeSynchronizer`, with the traps of the real
+For machines without a ROS distribution; never installed beside one. It has the traps of the real
 package, because callers must live with them:
 
 - Callbacks run inside the synchronizer's lock: a slow callback blocks every input, and one that
@@ -16,19 +15,14 @@ One thing differs: a callback that raises does not leave the lock locked.
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
-from typing import Any, TypeAlias, cast
+from typing import Any
 
-from rclpy.clock import ROSClock
 from rclpy.duration import Duration
-from rclpy.logging import get_logger
-from rclpy.node import Node
-from rclpy.subscription import Subscription
 from rclpy.time import Time
 
 __all__ = ["ApproximateTimeSynchronizer", "SimpleFilter", "Subscriber", "TimeSynchronizer"]
 
-Queue: TypeAlias = dict[int, Any]
+Queue = dict[int, Any]
 
 
 class SimpleFilter:
@@ -56,21 +50,15 @@ class Subscriber(SimpleFilter):
     The subscription itself is the attribute `sub`.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as the real one
         super().__init__()
-        self.node = cast(Node, args[0])
-        self.topic = cast(str, args[2])
+        self.node, self.topic = args[0], args[2]
         kwargs.setdefault("qos_profile", 10)
-        create = cast(Callable[..., Subscription], self.node.create_subscription)
-        self.sub = create(*args[1:], self.callback, **kwargs)
+        self.sub = self.node.create_subscription(*args[1:], self.callback, **kwargs)
 
     def callback(self, msg: object) -> None:
         """Take a message from the subscription."""
         self.signalMessage(msg)
-
-    def getTopic(self) -> str:  # noqa: N802
-        """Return the topic as it was given, neither resolved nor remapped."""
-        return self.topic
 
 
 class TimeSynchronizer(SimpleFilter):
@@ -84,35 +72,27 @@ class TimeSynchronizer(SimpleFilter):
         # Before the inputs are connected: from then on a message may come on another thread.
         self.queue_size = queue_size
         self.lock = threading.Lock()
-        self.connectInput(fs)
-
-    def connectInput(self, fs: Sequence[SimpleFilter]) -> None:  # noqa: N802
-        """Listen to these filters, with empty queues."""
         self.queues: list[Queue] = [{} for _ in fs]
-        self.input_connections = [
-            f.registerCallback(self.add, queue, index)
-            for index, (f, queue) in enumerate(zip(fs, self.queues, strict=True))
-        ]
+        for index, (source, queue) in enumerate(zip(fs, self.queues, strict=True)):
+            source.registerCallback(self.add, queue, index)
 
-    def add(self, msg: Any, my_queue: Queue, my_queue_index: int | None = None) -> None:  # noqa: ANN401
-        """Queue a message with a header, and call back for every stamp that is complete."""
+    def add(self, msg: Any, my_queue: Queue, my_queue_index: int) -> None:  # noqa: ANN401
+        """Queue a message with a header, and call back for every set that is complete."""
         with self.lock:
-            self._keep(Time.from_msg(msg.header.stamp).nanoseconds, msg, my_queue)
-            complete = reduce(set.intersection, [set(queue) for queue in self.queues])
-            for stamp in sorted(complete):
-                self._release([stamp] * len(self.queues))
+            stamp = Time.from_msg(msg.header.stamp).nanoseconds
+            my_queue[stamp] = msg
+            while len(my_queue) > self.queue_size:
+                del my_queue[min(my_queue)]
+            for stamps in self._complete(stamp, my_queue_index):
+                chosen = list(zip(self.queues, stamps, strict=True))
+                self.signalMessage(*[queue[one] for queue, one in chosen])
+                for queue, one in chosen:
+                    del queue[one]
 
-    def _keep(self, stamp: int, msg: object, queue: Queue) -> None:
-        queue[stamp] = msg
-        while len(queue) > self.queue_size:
-            del queue[min(queue)]
-
-    def _release(self, stamps: Iterable[int]) -> None:
-        """Call back with the messages of these stamps, one of each queue, and forget them."""
-        chosen = list(zip(self.queues, stamps, strict=True))
-        self.signalMessage(*[queue[stamp] for queue, stamp in chosen])
-        for queue, stamp in chosen:
-            del queue[stamp]
+    def _complete(self, _stamp: int, _index: int) -> Iterable[Sequence[int]]:
+        """Return the stamps, one of each queue, of every set that is complete."""
+        common = set(self.queues[0]).intersection(*self.queues[1:])
+        return [[stamp] * len(self.queues) for stamp in sorted(common)]
 
 
 class ApproximateTimeSynchronizer(TimeSynchronizer):
@@ -120,8 +100,7 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
 
     Less, not at most: a slop of 0 never matches. The message that has just come is always part
     of the set; of the others those nearest to it in time are tried first. Older messages that
-    found no partner stay queued. With `allow_headerless` a message without header gets the
-    time of arrival; without it, it is dropped with a warning.
+    found no partner stay queued. Messages without a header are not in this stand-in.
     """
 
     def __init__(
@@ -131,49 +110,20 @@ class ApproximateTimeSynchronizer(TimeSynchronizer):
         slop: float,
         allow_headerless: bool = False,
     ) -> None:
-        # Before the inputs are connected, as in TimeSynchronizer.
+        if allow_headerless:
+            raise NotImplementedError("the message_filters of pip_ros synchronizes headers only")
         self.slop = Duration(seconds=slop)
-        self.allow_headerless = allow_headerless
         super().__init__(fs, queue_size)
 
-    def add(self, msg: Any, my_queue: Queue, my_queue_index: int | None = None) -> None:  # noqa: ANN401
-        """Queue a message, and call back if it completes a set."""
-        stamp = self._stamp(msg)
-        if stamp is None:
-            return
-        with self.lock:
-            self._keep(stamp, msg, my_queue)
-            match = self._match(stamp, my_queue_index)
-            if match is not None:
-                self._release(match)
-
-    def _stamp(self, msg: Any) -> int | None:  # noqa: ANN401
-        """Return the stamp in ns; None if there is none and none may be made up."""
-        if hasattr(msg, "header") and hasattr(msg.header, "stamp"):
-            stamp = msg.header.stamp
-            time = stamp if hasattr(stamp, "nanoseconds") else Time.from_msg(stamp)
-            return cast(int, time.nanoseconds)
-        if self.allow_headerless:
-            return cast(int, ROSClock().now().nanoseconds)
-        get_logger("message_filters_approx").warning(
-            f"dropped a {type(msg).__name__}: it has no header.stamp to synchronize by; "
-            "allow_headerless=True takes the time of arrival instead"
-        )
-        return None
-
-    def _match(self, stamp: int, index: int | None) -> list[int] | None:
-        """Return a stamp of each queue, all within the slop and with `stamp` at `index`."""
+    def _complete(self, stamp: int, index: int) -> Iterable[Sequence[int]]:
         slop = self.slop.nanoseconds
-        near = []
-        for other, queue in enumerate(self.queues):
-            if other == index:
-                near.append([stamp])
-                continue
-            within = [s for s in queue if abs(s - stamp) <= slop]
-            near.append(sorted(within, key=lambda s: abs(s - stamp)))
+        near = [
+            sorted((s for s in queue if abs(s - stamp) <= slop), key=lambda s: abs(s - stamp))
+            for queue in self.queues
+        ]
+        near[index] = [stamp]
         for stamps in itertools.product(*near):
             # A stamp can have left its own queue at once, when it was the smallest of a full one.
-            present = all(s in q for s, q in zip(stamps, self.queues, strict=True))
-            if present and max(stamps) - min(stamps) < slop:
-                return list(stamps)
-        return None
+            if stamp in self.queues[index] and max(stamps) - min(stamps) < slop:
+                return [stamps]
+        return []

@@ -9,7 +9,6 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.nodes.messages import (
     Outgoing,
-    byte_array,
     camera_info_message,
     depth_message,
     transform_message,
@@ -33,14 +32,9 @@ def test_millimetres_round_and_never_wrap():
     np.testing.assert_array_equal(values, [0, 0, 0, 1, 1234, 65534, 0, 0])
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 3, 4)])
-def test_bytes_of_any_shape(shape):
-    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    assert byte_array(values).tobytes() == values.tobytes()
-    assert byte_array(values.T).tobytes() == values.T.tobytes()
-
-
-@pytest.mark.parametrize("turn", [(0, 0, 0), (0.3, -0.2, 0.9), (np.pi, 0, 0), (0, 0, -3.0)])
+@pytest.mark.parametrize(
+    "turn", [(0, 0, 0), (0.3, -0.2, 0.9), (3e-6, 0, 0), (np.pi, 0, 0), (0, 0, -3.0)]
+)
 def test_a_transform_holds_rotation_and_translation(turn):
     R, _ = cv2.Rodrigues(np.array(turn, float))
     matrix = np.eye(4)
@@ -53,7 +47,7 @@ def test_a_transform_holds_rotation_and_translation(turn):
     point = np.array([0.4, -0.5, 0.6])
     u = np.array([x, y, z])
     turned = point + 2 * np.cross(u, np.cross(u, point) + w * point)
-    np.testing.assert_allclose(turned, R @ point, atol=1e-7)
+    np.testing.assert_allclose(turned, R @ point, atol=1e-12)
     t = message.transform.translation
     assert (t.x, t.y, t.z) == (1, 2, 3)
 
@@ -68,4 +62,5 @@ def test_outgoing_memory_is_used_again_and_changes_its_size():
     assert one[0, 0] == 6
     other = outgoing.holding(np.arange(5, dtype=np.uint8))
     assert other.data.tolist() == [0, 1, 2, 3, 4] and one[0, 0] == 6
-    assert len(outgoing.holding(np.empty((0, 4), np.float32)).data) == 0
+    for values in (np.empty((0, 4), np.float32), np.arange(6.0).reshape(2, 3).T):
+        assert outgoing.holding(values).data.tobytes() == values.tobytes()

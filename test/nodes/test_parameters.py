@@ -7,7 +7,6 @@ import pytest
 import rclpy
 import yaml
 from rclpy.exceptions import ParameterException
-from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from depth_anything_ros.core.errors import ParameterError
@@ -110,36 +109,42 @@ def test_a_tuple_of_strings_may_have_any_length():
         build(DepthParameters, {**values, "cameras": ("front", "front")})
 
 
-def test_a_string_may_be_given_as_a_whole_number():
-    """YAML and -p output.size:=480 give an integer."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    try:
-        given = [Parameter("output.size", value=480)]
-        node = Node("sized", context=context, parameter_overrides=given)
-        declared = DeclaredParameters(node, DepthParameters)
-        assert declared.values.output.size == "480"
-        for value, expected in (("network", "network"), (720, "720"), ("360", "360")):
-            (result,) = node.set_parameters([Parameter("output.size", value=value)])
-            assert result.successful and declared.values.output.size == expected
-        for value in (True, 480.0, -1, 0, "large", ["480"]):
-            (result,) = node.set_parameters([Parameter("output.size", value=value)])
-            assert not result.successful and result.reason
-        assert declared.values.output.size == "360"
+@pytest.fixture
+def declare():
+    """Declare a dataclass on a node that is started with these words."""
+    made = []
+
+    def make(cls, *arguments):
+        context = rclpy.Context()
+        rclpy.init(args=["--ros-args", *arguments], context=context)
+        node = rclpy.create_node("given", context=context)
+        made.append((node, context))
+        return node, DeclaredParameters(node, cls)
+
+    yield make
+    for node, context in made:
         node.destroy_node()
-    finally:
         context.try_shutdown()
 
 
-def node_with(cls, *arguments):
-    context = rclpy.Context()
-    rclpy.init(args=["--ros-args", *arguments], context=context)
-    node = rclpy.create_node("given", context=context)
-    try:
-        return node, DeclaredParameters(node, cls)
-    except Exception:
-        node.destroy_node()
-        raise
+def set_one(node, name, *value):
+    """Set one parameter, to a value or to one of a type, and return why not, if so."""
+    kind, value = value if len(value) > 1 else (None, *value)
+    (result,) = node.set_parameters([Parameter(name, kind, value)])
+    assert result.successful is not bool(result.reason)
+    return result.reason
+
+
+def test_a_string_may_be_given_as_a_whole_number(declare):
+    """YAML and -p output.size:=480 give an integer."""
+    node, declared = declare(DepthParameters, "-p", "output.size:=480")
+    assert declared.values.output.size == "480"
+    for value, expected in (("network", "network"), (720, "720"), ("360", "360")):
+        assert not set_one(node, "output.size", value)
+        assert declared.values.output.size == expected
+    for value in (True, 480.0, -1, 0, "large", ["480"]):
+        assert set_one(node, "output.size", value)
+    assert declared.values.output.size == "360"
 
 
 def with_yaml(path, tree):
@@ -147,12 +152,12 @@ def with_yaml(path, tree):
     return ("--params-file", str(path))
 
 
-def test_integers_are_taken_for_floats_at_start_and_later(tmp_path):
+def test_integers_are_taken_for_floats_at_start_and_later(tmp_path, declare):
     text = with_yaml(
         tmp_path / "p.yaml",
         {"fit": {"max_age_s": 3}, "extrinsics": {"translation_m": [1, 2, 3]}},
     )
-    node, declared = node_with(ScaleAnchorParameters, *text, "-p", "range.max_m:=50")
+    node, declared = declare(ScaleAnchorParameters, *text, "-p", "range.max_m:=50")
     assert typed(declared.values.fit.max_age_s) == (float, 3.0)
     assert typed(declared.values.range.max_m) == (float, 50.0)
     assert typed(declared.values.extrinsics.translation_m) == typed([1.0, 2.0, 3.0])
@@ -166,37 +171,31 @@ def test_integers_are_taken_for_floats_at_start_and_later(tmp_path):
     assert typed(declared.values.range.max_m) == (float, 60.0)
     assert typed(declared.values.extrinsics.rotation_xyzw) == typed([0.0, 0.0, 1.0, 0.0])
     assert node.get_parameter("range.max_m").type_ == kinds.DOUBLE
-    node.destroy_node()
 
 
-def test_lists_are_taken_as_ros2_param_sends_them():
+def test_lists_are_taken_as_ros2_param_sends_them(declare):
     """Text, of a list that mixes integers and floats; booleans, of an empty one."""
-    node, declared = node_with(ScaleAnchorParameters)
+    node, declared = declare(ScaleAnchorParameters)
     name, text = "extrinsics.translation_m", Parameter.Type.STRING
     for given, wanted in (("[0.5, 1, 0]", [0.5, 1.0, 0.0]), (" [-1e-3,2,.5] ", [-0.001, 2.0, 0.5])):
-        (result,) = node.set_parameters([Parameter(name, text, given)])
-        assert result.successful, result.reason
+        assert not set_one(node, name, text, given)
         assert typed(declared.values.extrinsics.translation_m) == typed(wanted)
     wrong = ("[1, 2.5]", "[1, 2.5, x]", "[1, True, 2.5]", "[1, [2.5], 3]", "1.5", "(1, 2, 3)", "")
     for given in (*wrong, "[" * 5000, f"[1.5, 2, 1{'0' * 400}]", "[1e999, 2, 3]"):
-        (result,) = node.set_parameters([Parameter(name, text, given)])
-        assert not result.successful and result.reason, given
-    node.destroy_node()
+        assert set_one(node, name, text, given)
 
-    node, declared = node_with(DepthParameters, "-p", "cameras:=[left, right]")
+    node, declared = declare(DepthParameters, "-p", "cameras:=[left, right]")
     for kind in ("BOOL_ARRAY", "BYTE_ARRAY", "INTEGER_ARRAY", "DOUBLE_ARRAY", "STRING_ARRAY"):
         both = Parameter("cameras", value=["left", "right"])
         none = Parameter("cameras", Parameter.Type[kind], [])
         assert [one.reason for one in node.set_parameters([both, none])] == ["", ""]
         assert declared.values.cameras == ()
-    wrong = Parameter("cameras", Parameter.Type.BOOL_ARRAY, [True])
-    assert not node.set_parameters([wrong])[0].successful
-    node.destroy_node()
+    assert set_one(node, "cameras", Parameter.Type.BOOL_ARRAY, [True])
 
 
 @pytest.mark.parametrize("cls", TABLES.values())
-def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
-    node, declared = node_with(cls)
+def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls, declare):
+    node, declared = declare(cls)
     kinds = Parameter.Type
     for spec in specs(cls):
         if spec.type is not float:
@@ -205,17 +204,15 @@ def test_every_float_takes_an_integer_and_none_takes_what_is_no_number(cls):
         (change,) = declared.as_declared([Parameter(spec.name, kinds.INTEGER, whole)])
         assert (change.type_, change.value) == (kinds.DOUBLE, float(whole))
         for wrong in (float("nan"), float("inf"), -float("inf"), True, "5", [5.0], 10**15):
-            (result,) = node.set_parameters([Parameter(spec.name, value=wrong)])
-            assert not result.successful and result.reason, (spec.name, wrong)
+            assert set_one(node, spec.name, wrong)
         with pytest.raises(ParameterError, match="it must be a finite number"):
             spec.check(float("nan"))
-    node.destroy_node()
 
 
 @pytest.mark.parametrize("given", ["range.max_m:=.nan", "range.max_m:=true", "range.max_m:=-5"])
-def test_a_wrong_number_at_start_is_an_error_of_its_own(given):
+def test_a_wrong_number_at_start_is_an_error_of_its_own(given, declare):
     with pytest.raises((ParameterError, ParameterException), match=r"range\.max_m"):
-        node_with(DepthParameters, "-p", given)
+        declare(DepthParameters, "-p", given)
 
 
 @pytest.mark.parametrize(
@@ -234,16 +231,15 @@ def test_a_wrong_number_at_start_is_an_error_of_its_own(given):
         ("depth:=true", "True; it must be"),
     ],
 )
-def test_a_quality_of_service_that_is_none_is_named_with_its_topic(given, words):
+def test_a_quality_of_service_that_is_none_is_named_with_its_topic(given, words, declare):
     name = "qos_overrides./points.publisher"
     policy = given.split(":")[0]
     with pytest.raises(ParameterError) as error:
-        node_with(DepthParameters, "-p", f"{name}.{given}")
+        declare(DepthParameters, "-p", f"{name}.{given}")
     assert str(error.value).startswith(f"parameter {name}.{policy} is {words}")
 
 
-def test_a_quality_of_service_may_be_in_any_case_and_any_depth():
+def test_a_quality_of_service_may_be_in_any_case_and_any_depth(declare):
     name = "qos_overrides./points.publisher"
     for given in ("reliability:=BEST_EFFORT", "durability:=transient_local", "depth:=100"):
-        node, _ = node_with(DepthParameters, "-p", f"{name}.{given}")
-        node.destroy_node()
+        declare(DepthParameters, "-p", f"{name}.{given}")

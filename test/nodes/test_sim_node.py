@@ -1,29 +1,20 @@
-"""sim_node in a process of its own: what it publishes fits together."""
+"""What sim_node publishes fits together."""
 
 import numpy as np
 import pytest
-import rclpy
-import test_player_node
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.parameter import Parameter
+from playing import Playing
 from rclpy.time import Time
-from ros_harness import RELIABLE, NodeProcess, read_points_numpy, wait_until
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from ros_harness import read_points_numpy
 from sensor_msgs_py.point_cloud2 import read_points
-from test_player_node import Listener
 from tf2_ros import Buffer, TransformListener
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.projection import project_lidar
-from depth_anything_ros.nodes.sim_node import BASE, CAMERA, LIDAR, ODOM, SimNode
+from depth_anything_ros.nodes.extrinsics import rigid_matrix
+from depth_anything_ros.nodes.sim_node import BASE, CAMERA, LIDAR, ODOM, TOPICS, SimNode
 from depth_anything_ros.sim.robot import T_camera_lidar
 
-TOPICS = {
-    "image": Image,
-    "camera_info": CameraInfo,
-    "ground_truth/depth": Image,
-    "lidar/points": PointCloud2,
-}
 SMALL = {"frames": 3, "width": 160, "height": 120, "rate_hz": 10.0, "place": "corridor"}
 
 
@@ -31,26 +22,19 @@ def stamp(message):
     return message.header.stamp.sec, message.header.stamp.nanosec
 
 
-@pytest.fixture
-def listener(monkeypatch):
-    monkeypatch.setattr(test_player_node, "TOPICS", TOPICS)
-    listener = Listener("/sim")
-    yield listener
-    listener.close()
+@pytest.fixture(scope="module")
+def drive(logs):
+    """Messages of six pictures of a drive there and back, and the transforms at its end."""
+    with Playing(SimNode, TOPICS, **SMALL, count=6, speed_mps=3.0) as playing:
+        buffer = Buffer()
+        listener = TransformListener(buffer, playing.node)
+        counts = dict.fromkeys(("image", "camera_info", "ground_truth/depth"), 6)
+        yield playing.to_the_end(**counts), buffer
+        listener.unregister()
 
 
-def drive(logs, **parameters):
-    return NodeProcess("sim_node", {**SMALL, **parameters}, (), "/sim", logs / "sim.log")
-
-
-def test_picture_camera_truth_and_lidar_fit_each_other(logs, listener):
-    assert RELIABLE
-    with drive(logs, count=5, wait_for_subscribers=1) as process:
-        assert process.process.wait(timeout=120) == 0, process.log
-    messages = listener.messages
-    wait_until(lambda: len(messages["image"]) == 5, 10, "five pictures")
-    assert "drove for 5 pictures" in process.log and "Traceback" not in process.log
-    assert [len(messages[name]) for name in ("camera_info", "ground_truth/depth")] == [5, 5]
+def test_picture_camera_truth_and_lidar_fit_each_other(drive):
+    messages, _ = drive
     sweeps = {stamp(sweep): sweep for sweep in messages["lidar/points"]}
     compared = 0
     triples = zip(
@@ -61,8 +45,7 @@ def test_picture_camera_truth_and_lidar_fit_each_other(logs, listener):
         assert image.header.frame_id == "camera_optical_frame"
         assert (image.encoding, truth.encoding) == ("rgb8", "32FC1")
         assert (image.width, image.height) == (info.width, info.height) == (160, 120)
-        rgb = np.frombuffer(image.data, np.uint8)
-        assert rgb.std() > 8
+        assert np.frombuffer(image.data, np.uint8).std() > 8
         depth = np.frombuffer(truth.data, np.float32).reshape(120, 160)
         assert (depth > 0).all()  # a corridor is closed: no NaN, and REP 117 has no 0
         if stamp(image) in sweeps:
@@ -76,29 +59,16 @@ def test_picture_camera_truth_and_lidar_fit_each_other(logs, listener):
     assert compared >= 3
 
 
-def test_the_robot_moves_and_comes_back(logs, listener):
-    with drive(logs, count=6, speed_mps=3.0, wait_for_subscribers=1) as process:
-        assert process.process.wait(timeout=120) == 0, process.log
-    truths = listener.messages["ground_truth/depth"]
-    wait_until(lambda: len(truths) == 6, 10, "six pictures")
-    depths = [np.frombuffer(t.data, np.float32) for t in truths]
+def test_the_robot_moves_and_comes_back(drive):
+    depths = [np.frombuffer(t.data, np.float32) for t in drive[0]["ground_truth/depth"]]
     assert not np.array_equal(depths[0], depths[1])
     # Three pictures there and back: 0 1 2 1 0 1.
     np.testing.assert_array_equal(depths[1], depths[3])
     np.testing.assert_array_equal(depths[0], depths[4])
 
 
-def test_an_unknown_place_is_one_line_with_what_there_is(logs):
-    with drive(logs, place="moon") as process:
-        assert process.process.wait(timeout=60) != 0
-    assert "moon" in process.log and "corridor" in process.log
-    assert "Traceback" not in process.log
-
-
-def test_rings_and_times_are_those_of_a_turning_lidar(logs, listener):
-    with drive(logs, count=2, wait_for_subscribers=1) as process:
-        assert process.process.wait(timeout=120) == 0, process.log
-    sweep = wait_until(lambda: listener.messages["lidar/points"], 10, "a sweep")[0]
+def test_rings_and_times_are_those_of_a_turning_lidar(drive):
+    sweep = drive[0]["lidar/points"][0]
     assert [f.name for f in sweep.fields] == ["x", "y", "z", "intensity", "ring", "time"]
     assert sweep.header.frame_id == "lidar" and sweep.is_dense
     points = read_points(sweep)
@@ -112,43 +82,19 @@ def test_rings_and_times_are_those_of_a_turning_lidar(logs, listener):
     np.testing.assert_allclose(elevation, 2.0 * points["ring"] - 15, atol=1e-2)
 
 
-def test_tf_leads_from_odom_to_the_sensors():
+def test_tf_leads_from_odom_to_the_sensors(drive):
     """In this process: ROS 2 from PyPI carries no transform to another one."""
-    context, given = rclpy.Context(), {**SMALL, "frames": 2, "count": 2, "speed_mps": 1.0}
-    rclpy.init(context=context)
-    overrides = [Parameter(name, value=value) for name, value in given.items()]
-    node = SimNode(context=context, parameter_overrides=overrides)
-    buffer, executor = Buffer(), SingleThreadedExecutor(context=context)
-    listener = TransformListener(buffer, node)
-    executor.add_node(node)
 
-    def driven():
-        executor.spin_once(timeout_sec=0.1)
-        return node.finished
+    def matrix(target, source):
+        found = drive[1].lookup_transform(target, source, Time()).transform
+        t, q = found.translation, found.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
-    try:
-        wait_until(driven, 120, "the end of the drive")
-        mounted = matrix(buffer.lookup_transform(CAMERA, LIDAR, Time()))
-        np.testing.assert_allclose(mounted, T_camera_lidar(0.5, 0.0), atol=1e-9)
-        # A tenth of a second at 1 m/s, straight on.
-        driven_to = matrix(buffer.lookup_transform(ODOM, BASE, Time()))
-        np.testing.assert_allclose(driven_to[:3, 3], [0.1, 0, 0], atol=1e-9)
-    finally:
-        listener.unregister()
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
+    np.testing.assert_allclose(matrix(CAMERA, LIDAR), T_camera_lidar(0.5, 0.0), atol=1e-9)
+    # The sixth picture is a tenth of a second from the start, at 3 m/s, straight on.
+    np.testing.assert_allclose(matrix(ODOM, BASE)[:3, 3], [0.3, 0, 0], atol=1e-9)
 
 
-def matrix(message):
-    """Write a TransformStamped as a 4x4 matrix."""
-    t, q = message.transform.translation, message.transform.rotation
-    x, y, z, w = q.x, q.y, q.z, q.w
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w), t.x],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w), t.y],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y), t.z],
-            [0, 0, 0, 1],
-        ]
-    )
+def test_an_unknown_place_is_one_line_with_what_there_is(logs):
+    with pytest.raises(DepthAnythingError, match=r"one of .*corridor.*got 'moon'"):
+        Playing(SimNode, TOPICS, **{**SMALL, "place": "moon"})

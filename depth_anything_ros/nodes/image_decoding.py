@@ -14,50 +14,51 @@ from sensor_msgs.msg import CompressedImage, Image
 from depth_anything_ros.core.errors import ImageError, first_line, quoted
 from depth_anything_ros.core.picture_files import check_size, decode_picture, doubt_of_filling
 from depth_anything_ros.nodes.depth_parameters import ImageParameters
-from depth_anything_ros.nodes.messages import byte_array, check_rows
+from depth_anything_ros.nodes.messages import check_rows
 
-# Encodings of sensor_msgs/image_encodings.hpp. Channels of a pixel, and what makes RGB of it; rgb8
-# is looked at where it lies.
-_COLOURS: dict[str, tuple[int, int | None]] = {
-    "rgb": (3, None),
-    "bgr": (3, cv2.COLOR_BGR2RGB),
-    "rgba": (4, cv2.COLOR_RGBA2RGB),
-    "bgra": (4, cv2.COLOR_BGRA2RGB),
-    "mono": (1, cv2.COLOR_GRAY2RGB),
+_BAYER = tuple(f"bayer_{tile}" for tile in ("rggb", "bggr", "gbrg", "grbg"))
+_CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "mono": 1, **dict.fromkeys(_BAYER, 1)}
+# By encoding of sensor_msgs/image_encodings.hpp, what cv_bridge makes RGB of: the encoding that it
+# is told, channels of a pixel, bits of a channel.
+_BRIDGED = {
+    f"{name}{bits}": (f"{name}{bits}", channels, bits)
+    for bits in (8, 16)
+    for name, channels in _CHANNELS.items()
 }
 # OpenCV's own names say how many channels there are and not of which colours: its own order then.
 _UNNAMED = {
-    f"{bits}UC{n}": f"{bgr}{bits}" for bits in (8, 16) for n, bgr in ((3, "bgr"), (4, "bgra"))
+    "8UC1": "mono8",  # 16UC1 is depth, REP 118
+    "8UC3": "bgr8",
+    "8UC4": "bgra8",
+    "16UC3": "bgr16",
+    "16UC4": "bgra16",
 }
-_UNNAMED["8UC1"] = "mono8"  # 16UC1 is depth, REP 118
-# Two pixels share their chroma, in 4 bytes; yuv422 and yuv422_yuy2 are the older names.
+_BRIDGED |= {name: _BRIDGED[taken] for name, taken in _UNNAMED.items()}
+# Two pixels share their chroma, in 4 bytes. Of these cv_bridge knows the older names alone, yuv422
+# and yuv422_yuy2, and what it is told in other words it is given as a copy.
 _PACKED = {
     "uyvy": cv2.COLOR_YUV2RGB_UYVY,
     "yuv422": cv2.COLOR_YUV2RGB_UYVY,
     "yuyv": cv2.COLOR_YUV2RGB_YUY2,
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
 }
-# A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none.
+# A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none. None of
+# cv_bridge's.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21, "nv24": None}
-_BAYER = tuple(f"bayer_{tile}" for tile in ("rggb", "bggr", "gbrg", "grbg"))
 # Wherever a format names one: drivers of their own write "jpeg; bayer_rggb8".
 _MOSAIC = re.compile(rf"(?:{'|'.join(_BAYER)})\d*")
-PICTURE_ENCODINGS = (
-    *(f"{name}{bits}" for bits in (8, 16) for name in (*_COLOURS, *_BAYER)),
-    *_PACKED,
-    *_PLANAR,
-    *_UNNAMED,
-)
 # RGB from Y, U, V of BT.601 in the limited range, as OpenCV has it for the other encodings.
 _BT601 = np.array([[1.164, 0, 1.596], [1.164, -0.391, -0.813], [1.164, 2.018, 0]], np.float32)
 _BT601 = np.hstack([_BT601, _BT601 @ np.array([[-16], [-128], [-128]], np.float32)])
+# What makes RGB of a picture that OpenCV has read, by its channels.
+_FILE_CODES = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 _DEPTH_FORMATS = ("16uc1", "32fc1")
 # A coarse grid, and the difference of its colours above which a picture has any.
 _COARSE_PX, _COLOURED = 16, 1.0
 _BRIDGE = CvBridge()
 
 
-class PictureDecoder:
+class ImageDecoder:
     """Decode the pictures of one camera.
 
     Attributes:
@@ -89,52 +90,25 @@ class PictureDecoder:
     def _image(self, message: Image, p: ImageParameters) -> NDArray[np.uint8]:
         check_size(message.width, message.height, p.max_megapixels)
         encoding = message.encoding
-        if encoding in _UNNAMED:
-            encoding = _UNNAMED[message.encoding]
-            if encoding != "mono8":
-                self.doubts[f"colours {encoding}"] = (
-                    f"encoding {quoted(message.encoding)} does not name its colours, which are "
-                    f"taken for {encoding}: set the driver's encoding to that, or to what they are"
-                )
         if encoding in _PACKED:
             return _from_packed(message)
         if encoding in _PLANAR:
             return _from_planar(message)
-        name, bits = encoding.rstrip("0123456789"), 16 if encoding.endswith("16") else 8
-        if encoding != f"{name}{bits}" or name not in (*_COLOURS, *_BAYER):
+        if encoding not in _BRIDGED:
             raise ImageError(_refusal(encoding), reason="encoding")
-        if name in _BAYER:
-            return self._from_bayer(message, bits, p)
-        channels, code = _COLOURS[name]
-        check_rows(message, message.width * channels * bits // 8)
-        pixels = _pixels(message, channels, bits)
-        narrow = pixels if bits == 8 else self._eight_bits(pixels, message.encoding, p)
-        return narrow if code is None else np.asarray(cv2.cvtColor(narrow, code), np.uint8)
+        taken, channels, bits = _BRIDGED[encoding]
+        if encoding in _UNNAMED and channels > 1:
+            self.doubts[f"colours {taken}"] = (
+                f"encoding {quoted(encoding)} does not name its colours, which are taken for "
+                f"{taken}: set the driver's encoding to that, or to what they are"
+            )
+        rgb = _by_bridge(message, taken, message.width * channels * bits // 8)
+        return rgb if bits == 8 else self._eight_bits(rgb, encoding, p)
 
-    def _from_bayer(self, message: Image, bits: int, p: ImageParameters) -> NDArray[np.uint8]:
-        row = message.width * bits // 8
-        check_rows(message, row)
-        if message.step != row:
-            message = _without_padding(message, row)
-        try:
-            rgb = _BRIDGE.imgmsg_to_cv2(message, f"rgb{bits}")
-        except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
-            raise ImageError(
-                f"cv_bridge cannot decode {message.encoding} of {message.width}x{message.height}: "
-                f"{first_line(error)}",
-                reason="undecodable",
-            ) from error
-        return np.asarray(
-            rgb if bits == 8 else self._eight_bits(rgb, message.encoding, p), np.uint8
-        )
-
-    def _eight_bits(
-        self, values: NDArray[np.uint16], what: str, p: ImageParameters
-    ) -> NDArray[np.uint8]:
+    def _eight_bits(self, rgb: NDArray[Any], what: str, p: ImageParameters) -> NDArray[np.uint8]:
         """Scale 16 bits to 8, and look whether all that a camera ever sent fills less of them."""
         known = self._brightest[1] if self._brightest[0] == what else 0
-        colours = values[..., :3] if values.ndim == 3 else values  # alpha fills all of its bits
-        brightest = max(known, int(colours.max()))
+        brightest = max(known, int(rgb.max()))
         self._brightest = (what, brightest)
         filled = next((bits for bits in (8, 10, 12, 14) if brightest < 1 << bits), 16)
         if brightest >= 1 << p.bits:
@@ -148,7 +122,7 @@ class PictureDecoder:
                 f"has {filled} bits, set image.bits to {filled}, for depth is now taken of a "
                 f"picture {1 << 16 - filled} times too dark"
             )
-        return np.asarray(cv2.convertScaleAbs(values, alpha=255 / ((1 << p.bits) - 1)), np.uint8)
+        return np.asarray(cv2.convertScaleAbs(rgb, alpha=255 / ((1 << p.bits) - 1)), np.uint8)
 
     # CompressedImage ------------------------------------------------------------------------
 
@@ -179,20 +153,23 @@ class PictureDecoder:
         mosaic = _MOSAIC.search(text.lower())
         if mosaic is not None:
             return self._from_bayer_file(picture, mosaic[0], target, name, p)
-        if name == "TIFF" and encoding.startswith("rgb") and not target:
+        is_colour = _channels(picture) in (3, 4)
+        if name == "TIFF" and encoding.startswith("rgb") and not target and is_colour:
             # compressed_image_transport writes the channels as they lie.
-            picture = _swapped(picture)
+            picture = np.ascontiguousarray(picture[..., 2::-1])
         return self._from_file(picture, name, p)
 
     def _from_file(self, picture: NDArray[Any], what: str, p: ImageParameters) -> NDArray[np.uint8]:
         """Turn what a file holds (grey, BGR or BGRA of 8 or 16 bits) into RGB of 8 bits."""
-        channels = 1 if picture.ndim == 2 else picture.shape[2]
-        code = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}.get(channels)
+        code = _FILE_CODES.get(_channels(picture))
         if code is None:
-            raise ImageError(f"a file of {what} with {channels} channels", reason="undecodable")
-        if picture.dtype == np.uint16:
-            picture = self._eight_bits(picture, f"16-bit {what}", p)
-        return np.asarray(cv2.cvtColor(picture, code), np.uint8)
+            raise ImageError(
+                f"a file of {what} with {_channels(picture)} channels", reason="undecodable"
+            )
+        rgb = cv2.cvtColor(picture, code)
+        if rgb.dtype == np.uint16:
+            return self._eight_bits(rgb, f"16-bit {what}", p)
+        return np.asarray(rgb, np.uint8)
 
     def _from_bayer_file(
         self, picture: NDArray[Any], encoding: str, target: str, what: str, p: ImageParameters
@@ -209,7 +186,7 @@ class PictureDecoder:
         bits = 8 * picture.dtype.itemsize
         name = encoding.rstrip("0123456789")
         mosaic = _BRIDGE.cv2_to_imgmsg(np.ascontiguousarray(grey), f"{name}{bits}")
-        rgb = self._from_bayer(mosaic, bits, p)
+        rgb = self._image(mosaic, p)
         advice = "compress PNG (the driver's parameter …compressed.format), or debayer it before"
         is_mosaic = picture.ndim == 2 and not target.startswith("mono")
         if not is_mosaic and not _has_colours(rgb):
@@ -226,7 +203,7 @@ class PictureDecoder:
 
 def _refusal(encoding: str) -> str:
     """Say why an encoding is not decoded, and what to set where."""
-    if encoding.lower() in PICTURE_ENCODINGS:
+    if encoding.lower() in {*_BRIDGED, *_PACKED, *_PLANAR}:
         return f"encoding {quoted(encoding)} is unknown: set the driver's to {encoding.lower()}"
     if encoding in ("16UC1", "32FC1", "16SC1", "64FC1"):
         return (
@@ -241,28 +218,43 @@ def _refusal(encoding: str) -> str:
     )
 
 
-def _pixels(message: Image, channels: int, bits: int) -> NDArray[Any]:
-    """Return the pixels (height, width, channels); of 8 bits as they lie, padded rows or not."""
-    kind = np.dtype(f"u{bits // 8}").newbyteorder(">" if message.is_bigendian else "<")
-    shape = (message.height, message.width, channels)
-    strides = (message.step, channels * kind.itemsize, kind.itemsize)
-    view: NDArray[Any] = np.ndarray(shape, kind, buffer=message.data, strides=strides)
-    return view if bits == 8 else np.ascontiguousarray(view, np.uint16)
+def _by_bridge(message: Image, encoding: str, row: int) -> NDArray[Any]:
+    """Return the RGB of an Image, of as many bits as it has, by cv_bridge.
 
+    What is RGB shares the message's memory where its rows are tight.
 
-def _without_padding(message: Image, row: int) -> Image:
-    """Return the Image with tight rows: cv_bridge misreads a step that is no whole pixel."""
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    tight = Image(header=message.header, height=message.height, width=message.width)
-    tight.encoding, tight.is_bigendian, tight.step = message.encoding, message.is_bigendian, row
-    tight.data = byte_array(rows[:, :row])
-    return tight
+    Args:
+        message: whose rows may be padded by any number of bytes: by some, cv_bridge misreads them.
+        encoding: what to take it for.
+        row: bytes of a row without padding.
+    """
+    check_rows(message, row)
+    if (message.encoding, message.step) != (encoding, row):
+        rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+        tight = Image(encoding=encoding, height=message.height, width=message.width, step=row)
+        tight.is_bigendian = message.is_bigendian
+        tight.data.frombytes(np.ascontiguousarray(rows[:, :row]).data)
+        message = tight
+    target = f"rgb{16 if encoding.endswith('16') else 8}"
+    try:
+        # Not by its own name, for which a copy is made.
+        return np.asarray(
+            _BRIDGE.imgmsg_to_cv2(message, "passthrough" if target == encoding else target)
+        )
+    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
+        raise ImageError(
+            f"cv_bridge cannot decode {encoding} of {message.width}x{message.height}: "
+            f"{first_line(error)}",
+            reason="undecodable",
+        ) from error
 
 
 def _from_packed(message: Image) -> NDArray[np.uint8]:
     _check_even(message, message.width)
     check_rows(message, 2 * message.width)
-    return np.asarray(cv2.cvtColor(_pixels(message, 2, 8), _PACKED[message.encoding]), np.uint8)
+    shape, strides = (message.height, message.width, 2), (message.step, 2, 1)
+    pixels = np.ndarray(shape, np.uint8, message.data, strides=strides)
+    return np.asarray(cv2.cvtColor(pixels, _PACKED[message.encoding]), np.uint8)
 
 
 def _from_planar(message: Image) -> NDArray[np.uint8]:
@@ -303,11 +295,8 @@ def _check_even(message: Image, *sides: int) -> None:
         )
 
 
-def _swapped(picture: NDArray[Any]) -> NDArray[Any]:
-    """Exchange red and blue."""
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
-    code = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(channels)
-    return picture if code is None else np.asarray(cv2.cvtColor(picture, code))
+def _channels(picture: NDArray[Any]) -> int:
+    return 1 if picture.ndim == 2 else int(picture.shape[2])
 
 
 def _has_colours(rgb: NDArray[np.uint8]) -> bool:
