@@ -26,6 +26,7 @@ from depth_anything_ros.models.any_view import (
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
 from depth_anything_ros.models.networks.build import empty_network, random_network
 from depth_anything_ros.models.networks.depth_anything_3 import AnyViewNetwork, ViewsOutput
+from depth_anything_ros.models.networks.inference import for_inference
 from depth_anything_ros.models.networks.output import DepthWithSky, NetworkOutput
 from depth_anything_ros.models.networks.transformers_models import prompt_input
 from depth_anything_ros.models.threads import few_threads, torch_threads
@@ -121,6 +122,7 @@ class DepthEstimator:
         self.precision = choose_precision(precision, self.device)
         self.input_size = _check_input_size(input_size, self.card)
         network, source = _load(self.card, weights, download)
+        network = for_inference(network, family_of(self.card).float32)
         network.eval().requires_grad_(False)
         # Convolutions are faster so; torch's annotations lack the argument.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -24,8 +24,9 @@ from depth_anything_ros.models.any_view import (
 )
 from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput, prepare
 from depth_anything_ros.models.networks.output import DepthWithSky
+from depth_anything_ros.sim.path import camera_mount
 from depth_anything_ros.sim.places import build_scene
-from depth_anything_ros.sim.render import Renderer, camera_pose
+from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.world import views
 
 SIZE = 112, 84  # of what the network sees: width and height
@@ -355,7 +356,9 @@ def test_poses_are_decoded_as_by_the_reference():
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_extrinsics_are_relative_to_the_first_and_of_unit_length(count):
     rng = np.random.default_rng(0)
-    poses = np.stack([camera_pose(rng.normal(0, 3, 3), *rng.normal(size=3)) for _ in range(count)])
+    poses = np.stack(
+        [camera_mount(*rng.normal(0, 3, 3), *rng.normal(size=3)) for _ in range(count)]
+    )
 
     found = inverse(extrinsics_as_trained(poses))
 
