@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from orientation import UPRIGHT, corners, write_turned
 
+from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.demo import _prepare_picture
 
 Reader = pytest.importorskip("rosbags.rosbag2", reason="needs the extra demo").Reader
