@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from ros_harness import wait_until
 
 from depth_anything_ros.nodes.threads import HandOver, Mailbox, Worker
 
@@ -50,10 +51,9 @@ def test_a_waiting_taker_gets_what_comes_and_leaves_when_it_closes():
     for i in range(100):
         box.put("one", i)
     box.put("one", "last")
-    while "last" not in taken:
-        pass
+    wait_until(lambda: "last" in taken, what="the last")
     box.close()
-    worker.join(timeout=5)
+    worker.join(timeout=60)
     assert not worker.is_alive()
     numbers = [t for t in taken if t != "last"]
     assert numbers == sorted(numbers)
@@ -66,15 +66,16 @@ def test_tasks_run_in_order_beside_the_giver_and_one_at_most_waits_to_end():
 
     def give():
         for i in range(3):
-            hand.give(lambda i=i: (may_end.wait(10), done.append(i)))
+            hand.give(lambda i=i: (may_end.wait(60), done.append(i)))
             given.append(i)
 
     giver = threading.Thread(target=give)
     giver.start()
+    wait_until(lambda: given, what="the first hand-over")
     time.sleep(0.1)
     assert (given, done) == ([0], [])  # the first runs, and nobody waits but the giver
     may_end.set()
-    giver.join(10)
+    giver.join(60)
     hand.close()
     assert done == [0, 1, 2]
     with pytest.raises(RuntimeError, match="publisher has ended"):
@@ -104,7 +105,7 @@ def test_a_worker_answers_what_waits_and_gives_back_what_nobody_took(overlaps):
     taken, published, goes_on = [], [], threading.Event()
 
     def answer(items):
-        goes_on.wait(10)
+        goes_on.wait(60)
         taken.append(items)
         worker.deliver(lambda: published.append(threading.current_thread().name))
 
