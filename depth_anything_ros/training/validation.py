@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from depth_anything_ros.core import metrics
 from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.metrics import score
 from depth_anything_ros.core.panels import color_limits, stacked
 from depth_anything_ros.core.robust import least_squares
 from depth_anything_ros.models.networks.preprocess import network_size
@@ -137,8 +137,9 @@ def picture_scores(
             inverse = _aligned(values[place], truth, counted)[counted]
             found[name] = 1 / inverse.clip(min=1 / max_m)
         for name, values in found.items():
-            scores[f"{name}abs_rel"].append(metrics.abs_rel(values, truth[counted]))
-            scores[f"{name}delta1"].append(metrics.delta1(values, truth[counted]))
+            result = score(values, truth[counted])
+            scores[f"{name}abs_rel"].append(result.abs_rel)
+            scores[f"{name}delta1"].append(result.delta1)
         if answer.sky_logit is not None:
             known = ~np.isnan(truth)
             right = (_array(answer.sky_logit[place]) > 0) == np.isinf(truth)

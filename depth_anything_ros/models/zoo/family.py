@@ -34,6 +34,7 @@ class Family:
         names: how the names of such files begin, for messages.
         prepare: makes the network's input; see ``networks.preprocess``.
         finish: brings an answer to the size of the image; see ``networks.output.at_image``.
+        prompt: makes the network's second input of a LiDAR's depth.
         export: says what is exported of a network; see ``networks.output.Exportable``.
         float32: modules of the network whose 16 bits would cost too much accuracy; see
             ``networks.inference``.
@@ -50,6 +51,7 @@ class Family:
     names: str
     prepare: str = f"{MODELS}.networks.preprocess:preprocess"
     finish: str = f"{MODELS}.networks.output:at_image"
+    prompt: str = f"{MODELS}.networks.output:no_prompt"
     export: str = f"{MODELS}.networks.output:Exportable"
     float32: tuple[str, ...] = ()
     fill: str = ""
