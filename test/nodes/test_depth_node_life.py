@@ -222,7 +222,7 @@ def test_a_signal_while_a_graph_is_made_leaves_no_crash(start):
     wide, info = picture(160, 60), camera_info(160, 60)
     for _ in range(3):  # another aspect than those that are made ready
         camera.ask(wide, info)
-    camera.process.wait_for_log("making test_metric in OpenVINO")
+    camera.process.wait_for_log("making test_metric in openvino")
     assert camera.process.stop() == 0
     log = camera.process.log
     assert "Fatal" not in log and "terminate called" not in log
