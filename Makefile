@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 OUT ?= out/demo
 # A worker waits for nodes as often as it computes.
 WORKERS ?= $(shell echo $$(($$(nproc) * 3 / 2)))
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --max-worker-restart 0
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --max-worker-restart 0
 
 .PHONY: demo test test-all lint install clean
 

@@ -28,7 +28,7 @@ from depth_anything_ros.core.anchoring import LocalMethod, LocalOptions, anchore
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, anchors_of_depth
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.evaluation import DepthRange
-from depth_anything_ros.core.metrics import abs_rel, rmse
+from depth_anything_ros.core.metrics import score
 from depth_anything_ros.core.robust import line_at
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.evaluation import LabelledImage, frames_under, recorded, world
@@ -174,8 +174,9 @@ class AnchoringBenchmark:
             depth = method(prediction, anchors)
             cells[name].ms.append(1e3 * (time.perf_counter() - started))
             depth = COUNTED.clamped(DepthMap(depth))
-            cells[name].abs_rel.append(abs_rel(depth, truth, scored))
-            cells[name].rmse.append(rmse(depth, truth, scored))
+            scores = score(depth, truth, scored)
+            cells[name].abs_rel.append(scores.abs_rel)
+            cells[name].rmse.append(scores.rmse)
 
     def lines(self) -> list[str]:
         """Return the table: means over the pictures, milliseconds as medians."""

@@ -108,10 +108,12 @@ class Way:
             # The private function is what the node runs between network and message.
             estimate = self.estimator._answer(self._answer, image.camera, rgb.shape[:2])
             answer = pipeline.finish(image, estimate)
+        assert answer.estimate is not None
         with self._timed("depth"):
             depth = depth_message(header, answer.estimate, "32FC1", self.depth_out)
         with self._timed("cloud"):
             made = answer.cloud(self.cloud_out.memory)
+            assert made is not None  # metres of a known camera
             cloud = cloud_message(header, made, self.cloud_out)
         self.times["all"].append(1e3 * (time.thread_time() - start))
         return depth, cloud
@@ -151,14 +153,15 @@ def main() -> None:
             if run == 2:
                 way.times.clear()
     rclpy.try_shutdown()
-    rows = [
-        {"way": name, **{s: middle_and_tail(way.times[s]) for s in (*STAGES, "all", "publish")}}
-        for name, way in ways.items()
-    ]
+    stages = (*STAGES, "all", "publish")
+    found = {name: [middle_and_tail(way.times[s]) for s in stages] for name, way in ways.items()}
+    rows = [{"way": name, **dict(zip(stages, times, strict=True))} for name, times in found.items()]
     what = f"{options.encoding}, {options.model}; median (95th percentile) of {options.runs} [ms]"
-    heading = list(rows[0])
-    cells = [[r["way"], *(f"{r[h][0]:.1f} ({r[h][1]:.1f})" for h in heading[1:])] for r in rows]
-    publish(machine(), [what, *markdown(heading, cells)], rows, options.output)
+    cells = [
+        [name, *(f"{middle:.1f} ({tail:.1f})" for middle, tail in times)]
+        for name, times in found.items()
+    ]
+    publish(machine(), [what, *markdown(("way", *stages), cells)], rows, options.output)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from hypothesis import settings
 
 # Machines differ, and are shared: no test asserts a time.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=30)
 settings.load_profile("untimed")
 
 # Tests run side by side: threads of one that wait for each other keep the cores from the others,
@@ -84,6 +85,8 @@ class FailuresAtOnce:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
+    if config.option.markexpr == "not slow":
+        settings.load_profile("quick")
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal and not hasattr(config, "workerinput"):  # not in a worker of xdist
         config.pluginmanager.register(FailuresAtOnce(terminal))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.training.samples import write_sample
+from depth_anything_ros.training.samples import write_labels
 
 WIDTH, HEIGHT = 56, 42
 CAMERA = Camera.from_hfov(WIDTH, HEIGHT, 70.0)
@@ -21,6 +21,12 @@ def picture(number):
     tone = np.rint(255 * surface).astype(np.uint8)
     noise = rng.integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     return np.stack((tone, 255 - tone, noise), -1), 2 * 4**surface
+
+
+def write_sample(folder, name, rgb, depth_m=None, disparity=None, camera=None):
+    """Write a picture and its labels as ``FolderSource`` reads them."""
+    write_labels(folder, name, depth_m, disparity, camera)
+    assert cv2.imwrite(str(folder / f"{name}.png"), rgb[..., ::-1])
 
 
 def write_lesson(folder, count=6, first=0):

@@ -117,14 +117,7 @@ class ScaleState:
         )
 
 
-def step(
-    state: ScaleState,
-    fit: Fit | None,
-    stamp_ns: int,
-    options: FilterOptions,
-    *,
-    cut: bool = False,
-) -> ScaleState:
+def step(state: ScaleState, fit: Fit | None, stamp_ns: int, options: FilterOptions) -> ScaleState:
     """Go on to the next picture.
 
     Args:
@@ -132,13 +125,12 @@ def step(
         fit: of this picture; None where it has no anchors.
         stamp_ns: of this picture, nanoseconds.
         options: of the filter.
-        cut: the caller knows that the scene is another one: what was before is forgotten.
 
     Returns:
         The state at this picture. A clock that goes back by more than ``late_s`` and a fit in
         another space forget what was before, too.
     """
-    note = _why_forget(state, fit, stamp_ns, options, cut)
+    note = _why_forget(state, fit, stamp_ns, options)
     state = predict(ScaleState() if note else state, stamp_ns, options)
     if fit is None or not _is_usable(fit):
         why = "no anchors in this picture" if fit is None else fit.reason or "no usable fit"
@@ -218,17 +210,13 @@ def update(state: ScaleState, fit: Fit, options: FilterOptions) -> ScaleState:
     return _accepted(updated, fit, "")
 
 
-def _why_forget(
-    state: ScaleState, fit: Fit | None, stamp_ns: int, options: FilterOptions, cut: bool
-) -> str:
+def _why_forget(state: ScaleState, fit: Fit | None, stamp_ns: int, options: FilterOptions) -> str:
     """Say why nothing before this picture counts any more; nothing where it does."""
     if state.stamp_ns is None:
         return ""
     back_ns = state.stamp_ns - stamp_ns
     if back_ns > round(options.late_s * 1e9):
         return f"restarted: the clock went back by {back_ns * 1e-9:.3g} s"
-    if cut:
-        return "restarted: a cut in the scene"
     if fit is not None and fit.ok and fit.space != state.space and state.fitted_ns is not None:
         return f"restarted: fits in {fit.space} after {state.space}"
     return ""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.models.estimator import Answer
+from depth_anything_ros.models.networks.output import AnyOutput
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
 ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -44,7 +44,7 @@ class Engine(Protocol):
     precision: str
     device: str
 
-    def run(self, batch: Tensor) -> Answer:
+    def run(self, batch: Tensor) -> AnyOutput:
         """Answer what the network does.
 
         Args:

@@ -135,12 +135,30 @@ def traced(
         ) from error
 
 
-def facts_of(
-    estimator: DepthEstimator, size: tuple[int, int], dynamic: bool, precision: str, sha256: str
-) -> dict[str, str]:
+@dataclass(frozen=True)
+class Target:
+    """What a network is exported as.
+
+    Attributes:
+        size: height and width of the input.
+        dynamic: whether other sizes, and batches of more than one, may come.
+        precision: ``fp32``, or ``fp16`` where the file can: in ONNX of all but the input, the
+            outputs, and what comes after the last convolutions; for OpenVINO of the weights.
+        whole: as of ``exportable``.
+        sha256: of the file of weights, where it is known.
+    """
+
+    size: tuple[int, int]
+    dynamic: bool = True
+    precision: str = "fp32"
+    whole: bool = False
+    sha256: str = ""
+
+
+def facts_of(estimator: DepthEstimator, target: Target) -> dict[str, str]:
     """Return what a file says about itself, as text."""
     card = estimator.card
-    height, width = size
+    height, width = target.size
     return {
         "model": card.name,
         "package": f"depth_anything_ros {__version__}",
@@ -150,13 +168,13 @@ def facts_of(
         "mean": json.dumps(card.mean),
         "std": json.dumps(card.std),
         "multiple": str(card.multiple),
-        "size": "dynamic" if dynamic else f"{width}x{height}",
-        "precision": precision,
+        "size": "dynamic" if target.dynamic else f"{width}x{height}",
+        "precision": target.precision,
         "max_depth_m": "" if card.max_depth_m is None else f"{card.max_depth_m:g}",
         "canonical_focal_px": ""
         if card.canonical_focal_px is None
         else f"{card.canonical_focal_px:g}",
-        "weights_sha256": sha256,
+        "weights_sha256": target.sha256,
     }
 
 
@@ -200,61 +218,34 @@ class OnnxNetwork:
         return made
 
 
-def onnx_network(
-    estimator: DepthEstimator,
-    size: tuple[int, int],
-    dynamic: bool = True,
-    precision: str = "fp32",
-    opset: int = OPSET,
-    whole: bool = False,
-    sha256: str = "",
-) -> OnnxNetwork:
+def onnx_network(estimator: DepthEstimator, target: Target) -> OnnxNetwork:
     """Turn an estimator's network to ONNX.
-
-    Args:
-        estimator: whose network it is.
-        size: height and width of the input.
-        dynamic: whether other sizes may come.
-        precision: ``fp32``; ``fp16``, but for the input, the outputs, and what comes after the
-            last convolutions and these.
-        opset: of ONNX.
-        whole: as of ``exportable``.
-        sha256: of the file of weights, where it is known.
 
     Raises:
         ModelError: ``engine`` where onnx or onnxscript is not installed; as ``traced``.
     """
     onnx_library()
-    network, names = exportable(estimator, size, whole)
-    program = traced(network, estimator.card, size, dynamic)
+    network, names = exportable(estimator, target.size, target.whole)
+    program = traced(network, estimator.card, target.size, target.dynamic)
     with quiet_exporters(), exporting, torch.no_grad():
         exported = torch.onnx.export(
             program,
-            (torch.zeros(2, 3, *size),),
+            (torch.zeros(2, 3, *target.size),),
             dynamo=True,
             input_names=[INPUT],
             output_names=names,
-            opset_version=opset,
+            opset_version=OPSET,
             verbose=False,
         )
     assert exported is not None  # with dynamo
-    exported.model.metadata_props.update(facts_of(estimator, size, dynamic, precision, sha256))
+    exported.model.metadata_props.update(facts_of(estimator, target))
     held = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return OnnxNetwork(exported, precision, held)
+    return OnnxNetwork(exported, target.precision, held)
 
 
-def export_onnx(
-    estimator: DepthEstimator,
-    path: Path,
-    size: tuple[int, int],
-    dynamic: bool = True,
-    precision: str = "fp32",
-    opset: int = OPSET,
-    whole: bool = False,
-    sha256: str = "",
-) -> Path:
+def export_onnx(estimator: DepthEstimator, path: Path, target: Target) -> Path:
     """Write an estimator's network as ONNX; see ``onnx_network`` and ``OnnxNetwork.save``."""
-    network = onnx_network(estimator, size, dynamic, precision, opset, whole, sha256)
+    network = onnx_network(estimator, target)
     with _written(path, path.with_name(f"{path.name}.data")):
         network.save(path)
     return path
@@ -304,28 +295,15 @@ def _last_nodes(graph: Any) -> list[str]:  # noqa: ANN401 - onnx's
     return list(found)
 
 
-def export_program(
-    estimator: DepthEstimator,
-    path: Path,
-    size: tuple[int, int],
-    dynamic: bool = True,
-    sha256: str = "",
-) -> Path:
+def export_program(estimator: DepthEstimator, path: Path, target: Target) -> Path:
     """Write an estimator's network as a program that ``torch.export.load`` reads, in float32.
-
-    Args:
-        estimator: whose network it is.
-        path: of the file.
-        size: height and width of the input.
-        dynamic: whether other sizes may come.
-        sha256: of the file of weights, where it is known.
 
     Raises:
         ModelError: as ``traced``.
     """
-    network, _ = exportable(estimator, size)
-    program = traced(network, estimator.card, size, dynamic)
-    facts = facts_of(estimator, size, dynamic, "fp32", sha256)
+    network, _ = exportable(estimator, target.size)
+    program = traced(network, estimator.card, target.size, target.dynamic)
+    facts = facts_of(estimator, target)
     contents = BytesIO()  # torch's writer of files ends the process where the disk is full
     with quiet_exporters():
         torch.export.save(program, contents, extra_files={"metadata.json": json.dumps(facts)})
@@ -334,36 +312,26 @@ def export_program(
     return path
 
 
-def export_openvino(
-    estimator: DepthEstimator,
-    path: Path,
-    size: tuple[int, int],
-    dynamic: bool = True,
-    precision: str = "fp32",
-    sha256: str = "",
-) -> Path:
+def export_openvino(estimator: DepthEstimator, path: Path, target: Target) -> Path:
     """Write an estimator's network for OpenVINO, with all that it answers.
 
     Args:
         estimator: whose network it is.
         path: of the .xml; the weights lie beside it, in a .bin.
-        size: height and width of the input.
-        dynamic: whether other sizes, and batches of more than one, may come.
-        precision: that weights are kept in, ``fp32`` or ``fp16``.
-        sha256: of the file of weights, where it is known.
+        target: what it is exported as.
 
     Raises:
         ModelError: as ``openvino_model.convert``; ``input_size`` as ``check_size``.
     """
     from depth_anything_ros.engines import openvino_model
 
-    check_size(estimator.card, size, dynamic, estimator.network)
-    model = openvino_model.convert(estimator, size, dynamic)
-    openvino_model.mark_last_layers(model)
-    for name, fact in facts_of(estimator, size, dynamic, precision, sha256).items():
+    check_size(estimator.card, target.size, target.dynamic, estimator.network)
+    model = openvino_model.convert(estimator, target.size, target.dynamic)
+    openvino_model.mark_exact(model, openvino_model.exact_layers(model, estimator.network))
+    for name, fact in facts_of(estimator, target).items():
         model.set_rt_info(fact, ["depth_anything_ros", name])
     with _written(path, path.with_suffix(".bin")):
-        openvino_model.write(model, path, halved=precision == "fp16")
+        openvino_model.write(model, path, halved=target.precision == "fp16")
     return path
 
 

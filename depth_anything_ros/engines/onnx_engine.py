@@ -16,7 +16,7 @@ from depth_anything_ros.core.errors import ModelError, first_line
 from depth_anything_ros.engines.by_size import Size
 from depth_anything_ros.engines.cache import Cache
 from depth_anything_ros.engines.engine import unsupported, version_of
-from depth_anything_ros.engines.export import INPUT, OPSET, OnnxNetwork, onnx_network
+from depth_anything_ros.engines.export import INPUT, OPSET, OnnxNetwork, Target, onnx_network
 from depth_anything_ros.engines.graph_engine import GraphEngine
 from depth_anything_ros.engines.onnx_library import onnxruntime_library
 from depth_anything_ros.models.device import choose_device
@@ -78,7 +78,7 @@ class OnnxEngine(GraphEngine[OnnxNetwork, Any]):
         return "fp32" if self.name == "tensorrt" else self.precision
 
     def _exported(self, size: Size) -> OnnxNetwork:
-        return onnx_network(self._estimator, size, False, self._graph_precision, whole=True)
+        return onnx_network(self._estimator, Target(size, False, self._graph_precision, whole=True))
 
     def _write(self, network: OnnxNetwork, folder: Path) -> None:
         network.save(folder / _GRAPH_FILE)

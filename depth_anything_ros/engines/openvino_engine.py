@@ -24,9 +24,9 @@ from depth_anything_ros.engines.graph_engine import GraphEngine
 from depth_anything_ros.engines.openvino_library import core, device_name, library, precisions
 from depth_anything_ros.engines.openvino_model import (
     convert,
+    exact_layers,
     first_layers,
-    last_layers,
-    mark_last_layers,
+    mark_exact,
     write,
 )
 from depth_anything_ros.engines.quantise import calibration_inputs, quantised
@@ -35,7 +35,7 @@ from depth_anything_ros.models.estimator import DepthEstimator
 _GRAPH_FILE = "graph.xml"
 _BLOBS = "*.blob"  # what OpenVINO writes of compiled networks
 # Another one where what is kept is made in another way.
-_FORMAT = "5"
+_FORMAT = "6"
 # OpenVINO's word for the type of each precision.
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FASTEST = ("bf16", "fp16", "fp32")
@@ -106,12 +106,13 @@ class OpenVinoEngine(GraphEngine[Any, _Graph]):
 
     def _exported(self, size: Size) -> Any:  # noqa: ANN401
         model = convert(self._estimator, size, dynamic=False)
+        exact = exact_layers(model, self._estimator.network)
         if self.precision == "int8":
             inputs = calibration_inputs(self._estimator, size, self._pictures)
             # 8 bits of a picture's range are more than a grey level: the first layer in them
             # doubles the error of tiny.
-            model = quantised(model, inputs, [*first_layers(model), *last_layers(model)])
-        mark_last_layers(model)
+            model = quantised(model, inputs, [*first_layers(model), *exact])
+        mark_exact(model, exact)
         return model
 
     def _write(self, network: Any, folder: Path) -> None:  # noqa: ANN401

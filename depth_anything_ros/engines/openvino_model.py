@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.openvino_library import core, library
@@ -15,8 +17,9 @@ from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import traceable
 from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.inference import InFloat32
 
-_LAYERS = ("Convolution", "MatMul")
+_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 _MARKED = "marked"
 
 
@@ -113,13 +116,39 @@ def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401
     library().save_model(model, path, compress_to_fp16=halved)
 
 
-def mark_last_layers(model: Any) -> None:  # noqa: ANN401 - openvino.Model
-    """Have the last layers computed in float32, whatever the rest is computed in.
+def exact_layers(model: Any, network: nn.Module) -> list[str]:  # noqa: ANN401 - openvino.Model
+    """Return the names of the layers that are computed in float32, whatever the rest is.
 
-    In bfloat16, depth near 4 m would have steps of 3 cm. The mark is an attribute of OpenVINO's
-    files that its Python cannot set: so each layer is read anew from a file of its own, in memory.
+    The last ones, for in bfloat16 depth near 4 m would have steps of 3 cm; and those of the
+    network's ``InFloat32``, which are known by their weights: OpenVINO has no names for them.
     """
-    names = last_layers(model)
+    exact = {
+        values.numpy(force=True).tobytes()
+        for module in network.modules()
+        if isinstance(module, InFloat32)
+        for values in module.parameters()
+    }
+    found = [op.get_friendly_name() for op in model.get_ops() if _weights(op) in exact]
+    return [*found, *last_layers(model)]
+
+
+def _weights(layer: Any) -> bytes | None:  # noqa: ANN401 - openvino.Node
+    """Return the weights of a convolution or product; None of any other layer."""
+    if layer.get_type_name() not in _LAYERS:
+        return None
+    source = layer.input(1).get_source_output().get_node()
+    while source.get_type_name() in ("Reshape", "Transpose"):
+        source = source.input(0).get_source_output().get_node()
+    is_constant = source.get_type_name() == "Constant"
+    return bytes(source.data.tobytes()) if is_constant else None
+
+
+def mark_exact(model: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - openvino.Model
+    """Have layers computed in float32.
+
+    The mark is an attribute of OpenVINO's files that its Python cannot set: so each layer is read
+    anew from a file of its own, in memory.
+    """
     for layer in [op for op in model.get_ops() if op.get_friendly_name() in names]:
         alone = core().read_model(_file_of(layer).encode(), b"")
         (marked,) = (op for op in alone.get_ops() if op.get_friendly_name() == _MARKED)

@@ -16,8 +16,8 @@ from depth_anything_ros.engines.block_attention import faster_attention
 from depth_anything_ros.engines.by_size import ByKey, Places
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
-from depth_anything_ros.models.estimator import Answer, DepthEstimator
-from depth_anything_ros.models.networks.output import NetworkOutput
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.output import AnyOutput, NetworkOutput
 from depth_anything_ros.models.threads import torch_threads
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class TorchEngine:
         self._network = estimator.network
         self._compiles = compiles
         self._threads = estimator.threads
-        self._compiled: ByKey[Shape, Callable[[Tensor], Answer]] = ByKey(
+        self._compiled: ByKey[Shape, Callable[[Tensor], AnyOutput]] = ByKey(
             self._compile, f"{estimator.card.name} by torch.compile", _in_words
         )
         self._graphs: Places[Shape, _Graph] = Places()  # each holds the memory of all layers
@@ -97,7 +97,7 @@ class TorchEngine:
             self._network = rounded_copy(self._network, batch, self._dtype)
             self._is_rounded = True
 
-    def _network_for(self, batch: Tensor) -> Callable[[Tensor], Answer]:
+    def _network_for(self, batch: Tensor) -> Callable[[Tensor], AnyOutput]:
         """Return the compiled network where there is one, else the plain one."""
         compiled = self._compiled.get(tuple(batch.shape)) if self._compiles else None
         return self._network if compiled is None else compiled
@@ -110,7 +110,7 @@ class TorchEngine:
                 "torch.compile failed, so %s runs without: %s", self._card.name, first_line(error)
             )
 
-    def _compile(self, shape: Shape) -> Callable[[Tensor], Answer]:
+    def _compile(self, shape: Shape) -> Callable[[Tensor], AnyOutput]:
         compiled = torch.compile(self._network, dynamic=False, backend=_BACKEND)
         batch = torch.zeros(shape, device=self._device)
         with self._modes():
@@ -120,7 +120,7 @@ class TorchEngine:
         return compiled
 
     def _replay(
-        self, network: Callable[[Tensor], Answer], batch: Tensor, records: bool
+        self, network: Callable[[Tensor], AnyOutput], batch: Tensor, records: bool
     ) -> NetworkOutput:
         shape = tuple(batch.shape)
         graph = self._graphs.get(shape)
@@ -139,7 +139,7 @@ def _in_words(shape: Shape) -> str:
 class _Graph:
     """What a network launches for one shape of input, recorded."""
 
-    def __init__(self, network: Callable[[Tensor], Answer], batch: Tensor, kind: Kind) -> None:
+    def __init__(self, network: Callable[[Tensor], AnyOutput], batch: Tensor, kind: Kind) -> None:
         self._input = batch.clone(memory_format=torch.preserve_format)
         stream = torch.cuda.Stream(batch.device)
         stream.wait_stream(torch.cuda.current_stream(batch.device))

@@ -19,8 +19,8 @@ from depth_anything_ros.engines.cache import Cache, hash_of, key_of
 from depth_anything_ros.engines.engine import Engine, EngineOptions, version_of
 from depth_anything_ros.engines.gate import Difference, compare, pictures
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory
-from depth_anything_ros.models.estimator import Answer, DepthEstimator
-from depth_anything_ros.models.networks.output import NetworkOutput
+from depth_anything_ros.models.estimator import DepthEstimator
+from depth_anything_ros.models.networks.output import AnyOutput, NetworkOutput
 
 # Height and width of the pictures that engines are made ready for: of 4:3, all of whose sizes a
 # network of a fixed shorter side takes as one. Others are made ready for when they come: torch
@@ -111,7 +111,7 @@ class Verdicts:
         answers = [self._named(engine.run(batch)) for batch in self.batches]
         return compare(answers, self.exact)
 
-    def _named(self, answer: Answer) -> NetworkOutput:
+    def _named(self, answer: AnyOutput) -> NetworkOutput:
         return NetworkOutput.of(answer, self._estimator.card.kind)
 
     def choice(self, precision: str) -> tuple[str, str] | None:

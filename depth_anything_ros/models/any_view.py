@@ -43,7 +43,7 @@ _LEAST_METRES = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class ViewEstimate:
     """What is known of one picture among several.
 
     Attributes:
@@ -113,7 +113,7 @@ def views_of(
     windows: Sequence[Window],
     cameras: Sequence[Camera] | None = None,
     T_world_camera: Reals | None = None,
-) -> list[View]:
+) -> list[ViewEstimate]:
     """Make views of what the network answered.
 
     Args:
@@ -146,7 +146,7 @@ def views_of(
     for index, (window, camera) in enumerate(zip(windows, cameras, strict=True)):
         depth, confidence = _at_picture(window, *maps[index])
         camera = camera.scaled(*window.picture)
-        views.append(View(kind(depth, camera), confidence, T_world_camera[index]))
+        views.append(ViewEstimate(kind(depth, camera), confidence, T_world_camera[index]))
     return views
 
 

@@ -17,7 +17,7 @@ from depth_anything_ros.core.depth import ESTIMATES, Estimate
 from depth_anything_ros.core.errors import CameraError, ModelError
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.models.any_view import (
-    View,
+    ViewEstimate,
     check_views,
     conditions_of,
     cut_to_middles,
@@ -26,8 +26,8 @@ from depth_anything_ros.models.any_view import (
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision, to_host
 from depth_anything_ros.models.networks.build import empty_network, random_network
 from depth_anything_ros.models.networks.depth_anything_3 import AnyViewNetwork, ViewsOutput
-from depth_anything_ros.models.networks.output import DepthWithSky, NetworkOutput
-from depth_anything_ros.models.networks.transformers_models import prompt_input
+from depth_anything_ros.models.networks.inference import for_inference
+from depth_anything_ros.models.networks.output import AnyOutput, DepthWithSky, NetworkOutput
 from depth_anything_ros.models.threads import few_threads, torch_threads
 from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.load import load_weights
@@ -37,10 +37,8 @@ from depth_anything_ros.models.zoo.families import family_of
 from depth_anything_ros.models.zoo.family import function
 
 _log = logging.getLogger(__name__)
-# What networks answer: one that knows one map answers the tensor of it alone.
-Answer = Tensor | NetworkOutput
 # What runs one on float32 (batch, 3, h, w) of the estimator's device.
-Runner = Callable[[Tensor], Answer]
+Runner = Callable[[Tensor], AnyOutput]
 
 Size = tuple[int, int]
 
@@ -121,6 +119,7 @@ class DepthEstimator:
         self.precision = choose_precision(precision, self.device)
         self.input_size = _check_input_size(input_size, self.card)
         network, source = _load(self.card, weights, download)
+        network = for_inference(network, family_of(self.card).float32)
         network.eval().requires_grad_(False)
         # Convolutions are faster so; torch's annotations lack the argument.
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -172,7 +171,7 @@ class DepthEstimator:
             return self.infer_batch([rgb], [camera])[0]
         self._check_camera(rgb, camera)
         with torch_threads(few_threads(self.threads)):
-            prompt = prompt_input(prompt_m, self.card, self.device)
+            prompt = function(family_of(self.card).prompt)(prompt_m, self.card, self.device)
             answer = self._predict(self.prepared(rgb), prompt)
             return self._answer(answer, camera, rgb.shape[:2], "metric")
 
@@ -233,7 +232,7 @@ class DepthEstimator:
         cameras: Sequence[Camera] | None = None,
         poses: Sequence[ArrayLike] | None = None,
         sizes: Sequence[Size | None] | None = None,
-    ) -> list[View]:
+    ) -> list[ViewEstimate]:
         """Estimate depth and poses of pictures of one scene together, so that they agree.
 
         Args:
@@ -305,7 +304,7 @@ class DepthEstimator:
         dtype = PRECISIONS[self.precision]
         autocast = torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
         with autocast, torch_threads(self.threads):
-            answer: Answer = self.network(images, *prompt)
+            answer: AnyOutput = self.network(images, *prompt)
         return NetworkOutput.of(answer, self.card.kind)
 
     def network_size(self, width: int, height: int) -> Size:

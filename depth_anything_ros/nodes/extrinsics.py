@@ -12,6 +12,7 @@ from rclpy.node import Node
 from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line, quoted
+from depth_anything_ros.core.poses import rotation_of_quaternion
 
 _POLL_S = 0.005
 # As long as tf2 keeps transforms.
@@ -87,13 +88,8 @@ class TransformExtrinsics:
 def rigid_matrix(
     translation_m: Sequence[float], rotation_xyzw: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Return the 4×4 matrix of a translation and a quaternion, which is normalised.
-
-    R = I + 2 w [v]x + 2 [v]x², with the quaternion (v, w).
-    """
-    x, y, z, w = np.asarray(rotation_xyzw, np.float64) / np.linalg.norm(rotation_xyzw)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    """Return the 4×4 matrix of a translation and a quaternion of any length but 0."""
     matrix = np.eye(4)
-    matrix[:3, :3] += 2 * w * cross + 2 * cross @ cross
+    matrix[:3, :3] = rotation_of_quaternion(np.asarray(rotation_xyzw, np.float64))
     matrix[:3, 3] = translation_m
     return matrix

@@ -54,13 +54,7 @@ class FollowingSubscription:
     pictures of 640x480, a best-effort subscription got none and a reliable one all. And a driver
     may publish its CameraInfo once, latched, before anybody listens.
     A user's overrides (``qos_overrides.<topic>.subscription.reliability``, ``.durability``) are
-    final.
-
-    Args:
-        node: to subscribe with.
-        message_type: of the topic.
-        topic: its resolved name.
-        callback: called with each message.
+    final. The topic is a resolved name.
     """
 
     def __init__(

@@ -56,6 +56,8 @@ _DEPTH_FORMATS = ("16uc1", "32fc1")
 # A coarse grid, and the difference of its colours above which a picture has any.
 _COARSE_PX, _COLOURED = 16, 1.0
 _BRIDGE = CvBridge()
+# The last two are those of a cv_bridge that was built against another NumPy.
+_BRIDGE_ERRORS = (CvBridgeError, cv2.error, TypeError, ValueError, ImportError, AttributeError)
 
 
 class ImageDecoder:
@@ -238,10 +240,9 @@ def _by_bridge(message: Image, encoding: str, row: int) -> NDArray[Any]:
     target = f"rgb{16 if encoding.endswith('16') else 8}"
     try:
         # Not by its own name, for which a copy is made.
-        return np.asarray(
-            _BRIDGE.imgmsg_to_cv2(message, "passthrough" if target == encoding else target)
-        )
-    except (CvBridgeError, cv2.error, TypeError, ValueError) as error:
+        desired = "passthrough" if target == encoding else target
+        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, desired))
+    except _BRIDGE_ERRORS as error:
         raise ImageError(
             f"cv_bridge cannot decode {encoding} of {message.width}x{message.height}: "
             f"{first_line(error)}",

@@ -49,9 +49,6 @@ class Outgoing(Generic[Message]):
 
     New memory comes from the system page by page, which takes as long as to fill it. And a
     message's setter of ``data`` copies what it is given; its own array is filled here instead.
-
-    Args:
-        kind: of the messages.
     """
 
     def __init__(self, kind: type[Message]) -> None:
@@ -85,14 +82,7 @@ def image_message(
     encoding: str,
     outgoing: Outgoing[Image] | None = None,
 ) -> Image:
-    """Write an array (height, width[, channels]) as an Image with the header as it is.
-
-    Args:
-        header: of the picture.
-        values: of the encoding's type.
-        encoding: of sensor_msgs/image_encodings.hpp.
-        outgoing: whose message it is to be; a new one where None.
-    """
+    """Write an array (height, width[, channels]) of the encoding's type as an Image."""
     message = (outgoing or Outgoing(Image)).holding(values)
     message.header, message.height, message.width = header, values.shape[0], values.shape[1]
     message.encoding = encoding
@@ -122,20 +112,15 @@ def depth_message(
 
 
 def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, int]) -> CameraInfo:
-    """Write a camera, or all zeros for an uncalibrated one, as CameraInfo asks for.
+    """Write the camera of a published image, or all zeros for an uncalibrated one.
 
-    Args:
-        header: of the picture.
-        camera: of the picture that was published, ROI and binning folded in.
-        size: (width, height) of the picture.
+    ``size`` is (width, height) of the image; ROI and binning are folded into the camera.
     """
     message = CameraInfo(header=header, width=size[0], height=size[1])
     if camera is not None:
         message.distortion_model = camera.distortion_model
-        message.d = list(camera.D)
-        message.k = list(camera.K)
-        message.r = list(camera.R)
-        message.p = list(camera.P)
+        message.d, message.k = list(camera.D), list(camera.K)
+        message.r, message.p = list(camera.R), list(camera.P)
     return message
 
 

@@ -108,21 +108,19 @@ class Spec:
     def check(self, value: Any) -> None:  # noqa: ANN401 - any ROS parameter value
         """Raise ParameterError where a value is not one of the choices or not the numbers asked."""
         if self.type is float and not math.isfinite(value):
-            raise ParameterError(f"parameter {self.name} is {value}; it must be a finite number")
-        if (
-            self.type is tuple
-            and not self.strings
-            and (len(value) != len(self.default) or not all(map(math.isfinite, value)))
-        ):
-            raise ParameterError(
-                f"parameter {self.name} is {quoted(list(value))}; it must be "
-                f"{len(self.default)} numbers"
-            )
+            raise _must_be(self.name, value, "a finite number")
+        if self.ros_type == Parameter.Type.DOUBLE_ARRAY:
+            count = len(self.default)
+            if len(value) != count or not all(map(math.isfinite, value)):
+                raise _must_be(self.name, list(value), f"{count} numbers")
         if self.choices and value not in self.choices:
-            raise ParameterError(
-                f"parameter {self.name} is {quoted(value)}; it must be one of "
-                f"{', '.join(self.choices)}"
-            )
+            raise _must_be(self.name, value, f"one of {', '.join(self.choices)}")
+
+
+def _must_be(name: str, value: Any, expected: str) -> ParameterError:  # noqa: ANN401
+    return ParameterError(
+        f"parameter {printable(name, 200)} is {quoted(value)}; it must be {expected}"
+    )
 
 
 def _numbers(text: str) -> list[float] | None:
@@ -289,17 +287,11 @@ def _check_override(name: str, given: Parameter) -> None:
     policy = name.rsplit(".", 1)[-1] if name.startswith(OVERRIDES) else ""
     value = given.value
     if policy == "depth" and not (type(value) is int and 0 < value <= _MOST_DEPTH):
-        expected = "a whole number, 1 or more"
-    elif policy in _POLICIES:
+        raise _must_be(name, value, "a whole number, 1 or more")
+    if policy in _POLICIES:
         known = [word for word in _POLICIES[policy].short_keys() if word != "unknown"]
-        if str(value).lower() in known:
-            return
-        expected = f"one of {', '.join(known)}"
-    else:
-        return
-    raise ParameterError(
-        f"parameter {printable(name, 200)} is {quoted(value)}; it must be {expected}"
-    )
+        if str(value).lower() not in known:
+            raise _must_be(name, value, f"one of {', '.join(known)}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,12 +13,7 @@ NEWEST = QoSProfile(
 )
 # What a user may override of an output.
 OUTPUT_OVERRIDES = QoSOverridingOptions(
-    (
-        QoSPolicyKind.HISTORY,
-        QoSPolicyKind.DEPTH,
-        QoSPolicyKind.RELIABILITY,
-        QoSPolicyKind.DURABILITY,
-    )
+    [QoSPolicyKind[name] for name in ("HISTORY", "DEPTH", "RELIABILITY", "DURABILITY")]
 )
 
 
@@ -34,13 +29,8 @@ def output_profile() -> QoSProfile:
 
 def create_output(node: Node, message_type: type, topic: str) -> Outlet:
     """Create a publisher as ``output_profile`` says, whose QoS a user may override."""
-    publisher = node.create_publisher(
-        message_type,
-        topic,
-        output_profile(),
-        qos_overriding_options=OUTPUT_OVERRIDES,
-    )
-    return Outlet(node, publisher)
+    options = {"qos_overriding_options": OUTPUT_OVERRIDES}
+    return Outlet(node, node.create_publisher(message_type, topic, output_profile(), **options))
 
 
 def warn_of_idle_overrides(node: Node) -> None:

@@ -21,22 +21,14 @@ from depth_anything_ros.nodes.messages import (
 )
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 from depth_anything_ros.sim.lidar import Sweep
-from depth_anything_ros.sim.lidar_patterns import LidarPattern, find_pattern
+from depth_anything_ros.sim.lidar_patterns import find_pattern
 from depth_anything_ros.sim.path import Drive
 from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.robot import Robot, sensor_mounts
 
 # Fields and their order are those that Velodyne's driver publishes.
-POINT = np.dtype(
-    [
-        ("x", np.float32),
-        ("y", np.float32),
-        ("z", np.float32),
-        ("intensity", np.float32),
-        ("ring", np.uint16),
-        ("time", np.float32),
-    ]
-)
+POINT = np.dtype("f4, f4, f4, f4, u2, f4")
+POINT.names = ("x", "y", "z", "intensity", "ring", "time")
 
 
 @dataclass(frozen=True)
@@ -86,21 +78,15 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """What is published at one tick; headers have a frame and no stamp yet.
+    """What is published at one tick.
 
     Attributes:
         T_odom_base: float64 (4, 4), where the robot is.
-        image: None where there is no picture at this tick; likewise camera_info and truth.
-        camera_info: of the picture.
-        truth: 32FC1, exact depth of the picture.
-        sweep: None where the LiDAR has none at this tick.
+        messages: by topic, in the order of publishing; headers have a frame and no stamp yet.
     """
 
     T_odom_base: NDArray[np.float64]
-    image: Image | None = None
-    camera_info: CameraInfo | None = None
-    truth: Image | None = None
-    sweep: PointCloud2 | None = None
+    messages: dict[str, CameraInfo | Image | PointCloud2]
 
 
 class RenderedDrive:
@@ -153,26 +139,20 @@ class RenderedDrive:
     def _render(self, tick: int) -> Moment:
         schedule, t = self.schedule, tick / self.schedule.tick_hz
         seed = (self._seed + 1) * 10_000 + tick
-        pose = self.robot.T_odom_base(t)
-        sweep = None
+        messages: dict[str, CameraInfo | Image | PointCloud2] = {}
+        if tick % schedule.per_picture == 0:
+            picture, camera = self.robot.picture(t, seed), self.robot.camera
+            header = Header(frame_id=self._camera_frame)
+            size = camera.width, camera.height
+            # camera_info first: a picture whose camera is not known yet may have to be dropped.
+            messages["camera_info"] = camera_info_message(header, camera, size)
+            messages["image"] = image_message(header, picture.rgb, "rgb8")
+            messages["ground_truth/depth"] = image_message(header, picture.depth_m, "32FC1")
         if self.pattern is not None and tick % schedule.per_sweep == 0:
-            sweep = self._sweep(self.pattern, t, seed)
-        if tick % schedule.per_picture:
-            return Moment(pose, sweep=sweep)
-        picture = self.robot.picture(t, seed)
-        header = Header(frame_id=self._camera_frame)
-        camera = self.robot.camera
-        return Moment(
-            pose,
-            image_message(header, picture.rgb, "rgb8"),
-            camera_info_message(header, camera, (camera.width, camera.height)),
-            image_message(header, picture.depth_m, "32FC1"),
-            sweep,
-        )
-
-    def _sweep(self, pattern: LidarPattern, t: float, seed: int) -> PointCloud2:
-        header = Header(frame_id=self._lidar_frame)
-        return records_cloud_message(header, _records(self.robot.sweep(pattern, t, seed)))
+            records = _records(self.robot.sweep(self.pattern, t, seed))
+            header = Header(frame_id=self._lidar_frame)
+            messages["lidar/points"] = records_cloud_message(header, records)
+        return Moment(self.robot.T_odom_base(t), messages)
 
 
 def _robot(p: SimParameters, device: torch.device, camera_frame: str) -> Robot:

@@ -88,7 +88,7 @@ class SimNode(Node):
         if not self._step:
             self._say_start()
         moment = self._drive.moment(self._step)
-        if moment.image is not None and self._played == (self.parameters.count or -1):
+        if "image" in moment.messages and self._played == (self.parameters.count or -1):
             self.get_logger().info(f"drove for {self._played} pictures")
             return False
         self._publish(moment)
@@ -107,18 +107,10 @@ class SimNode(Node):
     def _publish(self, moment: Moment) -> None:
         stamp = self.get_clock().now().to_msg()
         self._poses.sendTransform(transform_message(stamp, ODOM, BASE, moment.T_odom_base))
-        # camera_info first: a picture whose camera is not known yet may have to be dropped.
-        messages = {
-            "camera_info": moment.camera_info,
-            "image": moment.image,
-            "ground_truth/depth": moment.truth,
-            "lidar/points": moment.sweep,
-        }
-        for topic, message in messages.items():
-            if message is not None:
-                message.header.stamp = stamp
-                self._outputs[topic].publish(message)
-        self._played += moment.image is not None
+        for topic, message in moment.messages.items():
+            message.header.stamp = stamp
+            self._outputs[topic].publish(message)
+        self._played += "image" in moment.messages
 
 
 def main(args: Sequence[str] | None = None) -> int:

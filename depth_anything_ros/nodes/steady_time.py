@@ -22,9 +22,6 @@ def steady_timer(node: Node, period_s: float, callback: Callable[[], None]) -> A
 class ClockWatch:
     """Notice where a node is told to follow /clock and nothing comes on it; warn once.
 
-    Args:
-        node: whose clock is watched.
-
     Attributes:
         problem: a sentence; "" where there is time.
     """

@@ -24,7 +24,7 @@ class Surface:
 
 @dataclass
 class Assembly:
-    """Parts of one thing, and the surfaces on which others can rest."""
+    """Parts of one thing, and the surfaces on which others can rest; what adds to it returns it."""
 
     parts: list[Primitive] = field(default_factory=list)
     surfaces: list[Surface] = field(default_factory=list)
@@ -39,43 +39,49 @@ class Assembly:
         yaw: float = 0.0,
         pitch: float = 0.0,
         roll: float = 0.0,
-    ) -> None:
-        """Add a box of full lengths ``size``; it is turned about its centre, above ``base``."""
+        both: str = "",
+    ) -> Assembly:
+        """Add a box of full lengths ``size``; it is turned about its centre, above ``base``.
+
+        ``both`` names axes, ``x``, ``y`` or ``xy``: there is one at both signs of its place there.
+        """
         half = (size[0] / 2, size[1] / 2, size[2] / 2)
-        centre = (base[0], base[1], base[2] + half[2])
-        self._add(Shape.BOX, half, centre, material, (yaw, pitch, roll))
+        for x in (-base[0], base[0]) if "x" in both else (base[0],):
+            for y in (-base[1], base[1]) if "y" in both else (base[1],):
+                centre = (x, y, base[2] + half[2])
+                self._add(Shape.BOX, half, centre, material, (yaw, pitch, roll))
+        return self
 
-    def ball(self, radius: float, centre: Vector, material: Material) -> None:
+    def ball(self, radius: float, centre: Vector, material: Material) -> Assembly:
         """Add a sphere."""
-        self._add(Shape.SPHERE, (radius, radius, radius), centre, material)
+        return self._add(Shape.SPHERE, (radius, radius, radius), centre, material)
 
-    def rod(self, radius: float, height: float, base: Vector, material: Material) -> None:
+    def rod(self, radius: float, height: float, base: Vector, material: Material) -> Assembly:
         """Add an upright cylinder that stands on ``base``."""
         centre = (base[0], base[1], base[2] + height / 2)
-        self._add(Shape.CYLINDER, (radius, radius, height / 2), centre, material)
+        return self._add(Shape.CYLINDER, (radius, radius, height / 2), centre, material)
 
-    def cone(self, radius: float, height: float, base: Vector, material: Material) -> None:
+    def cone(self, radius: float, height: float, base: Vector, material: Material) -> Assembly:
         """Add an upright cone that stands on ``base``."""
         centre = (base[0], base[1], base[2] + height / 2)
-        self._add(Shape.CONE, (radius, radius, height / 2), centre, material)
+        return self._add(Shape.CONE, (radius, radius, height / 2), centre, material)
 
-    def bar(self, start: Vector, end: Vector, radius: float, material: Material) -> None:
+    def bar(self, start: Vector, end: Vector, radius: float, material: Material) -> Assembly:
         """Add a cylinder from one point to another."""
         x, y, z = (b - a for a, b in zip(start, end, strict=True))
         size = (radius, radius, math.hypot(x, y, z) / 2)
         angles = (math.atan2(y, x), math.atan2(math.hypot(x, y), z), 0.0)
         centre = (start[0] + x / 2, start[1] + y / 2, start[2] + z / 2)
-        self._add(Shape.CYLINDER, size, centre, material, angles)
+        return self._add(Shape.CYLINDER, size, centre, material, angles)
 
-    def legs(self, half_x: float, half_y: float, height: float, material: Material) -> None:
+    def legs(self, half_x: float, half_y: float, height: float, material: Material) -> Assembly:
         """Add four legs, square, 0.04 m thick."""
-        for x in (-half_x, half_x):
-            for y in (-half_y, half_y):
-                self.box((0.04, 0.04, height), (x, y, 0), material)
+        return self.box((0.04, 0.04, height), (half_x, half_y, 0), material, both="xy")
 
-    def surface(self, centre: Vector, half_x: float, half_y: float) -> None:
+    def surface(self, centre: Vector, half_x: float, half_y: float) -> Assembly:
         """Let things rest on a rectangle."""
         self.surfaces.append(Surface(centre, half_x, half_y))
+        return self
 
     def half(self, yaw: float = 0.0) -> tuple[float, float]:
         """Return half lengths in x and y of the upright box around it, when turned by yaw.
@@ -110,8 +116,9 @@ class Assembly:
         centre: Vector,
         material: Material,
         angles: Vector = (0.0, 0.0, 0.0),
-    ) -> None:
+    ) -> Assembly:
         self.parts.append(Primitive(shape, size, centre, rotation_of(*angles), material))
+        return self
 
 
 def extent(primitive: Primitive) -> Vector:

@@ -26,8 +26,7 @@ def mug(draw: Draw) -> Assembly:
     thing, paint = Assembly(), draw.paint()
     radius, height = draw.between(0.035, 0.05), draw.between(0.08, 0.12)
     thing.rod(radius, height, (0, 0, 0), paint)
-    thing.box((0.03, 0.01, height * 0.6), (radius + 0.012, 0, height * 0.2), paint)
-    return thing
+    return thing.box((0.03, 0.01, height * 0.6), (radius + 0.012, 0, height * 0.2), paint)
 
 
 def bottle(draw: Draw) -> Assembly:
@@ -38,24 +37,20 @@ def bottle(draw: Draw) -> Assembly:
     thing.rod(radius, height, (0, 0, 0), body)
     thing.rod(radius * 1.02, height * 0.4, (0, 0, height * 0.3), draw.print((0.05, 0.12)))
     thing.cone(radius, radius * 2.2, (0, 0, height), body)
-    thing.rod(0.014, draw.between(0.05, 0.09), (0, 0, height + 0.02), draw.paint())
-    return thing
+    return thing.rod(0.014, draw.between(0.05, 0.09), (0, 0, height + 0.02), draw.paint())
 
 
 def can(draw: Draw) -> Assembly:
     """Return a can or a jar."""
     thing = Assembly()
     skin = draw.print((0.05, 0.15)) if draw.chance(0.6) else draw.metal()
-    thing.rod(draw.between(0.03, 0.06), draw.between(0.05, 0.16), (0, 0, 0), skin)
-    return thing
+    return thing.rod(draw.between(0.03, 0.06), draw.between(0.05, 0.16), (0, 0, 0), skin)
 
 
 def packet(draw: Draw) -> Assembly:
     """Return a packet or a small box, 0.05-0.35 m."""
-    thing = Assembly()
     size = (draw.between(0.05, 0.35), draw.between(0.05, 0.3), draw.between(0.03, 0.35))
-    thing.box(size, (0, 0, 0), draw.print() if draw.chance(0.5) else draw.surface())
-    return thing
+    return Assembly().box(size, (0, 0, 0), draw.print() if draw.chance(0.5) else draw.surface())
 
 
 def carton(draw: Draw) -> Assembly:
@@ -68,8 +63,7 @@ def carton(draw: Draw) -> Assembly:
     if draw.chance(0.6):
         label = (size[0] * 0.3, 0.004, size[2] * 0.35)
         thing.box(label, (size[0] * 0.2, -size[1] / 2, size[2] * 0.3), draw.print((0.08, 0.2)))
-    thing.surface((0, 0, size[2]), size[0] * 0.4, size[1] * 0.4)
-    return thing
+    return thing.surface((0, 0, size[2]), size[0] * 0.4, size[1] * 0.4)
 
 
 def bowl(draw: Draw) -> Assembly:
@@ -85,8 +79,7 @@ def bowl(draw: Draw) -> Assembly:
 def ball(draw: Draw) -> Assembly:
     """Return a ball, from a tennis ball (0.065 m) to a football (0.22 m)."""
     thing, radius = Assembly(), draw.pick((0.033, 0.05, 0.075, 0.11))
-    thing.ball(radius, (0, 0, radius), draw.surface())
-    return thing
+    return thing.ball(radius, (0, 0, radius), draw.surface())
 
 
 def monitor(draw: Draw) -> Assembly:
@@ -97,8 +90,7 @@ def monitor(draw: Draw) -> Assembly:
     thing.box((width, 0.04, height), (0, 0, low), shell)
     thing.box((width - 0.03, 0.004, height - 0.03), (0, -0.021, low + 0.015), draw.screen())
     thing.box((0.06, 0.03, low + 0.1), (0, 0.03, 0), shell)
-    thing.box((0.24, 0.18, 0.015), (0, 0, 0), shell)
-    return thing
+    return thing.box((0.24, 0.18, 0.015), (0, 0, 0), shell)
 
 
 def laptop(draw: Draw) -> Assembly:
@@ -119,8 +111,7 @@ def keyboard(draw: Draw) -> Assembly:
     thing, shell = Assembly(), draw.paint(ANY, (0.0, 0.2))
     thing.box((draw.between(0.3, 0.45), 0.14, 0.02), (0, 0, 0), shell)
     thing.box((0.29, 0.11, 0.008), (0, 0, 0.018), draw.keys())
-    thing.box((0.06, 0.1, 0.03), (0.3, 0, 0), shell)
-    return thing
+    return thing.box((0.06, 0.1, 0.03), (0.3, 0, 0), shell)
 
 
 def desk_lamp(draw: Draw) -> Assembly:
@@ -150,10 +141,8 @@ def potted_plant(draw: Draw) -> Assembly:
 
 def paper(draw: Draw) -> Assembly:
     """Return sheets of paper or a phone."""
-    thing = Assembly()
     size = draw.pick(((0.21, 0.297, 0.003), (0.148, 0.21, 0.006), (0.075, 0.15, 0.009)))
-    thing.box(size, (0, 0, 0), draw.print((0.1, 0.3)))
-    return thing
+    return Assembly().box(size, (0, 0, 0), draw.print((0.1, 0.3)))
 
 
 def toy(draw: Draw) -> Assembly:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.palette import PALE, Draw
 from depth_anything_ros.sim.scene import Material, Texture
@@ -15,8 +13,7 @@ def door(draw: Draw) -> Assembly:
     width, height = draw.between(0.8, 0.95), draw.between(1.98, 2.1)
     leaf = draw.pick((draw.wood(), draw.paint(PALE), draw.paint(), draw.glass()), (3, 3, 2, 1))
     thing.box((width, 0.03, height), (0, -0.02, 0), leaf)
-    for x in (-width / 2 - 0.04, width / 2 + 0.04):
-        thing.box((0.08, 0.06, height), (x, -0.03, 0), frame)
+    thing.box((0.08, 0.06, height), (width / 2 + 0.04, -0.03, 0), frame, both="x")
     thing.box((width + 0.16, 0.06, 0.08), (0, -0.03, height), frame)
     side = draw.sign() * (width / 2 - 0.08)
     thing.box((0.12, 0.05, 0.025), (side * 0.9, -0.06, 1.03), draw.metal())
@@ -63,16 +60,14 @@ def picture(draw: Draw) -> Assembly:
     inside = draw.print((0.2, 1.2)) if draw.chance(0.6) else draw.surface()
     thing.box((width, 0.02, height), (0, -0.012, 0), draw.surface())
     edge = draw.between(0.01, 0.06)
-    thing.box((width - edge, 0.02, height - edge), (0, -0.014, edge / 2), inside)
-    return thing
+    return thing.box((width - edge, 0.02, height - edge), (0, -0.014, edge / 2), inside)
 
 
 def whiteboard(draw: Draw) -> Assembly:
     """Return a whiteboard or a notice board, 1.2-2.4 m wide."""
     thing, width = Assembly(), draw.between(1.2, 2.4)
     thing.box((width, 0.02, 1.1), (0, -0.012, 0), draw.metal())
-    thing.box((width - 0.06, 0.02, 1.04), (0, -0.016, 0.03), draw.print((0.4, 1.2)))
-    return thing
+    return thing.box((width - 0.06, 0.02, 1.04), (0, -0.016, 0.03), draw.print((0.4, 1.2)))
 
 
 def mirror(draw: Draw) -> Assembly:
@@ -80,16 +75,14 @@ def mirror(draw: Draw) -> Assembly:
     thing = Assembly()
     width, height = draw.between(0.4, 1.2), draw.between(0.5, 1.3)
     thing.box((width + 0.06, 0.02, height + 0.06), (0, -0.012, -0.03), draw.surface())
-    thing.box((width, 0.01, height), (0, -0.024, 0), draw.mirror())
-    return thing
+    return thing.box((width, 0.01, height), (0, -0.024, 0), draw.mirror())
 
 
 def wall_shelf(draw: Draw) -> Assembly:
     """Return a board on a wall."""
     thing, width, depth = Assembly(), draw.between(0.5, 1.4), draw.between(0.15, 0.28)
     thing.box((width, depth, 0.025), (0, -depth / 2, 0), draw.wood())
-    thing.surface((0, -depth / 2, 0.025), width * 0.42, depth * 0.25)
-    return thing
+    return thing.surface((0, -depth / 2, 0.025), width * 0.42, depth * 0.25)
 
 
 def clock(draw: Draw) -> Assembly:
@@ -97,8 +90,7 @@ def clock(draw: Draw) -> Assembly:
     thing, radius = Assembly(), draw.between(0.1, 0.22)
     start, end = (0.0, -0.001, radius), (0.0, -0.04, radius)
     thing.bar(start, end, radius, draw.paint())
-    thing.bar(start, (0, -0.045, radius), radius * 0.85, draw.paint(PALE))
-    return thing
+    return thing.bar(start, (0, -0.045, radius), radius * 0.85, draw.paint(PALE))
 
 
 def radiator(draw: Draw) -> Assembly:
@@ -106,8 +98,7 @@ def radiator(draw: Draw) -> Assembly:
     thing, width = Assembly(), draw.between(0.6, 1.6)
     ribs = Material(draw.colour(PALE, (0.0, 0.1)), (0.3, 0.3, 0.3), Texture.STRIPES, 0.05)
     thing.box((width, 0.09, draw.between(0.5, 0.6)), (0, -0.08, 0.12), ribs)
-    thing.bar((width / 2, -0.05, 0.15), (width / 2 + 0.1, -0.05, 0.0), 0.012, draw.metal())
-    return thing
+    return thing.bar((width / 2, -0.05, 0.15), (width / 2 + 0.1, -0.05, 0.0), 0.012, draw.metal())
 
 
 def curtain(draw: Draw) -> Assembly:
@@ -117,15 +108,12 @@ def curtain(draw: Draw) -> Assembly:
     low = draw.between(0.05, 0.8)
     for x in (-width / 2, width / 2):
         thing.box((draw.between(0.2, 0.5), 0.08, top - low), (x, -0.12, low), folds)
-    thing.bar((-width * 0.7, -0.12, top), (width * 0.7, -0.12, top), 0.013, draw.metal())
-    return thing
+    return thing.bar((-width * 0.7, -0.12, top), (width * 0.7, -0.12, top), 0.013, draw.metal())
 
 
 def switch(draw: Draw) -> Assembly:
     """Return a light switch or a socket, 0.08 m."""
-    thing = Assembly()
-    thing.box((0.08, 0.012, 0.08), (0, -0.006, 0), draw.paint(PALE, (0.0, 0.1)))
-    return thing
+    return Assembly().box((0.08, 0.012, 0.08), (0, -0.006, 0), draw.paint(PALE, (0.0, 0.1)))
 
 
 def extinguisher(draw: Draw) -> Assembly:
@@ -133,8 +121,7 @@ def extinguisher(draw: Draw) -> Assembly:
     thing, red = Assembly(), Material((0.6, 0.02, 0.02), gloss=0.6)
     thing.rod(0.075, 0.45, (0, -0.1, 0), red)
     thing.rod(0.03, 0.08, (0, -0.1, 0.45), draw.rubber())
-    thing.box((0.2, 0.005, 0.2), (0, -0.004, 0.75), draw.print((0.1, 0.2)))
-    return thing
+    return thing.box((0.2, 0.005, 0.2), (0, -0.004, 0.75), draw.print((0.1, 0.2)))
 
 
 def pipe(draw: Draw) -> Assembly:
@@ -145,13 +132,9 @@ def pipe(draw: Draw) -> Assembly:
     return thing
 
 
-Hanging = tuple[Callable[[Draw], Assembly], float]
-# What hangs at eye height, with how often.
-AT_EYE: tuple[Hanging, ...] = (
-    (picture, 5.0),
-    (mirror, 1.0),
-    (wall_shelf, 2.0),
-    (clock, 0.7),
-    (whiteboard, 0.7),
-    (switch, 1.0),
-)
+_AT_EYE = (picture, mirror, wall_shelf, clock, whiteboard, switch)
+
+
+def at_eye(draw: Draw) -> Assembly:
+    """Return something that hangs at eye height."""
+    return draw.pick(_AT_EYE, (5, 1, 2, 0.7, 0.7, 1))(draw)

@@ -20,16 +20,14 @@ def table(draw: Draw, width: float | None = None, depth: float | None = None) ->
     style = draw.count(0, 3)
     thing.box((x, y, thickness), (0, 0, height - thickness), top)
     if style == 0:
-        for side in (-1, 1):
-            thing.box((0.03, y * 0.9, height - thickness), (side * x * 0.47, 0, 0), frame)
+        thing.box((0.03, y * 0.9, height - thickness), (x * 0.47, 0, 0), frame, both="x")
         thing.box((x * 0.9, 0.02, 0.35), (0, y * 0.35, height - 0.4), frame)
     elif style == 1 and x < 1.3:
         thing.rod(0.04, height - thickness, (0, 0, 0), frame)
         thing.rod(min(x, y) * 0.35, 0.03, (0, 0, 0), frame)
     else:
         thing.legs(x / 2 - 0.05, y / 2 - 0.05, height - thickness, frame)
-    thing.surface((0, 0, height), x * 0.45, y * 0.42)
-    return thing
+    return thing.surface((0, 0, height), x * 0.45, y * 0.42)
 
 
 def desk(draw: Draw) -> Assembly:
@@ -51,8 +49,7 @@ def round_table(draw: Draw) -> Assembly:
     thing.rod(radius, 0.03, (0, 0, height - 0.03), top)
     thing.rod(0.035, height - 0.03, (0, 0, 0), draw.metal())
     thing.rod(radius * 0.6, 0.03, (0, 0, 0), draw.metal())
-    thing.surface((0, 0, height), radius * 0.6, radius * 0.6)
-    return thing
+    return thing.surface((0, 0, height), radius * 0.6, radius * 0.6)
 
 
 def coffee_table(draw: Draw) -> Assembly:
@@ -61,8 +58,7 @@ def coffee_table(draw: Draw) -> Assembly:
     x, y, height = draw.between(0.7, 1.3), draw.between(0.45, 0.7), draw.between(0.38, 0.48)
     thing.box((x, y, 0.03), (0, 0, height - 0.03), top)
     thing.legs(x / 2 - 0.05, y / 2 - 0.05, height - 0.03, draw.surface())
-    thing.surface((0, 0, height), x * 0.42, y * 0.4)
-    return thing
+    return thing.surface((0, 0, height), x * 0.42, y * 0.4)
 
 
 def chair(draw: Draw) -> Assembly:
@@ -77,9 +73,7 @@ def chair(draw: Draw) -> Assembly:
     else:
         for level in (0.4, 0.65, 0.9):
             thing.box((x, 0.02, 0.05), (0, y / 2 - 0.02, height + top * level), seat)
-    for side in (-1, 1):
-        at = (side * (x / 2 - 0.02), y / 2 - 0.01, height)
-        thing.box((0.03, 0.03, top), at, frame)
+    thing.box((0.03, 0.03, top), (x / 2 - 0.02, y / 2 - 0.01, height), frame, both="x")
     return thing
 
 
@@ -91,8 +85,7 @@ def office_chair(draw: Draw) -> Assembly:
         thing.bar((0, 0, 0.1), (0.3 * math.cos(turn), 0.3 * math.sin(turn), 0.05), 0.02, frame)
     thing.rod(0.03, 0.4, (0, 0, 0.06), frame)
     thing.box((0.48, 0.46, 0.08), (0, 0, 0.43), cloth)
-    thing.box((0.44, 0.06, draw.between(0.4, 0.65)), (0, 0.22, 0.58), cloth, roll=-0.12)
-    return thing
+    return thing.box((0.44, 0.06, draw.between(0.4, 0.65)), (0, 0.22, 0.58), cloth, roll=-0.12)
 
 
 def stool(draw: Draw) -> Assembly:
@@ -136,8 +129,7 @@ def bed(draw: Draw) -> Assembly:
     pillow = draw.fabric()
     for x in (0.0,) if width < 1.2 else (-width / 4, width / 4):
         thing.box((0.6, 0.4, 0.13), (x, 0.75, height + 0.2), pillow, roll=draw.between(0, 0.3))
-    thing.surface((0, -0.3, height + 0.24), width * 0.35, 0.5)
-    return thing
+    return thing.surface((0, -0.3, height + 0.24), width * 0.35, 0.5)
 
 
 def bookshelf(draw: Draw) -> Assembly:
@@ -146,8 +138,7 @@ def bookshelf(draw: Draw) -> Assembly:
     x, y, levels = draw.between(0.6, 1.2), draw.between(0.25, 0.38), draw.count(2, 6)
     step = draw.between(0.28, 0.38)
     height = levels * step + 0.08
-    for side in (-1, 1):
-        thing.box((0.025, y, height), (side * (x / 2 - 0.012), 0, 0), board)
+    thing.box((0.025, y, height), (x / 2 - 0.012, 0, 0), board, both="x")
     if draw.chance(0.75):
         thing.box((x, 0.01, height), (0, y / 2 - 0.005, 0), board)
     for level in range(levels + 1):
@@ -156,8 +147,7 @@ def bookshelf(draw: Draw) -> Assembly:
             _row_of_books(draw, thing, (x - 0.06, y, step - 0.05), 0.075 + level * step)
         elif level < levels:
             thing.surface((0, 0, 0.075 + level * step), x * 0.4, y * 0.3)
-    thing.surface((0, 0, 0.075 + levels * step), x * 0.4, y * 0.3)
-    return thing
+    return thing.surface((0, 0, 0.075 + levels * step), x * 0.4, y * 0.3)
 
 
 def _row_of_books(draw: Draw, thing: Assembly, room: tuple[float, float, float], z: float) -> None:
@@ -201,8 +191,7 @@ def television(draw: Draw) -> Assembly:
     thing.box((width, 0.05, width * 0.57), (0, 0.08, low + 0.06), draw.rubber())
     screen = (width - 0.03, 0.004, width * 0.57 - 0.03)
     thing.box(screen, (0, 0.053, low + 0.075), draw.screen())
-    thing.box((0.3, 0.2, 0.06), (0, 0.08, low), draw.rubber())
-    return thing
+    return thing.box((0.3, 0.2, 0.06), (0, 0.08, low), draw.rubber())
 
 
 def floor_lamp(draw: Draw) -> Assembly:
@@ -211,8 +200,7 @@ def floor_lamp(draw: Draw) -> Assembly:
     thing.rod(0.14, 0.03, (0, 0, 0), pole)
     thing.rod(0.012, height, (0, 0, 0), pole)
     shade = draw.glowing((0.6, 1.6)) if draw.chance(0.6) else draw.fabric()
-    thing.rod(draw.between(0.12, 0.22), 0.28, (0, 0, height - 0.15), shade)
-    return thing
+    return thing.rod(draw.between(0.12, 0.22), 0.28, (0, 0, height - 0.15), shade)
 
 
 def house_plant(draw: Draw) -> Assembly:
@@ -272,8 +260,7 @@ def counter(draw: Draw) -> Assembly:
         thing.box((0.5, 0.4, 0.01), (at_x, 0, height), draw.metal())
         thing.bar((at_x, 0.22, height), (at_x, 0.22, height + 0.28), 0.012, draw.metal())
         thing.bar((at_x, 0.22, height + 0.28), (at_x, 0.04, height + 0.25), 0.012, draw.metal())
-    thing.surface((0, 0, height), x * 0.47, 0.24)
-    return thing
+    return thing.surface((0, 0, height), x * 0.47, 0.24)
 
 
 def bin_(draw: Draw) -> Assembly:
@@ -319,8 +306,7 @@ def toilet(draw: Draw) -> Assembly:
     thing, white = Assembly(), draw.paint((0.85, 0.98), (0.0, 0.1))
     thing.rod(0.13, 0.38, (0, -0.1, 0), white)
     thing.rod(0.2, 0.05, (0, -0.13, 0.37), white)
-    thing.box((0.4, 0.18, 0.38), (0, 0.22, 0.4), white)
-    return thing
+    return thing.box((0.4, 0.18, 0.38), (0, 0.22, 0.4), white)
 
 
 def _board(draw: Draw) -> Material:

@@ -41,14 +41,13 @@ class _Pairs:
     surface: Tensor
     enter: Tensor
 
+    def at(self, index: Tensor | slice) -> _Pairs:
+        """Return some pairs."""
+        return _Pairs(self.bundle[index], self.surface[index], self.enter[index])
+
     def where(self, wanted: Tensor) -> _Pairs:
         """Return the pairs of a mask (n,)."""
-        at = wanted.nonzero()[:, 0]
-        return _Pairs(self.bundle[at], self.surface[at], self.enter[at])
-
-    def part(self, start: int, stop: int) -> _Pairs:
-        """Return the pairs of a range."""
-        return _Pairs(self.bundle[start:stop], self.surface[start:stop], self.enter[start:stop])
+        return self.at(wanted.nonzero()[:, 0])
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,23 @@ class World:
         self.scenes = tuple(scenes)
         self.device = torch.device(device)
         self.dtype = dtype
-        surfaces = [p for scene in scenes for p in scene.primitives]
+        self.surfaces = surfaces = tuple(p for scene in scenes for p in scene.primitives)
         owner = [i for i, scene in enumerate(scenes) for _ in scene.primitives]
-        self.surfaces = tuple(surfaces)
         self.scene = self._whole(owner)
         self.shape = self._whole([p.shape for p in surfaces])
         self.size = self._real([p.size for p in surfaces], 3)
         self.position = self._real([p.position for p in surfaces], 3)
         self.rotation = self._real([p.rotation for p in surfaces], 9).view(-1, 3, 3)
         self.instance = self._whole([p.instance for p in surfaces])
-        seeded = [(p, _seed(scenes[i], p)) for i, p in zip(owner, surfaces, strict=True)]
-        self.seed = self._whole([seed for _, seed in seeded])
+        seeds = [_seed(scenes[i], p) for i, p in zip(owner, surfaces, strict=True)]
+        self.seed = self._whole(seeds)
         self._box = self._real([_bounding_box(p) for p in surfaces], 3)
         self._radius: Tensor = self._box.norm(dim=1)
-        self._waves = self._real([_waves_of(p, int(s)) for p, s in seeded], 16).view(-1, 4, 4)
+        waves = [
+            waves_of(seed) if p.shape is Shape.HEIGHT_FIELD else _LEVEL
+            for p, seed in zip(surfaces, seeds, strict=True)
+        ]
+        self._waves = self._real(waves, 16).view(-1, 4, 4)
 
     def _real(self, values: Sequence[object], columns: int) -> Tensor:
         array = np.array(values, np.float64).reshape(-1, columns)
@@ -122,8 +124,7 @@ class World:
         """
         far = directions.new_full(directions.shape[:2], torch.inf) if limit_m is None else limit_m
         nearest, met = far.clone(), []
-        start, along = origins.permute(2, 0, 1).contiguous(), directions.permute(2, 0, 1)
-        along = along.contiguous()
+        start, along = (v.permute(2, 0, 1).contiguous() for v in (origins, directions))
         near, later = self._pairs(origins, directions, scene, far)
         met += self._meet(start, along, near, nearest)
         # What begins behind all that was met is not seen.
@@ -158,8 +159,7 @@ class World:
             bool (bundles, rays).
         """
         nearest = limit_m.clone()
-        start, along = origins.permute(2, 0, 1).contiguous(), directions.permute(2, 0, 1)
-        along = along.contiguous()
+        start, along = (v.permute(2, 0, 1).contiguous() for v in (origins, directions))
         for pairs in self._pairs(origins, directions, scene, limit_m):
             # One obstacle is enough: bundles without an open ray are done.
             is_open = ((nearest >= limit_m) & (limit_m > 0)).any(1)
@@ -185,12 +185,11 @@ class World:
         for shape, intersect in INTERSECT.items():
             of_shape = pairs.where(self.shape[pairs.surface] == shape)
             for at in range(0, len(of_shape.bundle), _AT_ONCE):
-                some = of_shape.part(at, at + _AT_ONCE)
+                some = of_shape.at(slice(at, at + _AT_ONCE))
                 b, s = some.bundle, some.surface
                 o, d = self._own_frame(origins, directions, b, s)
-                size = self.size[s]
-                sizes = (size[:, 0:1], size[:, 1:2], size[:, 2:3])
-                distance = intersect(o, d, sizes, self._waves[s])
+                x, y, z = self.size[s].split(1, 1)
+                distance = intersect(o, d, (x, y, z), self._waves[s])
                 nearest.scatter_reduce_(0, b[:, None].expand_as(distance), distance, "amin")
                 met.append((some, distance))
         return met
@@ -241,11 +240,9 @@ class World:
         touches &= ahead >= -back - self._radius
         touches &= ahead <= limit_m.amax(1)[:, None] + along.amax(1)[:, None] + self._radius
         touches &= scene[:, None] == self.scene
-        bundle, surface = (touches | self._endless(scene)).nonzero(as_tuple=True)
+        endless = self._radius.isinf() & (scene[:, None] == self.scene)
+        bundle, surface = (touches | endless).nonzero(as_tuple=True)
         return bundle, surface
-
-    def _endless(self, scene: Tensor) -> Tensor:
-        return self._radius.isinf() & (scene[:, None] == self.scene)
 
     def _own_frame(
         self, origins: Tensor, directions: Tensor, bundle: Tensor, surface: Tensor
@@ -256,12 +253,11 @@ class World:
         starts = origins[:, bundle] - position
         turned = []
         for x, y, z in (starts, directions[:, bundle]):
-            axes = []
             for axis in range(3):
                 rx, ry, rz = rotation[:, :, axis, None].unbind(1)
-                axes.append(torch.addcmul(torch.addcmul(x * rx, y, ry), z, rz))
-            turned.append((axes[0], axes[1], axes[2]))
-        return turned[0], turned[1]
+                turned.append(torch.addcmul(torch.addcmul(x * rx, y, ry), z, rz))
+        ox, oy, oz, dx, dy, dz = turned
+        return (ox, oy, oz), (dx, dy, dz)
 
     def local(self, points: Tensor, surface: Tensor) -> tuple[Tensor, Tensor]:
         """Return points on surfaces, and their outward normals, in the surfaces' own frames.
@@ -326,7 +322,3 @@ def _rank(group: Tensor, value: Tensor) -> Tensor:
     begin = torch.searchsorted(group, group)
     place = torch.arange(len(group), device=group.device)
     return torch.empty_like(place).scatter_(0, order, place) - begin
-
-
-def _waves_of(primitive: Primitive, seed: int) -> list[list[float]]:
-    return waves_of(seed) if primitive.shape is Shape.HEIGHT_FIELD else _LEVEL

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from depth_anything_ros.sim import clutter, furniture
 from depth_anything_ros.sim.assembly import Assembly
-from depth_anything_ros.sim.fittings import AT_EYE, door, extinguisher, radiator
+from depth_anything_ros.sim.fittings import at_eye, door, extinguisher, radiator
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.interior import (
     ambient,
     closed_shell,
     furnish_walls,
     lamps,
-    open_shell,
+    shell,
 )
 from depth_anything_ros.sim.layout import WALL_GAP_M, Box, Footprint, Plot
 from depth_anything_ros.sim.palette import Draw, draw_of
-from depth_anything_ros.sim.scene import Light, Scene, Sky, Vector
+from depth_anything_ros.sim.scene import Scene, Vector
 
 
 def room(seed: int) -> Scene:
@@ -53,7 +53,7 @@ def _furnished(
 ) -> Scene:
     height = draw.between(2.4, 3.2) if draw.chance(0.9) else draw.between(3.2, 4.5)
     plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=195)
-    sky, sun = open_shell(plot, height) if draw.chance(0.2) else shut(plot, height)
+    sky, sun = shell(plot, height, 0.2)
     light = lamps(plot, height, draw.count(1, 3))
     path = plot.lane(room_lane(plot))
     _rug(plot)
@@ -67,25 +67,9 @@ def _furnished(
             _lay(plot, thing, pose, things)
     for _ in range(draw.count(0, 9)):
         plot.anywhere(draw.pick((*things, *clutter.FLOOR, furniture.bin_))(draw))
-    lights = (sun, *light) if sun else light
     stand, pitch = plot.viewpoints(height)
-    return Scene(
-        kind,
-        seed,
-        tuple(plot.builder.primitives),
-        lights,
-        ambient(plot),
-        sky,
-        stand=stand,
-        path=path,
-        pitch=pitch,
-    )
-
-
-def shut(plot: Plot, height: float) -> tuple[Sky | None, Light | None]:
-    """Close a place; it has neither sky nor sun."""
-    closed_shell(plot, height)
-    return None, None
+    lights, air = (*sun, *light), ambient(plot)
+    return plot.scene(kind, seed, lights, air, stand, path, pitch=pitch, sky=sky)
 
 
 def room_lane(plot: Plot) -> list[tuple[float, float]]:
@@ -112,12 +96,9 @@ def _lay(
 def _rug(plot: Plot) -> None:
     draw = plot.draw
     if draw.chance(0.4):
-        rug = Assembly()
-        x, y = draw.between(0.5, 0.6) * plot.half[0], draw.between(0.5, 0.6) * plot.half[1]
-        rug.box((2 * x, 2 * y, 0.01), (0, 0, 0), draw.fabric())
-        plot.add(
-            rug, draw.between(-0.4, 0.4) * plot.half[0], draw.between(-0.4, 0.4) * plot.half[1]
-        )
+        x, y = (draw.between(0.5, 0.6) * half for half in plot.half)
+        rug = Assembly().box((2 * x, 2 * y, 0.01), (0, 0, 0), draw.fabric())
+        plot.add(rug, *(draw.between(-0.4, 0.4) * half for half in plot.half))
 
 
 def _dining(plot: Plot) -> None:
@@ -162,16 +143,8 @@ def corridor(seed: int) -> Scene:
         ((low, -side, z0), (high, side, z1)) for z0, z1 in ((0.2, 1.0), (1.0, 1.9))
     )
     lights = fixtures[:: max(1, math.ceil(len(fixtures) / 4))][:4]
-    return Scene(
-        "corridor",
-        seed,
-        tuple(plot.builder.primitives),
-        lights,
-        ambient(plot, 0.2, 0.5),
-        stand=stand,
-        path=path,
-        gaze=0.0 if forward else math.pi,
-    )
+    gaze = 0.0 if forward else math.pi
+    return plot.scene("corridor", seed, lights, ambient(plot, 0.2, 0.5), stand, path, gaze)
 
 
 def _overhead(plot: Plot, height: float) -> None:
@@ -182,7 +155,7 @@ def _overhead(plot: Plot, height: float) -> None:
         for k in range(draw.count(1, 4)):
             y, radius = plot.half[1] - 0.12 - 0.13 * k, draw.between(0.015, 0.06)
             pipes.bar((-reach, y, height - 0.15), (reach, y, height - 0.15), radius, metal)
-        plot.add(pipes, 0, 0)
+        plot.add(pipes)
     for _ in range(draw.count(0, 3)):
         sign, low = Assembly(), height - 0.3
         sign.box((0.02, draw.between(0.3, 0.8), 0.2), (0, 0, low), draw.print((0.2, 0.4)))
@@ -193,7 +166,7 @@ def _overhead(plot: Plot, height: float) -> None:
         for k in range(6):
             x = reach * (k / 3 - 0.83)
             ribs.box((0.25, 2 * plot.half[1], 0.15), (x, 0, height - 0.15), material)
-        plot.add(ribs, 0, 0)
+        plot.add(ribs)
 
 
 def _sides(plot: Plot) -> None:
@@ -208,9 +181,8 @@ def _sides(plot: Plot) -> None:
             x = along if wall == 0 else -along
             spot = Footprint(x, plot.half[1] * (1 - wall), 0.5, 0.3)
             plot.taken.append(spot)
-            makers, weights = zip(*AT_EYE, strict=True)
             if draw.chance(0.5):
-                plot.hang(draw.pick(makers, weights)(draw), wall, along + gap / 2, 1.2)
+                plot.hang(at_eye(draw), wall, along + gap / 2, 1.2)
             elif draw.chance(0.3):
                 thing = draw.pick((radiator, extinguisher))(draw)
                 plot.hang(thing, wall, along + gap / 2, 0.1)
@@ -225,11 +197,9 @@ def desk(seed: int) -> Scene:
     draw = draw_of(seed, "desk")
     size, height = (draw.between(2.8, 6.0), draw.between(3.0, 6.0)), draw.between(2.4, 3.0)
     plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=195)
-    sky, sun = open_shell(plot, height) if draw.chance(0.1) else shut(plot, height)
+    sky, sun = shell(plot, height, 0.1)
     light = lamps(plot, height, draw.count(1, 3))
-    y = -plot.half[1] + WALL_GAP_M
-    reach = plot.half[0] - WALL_GAP_M
-    path = plot.lane([(-reach, y), (reach, y)])
+    path = plot.lane_along(-plot.half[1] + WALL_GAP_M)
     furnish_walls(plot, height, draw.count(1, 3))
     thing = draw.pick((furniture.table, furniture.desk))(draw)
     half = thing.half()
@@ -250,18 +220,8 @@ def desk(seed: int) -> Scene:
         ((x - 0.5, edge - 0.25, 0.95), (x + 0.5, edge + 0.05, 1.4)),
         ((x - 0.5, edge - 0.8, 0.95), (x + 0.5, edge - 0.2, 1.6)),
     )
-    return Scene(
-        "desk",
-        seed,
-        tuple(plot.builder.primitives),
-        (sun, *light) if sun else light,
-        ambient(plot),
-        sky,
-        stand=stand,
-        path=path,
-        gaze=math.pi / 2,
-        pitch=(0.1, 0.9),
-    )
+    lights, gaze = (*sun, *light), math.pi / 2
+    return plot.scene("desk", seed, lights, ambient(plot), stand, path, gaze, (0.1, 0.9), sky)
 
 
 def _crowd(plot: Plot, thing: Assembly, pose: tuple[float, float, float]) -> None:
@@ -278,23 +238,12 @@ def shelf_bin(seed: int) -> Scene:
     plot = Plot(draw, (size[0] / 2, size[1] / 2), limit=150)
     closed_shell(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
-    y = -plot.half[1] + WALL_GAP_M
-    reach = plot.half[0] - WALL_GAP_M
-    path = plot.lane([(-reach, y), (reach, y)])
+    path = plot.lane_along(-plot.half[1] + WALL_GAP_M)
     stand, pitch = (_shelf if draw.chance(0.55) else _bin)(plot)
     for _ in range(draw.count(1, 4)):
         plot.against_wall(draw.pick(furniture.STORAGE)(draw))
-    return Scene(
-        "shelf_bin",
-        seed,
-        tuple(plot.builder.primitives),
-        light,
-        ambient(plot, 0.2, 0.45),
-        stand=stand,
-        path=path,
-        gaze=math.pi / 2,
-        pitch=pitch,
-    )
+    air = ambient(plot, 0.2, 0.45)
+    return plot.scene("shelf_bin", seed, light, air, stand, path, math.pi / 2, pitch)
 
 
 Spot = tuple[tuple[tuple[Vector, Vector], ...], tuple[float, float]]
@@ -329,10 +278,8 @@ def _bin(plot: Plot) -> Spot:
     wide, deep, high = draw.between(0.35, 0.8), draw.between(0.3, 0.6), draw.between(0.12, 0.4)
     tray, paint = Assembly(), draw.surface()
     tray.box((wide, deep, 0.01), (0, 0, 0), paint)
-    for x in (-wide / 2, wide / 2):
-        tray.box((0.01, deep, high), (x, 0, 0), paint)
-    for v in (-deep / 2, deep / 2):
-        tray.box((wide, 0.01, high), (0, v, 0), paint)
+    tray.box((0.01, deep, high), (wide / 2, 0, 0), paint, both="x")
+    tray.box((wide, 0.01, high), (0, deep / 2, 0), paint, both="y")
     tray.surface((0, 0, 0.01), wide * 0.47, deep * 0.45)
     plot.add(tray, 0, y, z=z)
     for level in range(draw.count(1, 3)):

@@ -6,7 +6,7 @@ import math
 
 from depth_anything_ros.sim.assembly import Assembly
 from depth_anything_ros.sim.fittings import (
-    AT_EYE,
+    at_eye,
     curtain,
     door,
     extinguisher,
@@ -27,11 +27,8 @@ _SLAB = 0.2
 def closed_shell(plot: Plot, height: float, floor: Material | None = None) -> None:
     """Add four walls of some materials, a floor whose top is z = 0, and a ceiling."""
     x, y = plot.half
-    material = plot.draw.wall()
-    plot.builder.begin()
-    middle = (height - _COVER) / 2
     half = (x, y, (height + _COVER) / 2)
-    plot.builder.add(Shape.ROOM, half, (0, 0, middle), material)
+    plot.shell(Shape.ROOM, plot.draw.wall(), half, z=(height - _COVER) / 2)
     _floor_and_ceiling(plot, height, floor or plot.draw.floor())
     for wall in range(4):
         if plot.draw.chance(0.3):
@@ -42,30 +39,36 @@ def closed_shell(plot: Plot, height: float, floor: Material | None = None) -> No
 
 def _floor_and_ceiling(plot: Plot, height: float, material: Material) -> None:
     x, y = plot.half
-    floor = Assembly()
-    floor.box((2 * x + 0.01, 2 * y + 0.01, _COVER), (0, 0, -_COVER), material)
-    plot.add(floor, 0, 0)
-    ceiling = Assembly()
+    size = (2 * x + 0.01, 2 * y + 0.01, _COVER)
+    plot.add(Assembly().box(size, (0, 0, -_COVER), material))
     kind = plot.draw.pick((0, 1, 2), (6, 2, 1))
     above = (plot.draw.paint(PALE, (0.0, 0.15)), plot.draw.tiles((0.3, 0.62)), plot.draw.wall())
-    ceiling.box((2 * x + 0.01, 2 * y + 0.01, _COVER), (0, 0, height - _COVER / 2), above[kind])
-    plot.add(ceiling, 0, 0)
+    plot.add(Assembly().box(size, (0, 0, height - _COVER / 2), above[kind]))
 
 
 def _cover(plot: Plot, wall: int, height: float, material: Material) -> None:
     across, along = plot.wall(wall)
-    thing = Assembly()
     # Panels go up to the chest, paint and paper to the ceiling.
     top = plot.draw.between(0.9, 1.3) if plot.draw.chance(0.2) else height
-    thing.box((2 * along + 0.01, 0.01, top), (0, 0, 0), material)
-    plot.add(thing, *on_wall(wall, 0.0, across))
+    panel = Assembly().box((2 * along + 0.01, 0.01, top), (0, 0, 0), material)
+    plot.add(panel, *on_wall(wall, 0.0, across))
 
 
 def _skirting(plot: Plot, wall: int) -> None:
     across, along = plot.wall(wall)
-    thing = Assembly()
-    thing.box((2 * along, 0.015, plot.draw.between(0.05, 0.12)), (0, 0, 0), plot.draw.paint())
-    plot.add(thing, *on_wall(wall, 0.0, across - 0.008))
+    size = (2 * along, 0.015, plot.draw.between(0.05, 0.12))
+    plot.add(
+        Assembly().box(size, (0, 0, 0), plot.draw.paint()), *on_wall(wall, 0.0, across - 0.008)
+    )
+
+
+def shell(plot: Plot, height: float, chance: float) -> tuple[Sky | None, tuple[Light, ...]]:
+    """Add walls, at a chance open to the outside; return its sky and sun, if any."""
+    if plot.draw.chance(chance):
+        sky, sun = open_shell(plot, height)
+        return sky, (sun,)
+    closed_shell(plot, height)
+    return None, ()
 
 
 def open_shell(plot: Plot, height: float) -> tuple[Sky, Light]:
@@ -73,20 +76,15 @@ def open_shell(plot: Plot, height: float) -> tuple[Sky, Light]:
     draw, (x, y) = plot.draw, plot.half
     materials = [draw.wall()] * 4 if draw.chance(0.5) else [draw.wall() for _ in range(4)]
     for wall in (1, 2, 3):
-        thing = Assembly()
         across, along = plot.wall(wall)
-        thing.box((2 * along + 2 * _SLAB, _SLAB, height), (0, 0, 0), materials[wall])
+        thing = Assembly().box((2 * along + 2 * _SLAB, _SLAB, height), (0, 0, 0), materials[wall])
         plot.add(thing, *on_wall(wall, 0.0, across + _SLAB / 2))
     _wall_with_hole(plot, height, materials[0])
-    slabs = Assembly()
-    slabs.box((2 * (x + _SLAB), 2 * (y + _SLAB), 0.1), (0, 0, -0.1), draw.floor())
-    plot.add(slabs, 0, 0)
-    roof = Assembly()
-    roof.box((2 * (x + _SLAB), 2 * (y + _SLAB), 0.1), (0, 0, height), draw.paint(PALE))
-    plot.add(roof, 0, 0)
+    size = (2 * (x + _SLAB), 2 * (y + _SLAB), 0.1)
+    plot.add(Assembly().box(size, (0, 0, -0.1), draw.floor()))
+    plot.add(Assembly().box(size, (0, 0, height), draw.paint(PALE)))
     below = -draw.pick((0.15, 3.0, 6.0))
-    plot.builder.begin()
-    plot.builder.add(Shape.PLANE, (1, 1, 1), (0, 0, below), draw.earth())
+    plot.shell(Shape.PLANE, draw.earth(), z=below)
     for _ in range(draw.count(1, 3)):
         plot.add(tree(draw), draw.between(-8, 8), y + draw.between(5, 25), z=below)
     azimuth, elevation = draw.between(0.5, 2.6), draw.between(0.35, 0.9)
@@ -183,6 +181,5 @@ def furnish_walls(plot: Plot, height: float, pictures: int) -> None:
                 place(make(draw))
     if draw.chance(0.15):
         place(extinguisher(draw), 0.9)
-    makers, weights = zip(*AT_EYE, strict=True)
     for _ in range(pictures):
-        place(draw.pick(makers, weights)(draw), draw.between(1.05, 1.5))
+        place(at_eye(draw), draw.between(1.05, 1.5))

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+
+import numpy as np
 
 from depth_anything_ros.sim.assembly import Assembly, Surface
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.palette import Draw
-from depth_anything_ros.sim.scene import SceneBuilder, Vector
+from depth_anything_ros.sim.scene import (
+    Colour,
+    Light,
+    Material,
+    Primitive,
+    Rotation,
+    Scene,
+    Shape,
+    Sky,
+    Vector,
+    rotation_of,
+)
 
 Box = tuple[Vector, Vector]
 # A robot of 0.8 m in a lane has 0.15 m left on each side.
@@ -18,6 +31,7 @@ LANE_HALF_M = 0.55
 # From the middle of a lane to a wall: shelves and curtains reach 0.28 m out of it.
 WALL_GAP_M = 0.72
 _TRIES = 12
+_ANY: Vector = (1.0, 1.0, 1.0)  # the size of what has none
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Plot:
         draw: of the scene.
         half: half lengths in x and y, in metres.
         limit: most surfaces in all.
-        builder: what was put down.
+        surfaces: of what was put down.
+        things: how many objects that is.
         taken: footprints of what stands here.
         lanes: rectangles that stay clear.
     """
@@ -54,20 +69,39 @@ class Plot:
     draw: Draw
     half: tuple[float, float]
     limit: int = 110
-    builder: SceneBuilder = field(default_factory=SceneBuilder)
+    surfaces: list[Primitive] = field(default_factory=list)
+    things: int = 0
     taken: list[Footprint] = field(default_factory=list)
     lanes: list[Footprint] = field(default_factory=list)
 
     def has_room_for(self, parts: int) -> bool:
         """Return whether this many surfaces may still be added."""
-        return len(self.builder.primitives) + parts <= self.limit
+        return len(self.surfaces) + parts <= self.limit
 
-    def add(self, thing: Assembly, x: float, y: float, yaw: float = 0.0, z: float = 0.0) -> bool:
+    def shell(self, shape: Shape, material: Material, size: Vector = _ANY, z: float = 0.0) -> None:
+        """Add a surface without end, or one around everything, as an object of its own."""
+        self._place([Primitive(shape, size, (0, 0, z), material=material)], (0, 0, 0), 0.0)
+
+    def add(
+        self, thing: Assembly, x: float = 0.0, y: float = 0.0, yaw: float = 0.0, z: float = 0.0
+    ) -> bool:
         """Add a thing as an object of its own, whatever stands there, if there is budget."""
         if not self.has_room_for(len(thing.parts)):
             return False
-        self.builder.place(thing.parts, (x, y, z), yaw)
+        self._place(thing.parts, (x, y, z), yaw)
         return True
+
+    def _place(self, parts: Sequence[Primitive], position: Vector, yaw: float) -> None:
+        """Add an object of parts in a frame of its own, turned and moved."""
+        self.things += 1
+        turn = np.array(rotation_of(yaw))
+        for part in parts:
+            at = turn @ np.array(part.position) + np.array(position)
+            rows = (turn @ np.array(part.rotation)).tolist()
+            rotation: Rotation = (tuple(rows[0]), tuple(rows[1]), tuple(rows[2]))
+            number = len(self.surfaces)
+            placed = replace(part, position=tuple(at.tolist()), rotation=rotation)
+            self.surfaces.append(replace(placed, instance=self.things, seed=number))
 
     def put(
         self,
@@ -161,6 +195,11 @@ class Plot:
             self.lanes.append(Footprint((x0 + x1) / 2, (y0 + y1) / 2, half_x, half_y))
         return tuple((x, y, 0.0) for x, y in points)
 
+    def lane_along(self, y: float) -> tuple[Vector, ...]:
+        """Keep a lane along x clear, from wall to wall."""
+        reach = self.half[0] - WALL_GAP_M
+        return self.lane([(-reach, y), (reach, y)])
+
     def stands(self, ceiling: float, tries: int = 14) -> tuple[Box, ...]:
         """Return boxes in free space: robots' heights, hands' heights, and above low things."""
         top = min(1.9, ceiling - 0.4)
@@ -193,6 +232,23 @@ class Plot:
             if min(z1, top) > max(z0, low) + 0.1
         ]
         return tuple(cut) or boxes, (-0.17, 0.79) if held else (-0.15, 0.35)
+
+    def scene(
+        self,
+        kind: str,
+        seed: int,
+        lights: tuple[Light, ...],
+        ambient: Colour,
+        stand: tuple[Box, ...],
+        path: tuple[Vector, ...],
+        gaze: float | None = None,
+        pitch: tuple[float, float] = (-0.15, 0.35),
+        sky: Sky | None = None,
+        haze: float = 0.0,
+    ) -> Scene:
+        """Return a scene of what was put down; see ``Scene`` for the rest."""
+        surfaces = tuple(self.surfaces)
+        return Scene(kind, seed, surfaces, lights, ambient, sky, haze, stand, path, gaze, pitch)
 
 
 def on_wall(wall: int, along: float, across: float) -> tuple[float, float, float]:

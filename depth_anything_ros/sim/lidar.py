@@ -24,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.sim.geometry import World
 from depth_anything_ros.sim.lidar_patterns import LidarPattern
 from depth_anything_ros.sim.scene import Finish
@@ -50,8 +49,6 @@ class Sweep:
         time_s: float32 (N,), since the sweep began.
         intensity: float32 (N,), reflectivity in percent, 0-100, range taken out and incidence
             not (VLP-16 User Manual: diffuse surfaces give 0-100).
-        range_m: float32 (N,).
-        instance: int32 (N,), of the surface that sent the light back.
         beam: int64 (N,), index into the pattern and into the two arrays below.
         ranges: float32 (beams,), range of every beam; by REP 117 -Inf where nearer than min_m
             and +Inf where nothing came back. For LaserScan and Range.
@@ -63,40 +60,25 @@ class Sweep:
     ring: NDArray[np.uint16]
     time_s: NDArray[np.float32]
     intensity: NDArray[np.float32]
-    range_m: NDArray[np.float32]
-    instance: NDArray[np.int32]
     beam: NDArray[np.int64]
     ranges: NDArray[np.float32]
     true_range_m: NDArray[np.float32]
 
 
 def scan(
-    world: World,
-    pattern: LidarPattern,
-    T_world_lidar: NDArray[np.float64],
-    seed: int = 0,
-    scene: int = 0,
+    world: World, pattern: LidarPattern, T_world_lidar: NDArray[np.float64], seed: int = 0
 ) -> Sweep:
     """Measure a scene with one sweep.
 
     Args:
-        world: of the surfaces, on any device.
+        world: of one scene, on any device.
         pattern: of the beams; ``pattern.ideal()`` has no noise and loses nothing.
         T_world_lidar: float64 (4, 4), pose of the LiDAR.
         seed: of noise and losses; the same seed gives the same sweep on the same device.
-        scene: index of the scene in the world.
-
-    Raises:
-        ParameterError: on a pose that is not a finite (4, 4), or a scene that is not there.
     """
-    pose = np.asarray(T_world_lidar, np.float64)
-    if pose.shape != (4, 4) or not np.isfinite(pose).all():
-        raise ParameterError(f"a LiDAR's pose must be a finite (4, 4) matrix, got {T_world_lidar}")
-    if not 0 <= scene < len(world.scenes):
-        raise ParameterError(f"no scene {scene} in a world of {len(world.scenes)}")
     rng = np.random.default_rng(seed)
     rays = pattern.rays()
-    echoes = _echoes(world, pattern, pose, rays.reshape(-1, 3), rng, scene)
+    echoes = _echoes(world, pattern, T_world_lidar, rays.reshape(-1, 3), rng)
     count, samples = rays.shape[:2]
     ranges, chosen = _reading(echoes.range_m.reshape(count, samples), pattern.merge_m)
     # Noise and losses are drawn for all beams, so that those of one do not hang on others.
@@ -112,8 +94,6 @@ def scan(
         ring=pattern.ring[beam],
         time_s=pattern.time_s[beam],
         intensity=(100 * echoes.reflectivity[ray]).astype(np.float32),
-        range_m=ranges[beam].astype(np.float32),
-        instance=echoes.instance[ray].astype(np.int32),
         beam=beam,
         ranges=ranges.astype(np.float32),
         true_range_m=echoes.first_m.reshape(count, samples)[:, 0].astype(np.float32),
@@ -127,7 +107,6 @@ class _Echoes:
     range_m: NDArray[np.float64]
     first_m: NDArray[np.float64]
     reflectivity: NDArray[np.float64]
-    instance: NDArray[np.int64]
 
 
 def _echoes(
@@ -136,7 +115,6 @@ def _echoes(
     pose: NDArray[np.float64],
     rays: NDArray[np.float64],
     rng: np.random.Generator,
-    scene: int,
 ) -> _Echoes:
     """Follow each ray until a surface sends it back, or it is lost."""
     chance, detection = rng.random((_LONGEST_WAY, len(rays))), rng.random(len(rays))
@@ -148,7 +126,7 @@ def _echoes(
     cosine, first = torch.ones_like(way), way
     going = torch.arange(len(rays), device=world.device)
     for step in range(_LONGEST_WAY):
-        distance, surface = _trace(world, origin, direction, scene)
+        distance, surface = _trace(world, origin, direction)
         first = distance if step == 0 else first
         way[going] += distance
         hit = surface >= 0
@@ -173,18 +151,13 @@ def _echoes(
     near = (pattern.max_m / np.where(np.isfinite(range_m), range_m, 1.0)) ** 2
     white = pattern.photons / len(pattern.bundle) * near
     range_m[detection < np.exp(-white * np.maximum(reflectivity, 1e-9))] = np.inf
-    instance = world.instance[last].cpu().numpy()
-    return _Echoes(range_m, first.cpu().double().numpy(), reflectivity, instance)
+    return _Echoes(range_m, first.cpu().double().numpy(), reflectivity)
 
 
 def _optics(world: World) -> tuple[Tensor, Tensor]:
     """Return albedo and finish of all surfaces. Red is the nearest to a LiDAR's infrared."""
-    albedo = [min(max(s.material.colour[0], 0.0), 1.0) for s in world.surfaces]
-    finish = [int(s.material.finish) for s in world.surfaces]
-    return (
-        torch.tensor(albedo, dtype=world.dtype, device=world.device),
-        torch.tensor(finish, dtype=torch.int64, device=world.device),
-    )
+    albedo = [[min(max(s.material.colour[0], 0.0), 1.0)] for s in world.surfaces]
+    return world._real(albedo, 1)[:, 0], world._whole([s.material.finish for s in world.surfaces])
 
 
 def _direct(cosine: Tensor) -> Tensor:
@@ -193,12 +166,12 @@ def _direct(cosine: Tensor) -> Tensor:
     return torch.exp(-angle.square() / 2).clamp_min(_DUST)
 
 
-def _trace(world: World, origins: Tensor, directions: Tensor, scene: int) -> tuple[Tensor, Tensor]:
+def _trace(world: World, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Return distance and surface (R,) of rays (R, 3), traced in bundles of successive ones."""
     count = len(directions)
     bundles = _bundles(directions)
     hits = [
-        world.trace(origins[i], directions[i], torch.full_like(i[:, 0], scene))
+        world.trace(origins[i], directions[i], torch.zeros_like(i[:, 0]))
         for i in bundles.split(max(_RAYS_AT_ONCE // (8 + bundles.shape[1]), 1))
     ]
     distance = torch.cat([hit.distance for hit in hits]).view(-1)[:count]

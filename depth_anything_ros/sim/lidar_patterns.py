@@ -36,9 +36,6 @@ class LidarPattern:
             one its axis.
         merge_m: echoes of one bundle that are less than this behind its nearest are read as
             one, at their mean range; 0 gives the nearest.
-
-    Raises:
-        ParameterError: on directions that are not unit vectors, or columns of other lengths.
     """
 
     name: str
@@ -55,20 +52,6 @@ class LidarPattern:
     specular: bool = True
     bundle: NDArray[np.float64] = field(default_factory=lambda: np.array([[1.0, 0.0, 0.0]]))
     merge_m: float = 0.0
-
-    def __post_init__(self) -> None:
-        count = len(self.directions)
-        for name in ("directions", "bundle"):
-            vectors = getattr(self, name)
-            if vectors.ndim != 2 or vectors.shape[1] != 3 or not len(vectors):
-                raise ParameterError(f"{name} of {self.name} must be (n, 3), got {vectors.shape}")
-            if not np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6):
-                raise ParameterError(f"{name} of {self.name} must be unit vectors")
-        if self.ring.shape != (count,) or self.time_s.shape != (count,):
-            raise ParameterError(
-                f"ring {self.ring.shape} and time_s {self.time_s.shape} of {self.name} must have "
-                f"one value for each of {count} beams"
-            )
 
     @property
     def azimuth_rad(self) -> NDArray[np.float64]:

@@ -55,16 +55,14 @@ def outdoors(
 ) -> Scene:
     """Return a scene of what was put down, by daylight; see ``Scene`` for the rest."""
     lights, ambient, sky, haze = daylight(plot.draw)
-    surfaces = tuple(plot.builder.primitives)
-    return Scene(kind, seed, surfaces, lights, ambient, sky, haze, stand, path, gaze, pitch)
+    return plot.scene(kind, seed, lights, ambient, stand, path, gaze, pitch, sky, haze)
 
 
 def parking(seed: int) -> Scene:
     """Build a parking ground: rows of bays of 2.5 by 5 m, lamps, trees and buildings behind."""
     draw = draw_of(seed, "parking")
     plot = Plot(draw, (60.0, 40.0), limit=200)
-    plot.builder.begin()
-    plot.builder.add(Shape.PLANE, (1, 1, 1), (0, 0, 0), draw.stone((0.25, 0.6)))
+    plot.shell(Shape.PLANE, draw.stone((0.25, 0.6)))
     path = plot.lane([(-16.0, 0.0), (16.0, 0.0)])
     lines, paint = Assembly(), draw.paint((0.7, 0.98), (0.0, 0.4))
     aisle, count = draw.between(2.6, 3.5), 9
@@ -72,7 +70,7 @@ def parking(seed: int) -> Scene:
         for k in range(count + 1):
             at = ((k - count / 2) * 2.5, side * (aisle + 2.5), 0)
             lines.box((0.1, 5.0, 0.003), at, paint)
-    plot.add(lines, 0, 0)
+    plot.add(lines)
     for k in range(draw.count(5, 18)):
         row, bay = draw.sign(), draw.count(0, count - 1)
         yaw = draw.sign() * math.pi / 2 + draw.between(-0.05, 0.05)
@@ -100,21 +98,19 @@ def ground(seed: int) -> Scene:
     """Build open country: rolling or level ground, rocks, trees, bushes, far hills, a path."""
     draw = draw_of(seed, "ground")
     plot = Plot(draw, (45.0, 45.0), limit=150)
-    plot.builder.begin()
     rolling = draw.chance(0.65)
     if rolling:
         length = draw.between(4, 25)
         # Steeper ground than about 1 in 5 is no ground for a robot.
         size = (min(draw.between(0.05, 0.6), 0.03 * length), length, 1.0)
-        plot.builder.add(Shape.HEIGHT_FIELD, size, (0, 0, 0), draw.earth())
+        plot.shell(Shape.HEIGHT_FIELD, draw.earth(), size)
     else:
-        plot.builder.add(Shape.PLANE, (1, 1, 1), (0, 0, 0), draw.earth())
+        plot.shell(Shape.PLANE, draw.earth())
     reach = draw.between(4, 8)
     lane = plot.lane([(-reach, 0.0), (reach, 0.0)])
     if not rolling and draw.chance(0.6):
-        track = Assembly()
-        track.box((120, draw.between(1.2, 3.5), 0.01), (0, 0, 0), draw.stone(MID))
-        plot.add(track, 0, 0)
+        size = (120, draw.between(1.2, 3.5), 0.01)
+        plot.add(Assembly().box(size, (0, 0, 0), draw.stone(MID)))
     _hills(plot)
     _growth(plot, seed)
     walk = np.linspace(lane[0][0], lane[-1][0], 17)
@@ -127,7 +123,7 @@ def ground(seed: int) -> Scene:
 
 def _heights(plot: Plot, seed: int, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the height of the ground, the first surface, under points (n, 2)."""
-    scene = Scene("ground", seed, tuple(plot.builder.primitives[:1]), ())
+    scene = Scene("ground", seed, tuple(plot.surfaces[:1]), ())
     world = World([scene], dtype=torch.float64)
     above = 50.0
     origins = torch.from_numpy(np.column_stack((points, np.full(len(points), above))))

@@ -87,8 +87,8 @@ class Draw:
 
     def wood(self) -> Material:
         """Return wood, from birch to walnut, in boards of 0.08-0.2 m."""
-        colour = self.hued((0.05, 0.11), (0.25, 0.7), (0.2, 0.9))
-        return self._pattern(Texture.WOOD, colour, self.near(colour, 0.5), (0.08, 0.2))
+        ranges = (0.05, 0.11), (0.25, 0.7), (0.2, 0.9)
+        return self._natural(Texture.WOOD, *ranges, 0.5, (0.08, 0.2))
 
     def metal(self) -> Material:
         """Return bare or painted metal."""
@@ -124,18 +124,17 @@ class Draw:
     def leaves(self) -> Material:
         """Return foliage, from spring to autumn."""
         hue = (0.2, 0.36) if self.chance(0.85) else (0.04, 0.16)
-        colour = self.hued(hue, (0.3, 0.8), (0.2, 0.65))
-        return self._pattern(Texture.FOLIAGE, colour, self.near(colour, 0.7), (0.1, 0.7))
+        return self._natural(Texture.FOLIAGE, hue, (0.3, 0.8), (0.2, 0.65), 0.7, (0.1, 0.7))
 
     def bark(self) -> Material:
         """Return the bark of a tree."""
-        colour = self.hued((0.04, 0.12), (0.1, 0.5), (0.2, 0.6))
-        return self._pattern(Texture.NOISE, colour, self.near(colour, 0.6), (0.05, 0.2))
+        ranges = (0.04, 0.12), (0.1, 0.5), (0.2, 0.6)
+        return self._natural(Texture.NOISE, *ranges, 0.6, (0.05, 0.2))
 
     def stone(self, value: Range = MID) -> Material:
         """Return concrete, plaster, asphalt or rock."""
-        colour = self.hued((0.05, 0.65), (0.0, 0.15), value)
-        return self._pattern(Texture.NOISE, colour, self.near(colour, 0.4), (0.1, 2.0))
+        ranges = (0.05, 0.65), (0.0, 0.15), value
+        return self._natural(Texture.NOISE, *ranges, 0.4, (0.1, 2.0))
 
     def asphalt(self) -> Material:
         """Return the cover of a road: dry, wet, or under trodden snow."""
@@ -165,11 +164,8 @@ class Draw:
             ),
             (6, 3, 2, 0.5),
         )
-        colour = self.hued(hue, vivid, value)
-        return replace(
-            self._pattern(Texture.NOISE, colour, self.near(colour, 0.5), (0.2, 4.0)),
-            roughness=self.between(0.3, 0.9),
-        )
+        ground = self._natural(Texture.NOISE, hue, vivid, value, 0.5, (0.2, 4.0))
+        return replace(ground, roughness=self.between(0.3, 0.9))
 
     def skin(self) -> Material:
         """Return skin."""
@@ -248,6 +244,19 @@ class Draw:
     def second(self, colour: Colour) -> Colour:
         """Return the other colour of a pattern: near the first one, or any."""
         return self.near(colour, 0.5) if self.chance(0.5) else self.colour()
+
+    def _natural(
+        self,
+        texture: Texture,
+        hue: Range,
+        saturation: Range,
+        value: Range,
+        spread: float,
+        scale_m: Range,
+    ) -> Material:
+        """Return a pattern of a colour of nature and of one beside it."""
+        colour = self.hued(hue, saturation, value)
+        return self._pattern(texture, colour, self.near(colour, spread), scale_m)
 
     def _pattern(
         self, texture: Texture, colour: Colour, second: Colour, scale_m: Range

@@ -49,16 +49,9 @@ def mount(
     return pose
 
 
-def camera_mount(
-    x: float = 0.0,
-    y: float = 0.0,
-    z: float = 0.0,
-    roll: float = 0.0,
-    pitch: float = 0.0,
-    yaw: float = 0.0,
-) -> NDArray[np.float64]:
-    """Return the pose of the optical frame of a camera that is mounted so, as float64 (4, 4)."""
-    return np.asarray(mount(x, y, z, roll, pitch, yaw) @ _BODY_FROM_OPTICAL, np.float64)
+def camera_mount(*args: float, **kwargs: float) -> NDArray[np.float64]:
+    """Return the pose of the optical frame of a camera that is mounted so, see ``mount``."""
+    return np.asarray(mount(*args, **kwargs) @ _BODY_FROM_OPTICAL, np.float64)
 
 
 @dataclass(frozen=True)
@@ -144,12 +137,6 @@ class Drive:
     def T_world_lidar(self, t: float) -> NDArray[np.float64]:  # noqa: N802
         """Return the LiDAR's pose at a time in seconds."""
         return np.asarray(self.T_world_base(t) @ self.T_base_lidar, np.float64)
-
-    def poses(self, rate_hz: float, duration_s: float) -> NDArray[np.float64]:
-        """Return T_world_base at the times 0, 1 / rate, … before the duration, as (n, 4, 4)."""
-        count = math.ceil(rate_hz * duration_s - 1e-9)
-        poses = [self.T_world_base(i / rate_hz) for i in range(count)]
-        return np.array(poses, np.float64).reshape(-1, 4, 4)
 
 
 def _loop(points: Sequence[Vector]) -> NDArray[np.float64]:

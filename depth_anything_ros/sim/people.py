@@ -55,8 +55,7 @@ def bicycle(draw: Draw) -> Assembly:
     )
     for start, end in ends:
         bike.bar(start, end, 0.017, paint)
-    bike.box((0.25, 0.14, 0.06), (-0.2, 0, 0.9), dark)
-    return bike
+    return bike.box((0.25, 0.14, 0.06), (-0.2, 0, 0.9), dark)
 
 
 def tripod_sign(draw: Draw) -> Assembly:

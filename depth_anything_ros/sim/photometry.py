@@ -1,6 +1,6 @@
 """From linear light to the picture that a camera delivers.
 
-In the order in which light meets them: lens, exposure, sensor, development. Every part is the
+In the order in which light meets them: lens, exposure, sensor, camera. Every part is the
 identity by default; ``Photometry()`` alone encodes light in 0-1 by the sRGB curve.
 """
 
@@ -29,93 +29,76 @@ _DARKEST = 1e-4
 
 
 @dataclass(frozen=True)
-class Lens:
-    """What glass and movement do.
+class Photometry:
+    """All of a camera but its geometry.
 
     Attributes:
-        blur_px: standard deviation of a Gaussian blur, in pixels.
+        blur_px: standard deviation of a Gaussian blur of the lens, in pixels.
         motion_px: length of the streak that a point leaves, in pixels; up to 1 is none.
         motion_rad: its direction, from x towards y of the picture.
         vignetting: share of light lost in the corners, 0-1; it grows as the square of the radius.
-    """
-
-    blur_px: float = 0.0
-    motion_px: float = 0.0
-    motion_rad: float = 0.0
-    vignetting: float = 0.0
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """How long the light is gathered.
-
-    Attributes:
-        key: what the metered luminance comes to, full scale being 1; None takes light as it is.
+        key: what the metered luminance is exposed to, full scale being 1; None takes light as it
+            is.
         percentile: of the luminance that is metered, 0-100; None meters its geometric mean
             (Reinhard et al. 2002, eq. 1).
-        stops: what is added, in powers of 2. Above about 2 the bright parts of most pictures clip.
-    """
-
-    key: float | None = None
-    percentile: float | None = None
-    stops: float = 0.0
-
-
-@dataclass(frozen=True)
-class Sensor:
-    """What counting photons does.
-
-    Attributes:
+        stops: of more exposure, in powers of 2. Above about 2 the bright parts of most pictures
+            clip.
         gains: of red, green and blue: a wrong white balance.
         shot: variance of the noise of light at full scale; it grows with the light.
         read: standard deviation of the noise of the electronics, full scale being 1.
-    """
-
-    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    shot: float = 0.0
-    read: float = 0.0
-
-
-@dataclass(frozen=True)
-class Development:
-    """What the camera's software does.
-
-    Attributes:
         gamma: of the tone curve; None is the curve of sRGB.
         contrast: factor about mid grey, after the curve.
         saturation: factor about the luma of each pixel, after the curve; 0 is a grey picture.
         jpeg_quality: 1-100; None is no compression.
     """
 
+    blur_px: float = 0.0
+    motion_px: float = 0.0
+    motion_rad: float = 0.0
+    vignetting: float = 0.0
+    key: float | None = None
+    percentile: float | None = None
+    stops: float = 0.0
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    shot: float = 0.0
+    read: float = 0.0
     gamma: float | None = None
     contrast: float = 1.0
     saturation: float = 1.0
     jpeg_quality: int | None = None
 
 
-@dataclass(frozen=True)
-class Photometry:
-    """All of a camera but its geometry."""
-
-    lens: Lens = Lens()
-    exposure: Exposure = Exposure()
-    sensor: Sensor = Sensor()
-    development: Development = Development()
-
-
-def sample_photometry(rng: np.random.Generator, strength: float = 1.0) -> Photometry:
-    """Draw a camera and its settings.
-
-    Args:
-        rng: takes the same number of draws whatever the strength.
-        strength: 0 is a perfect camera with auto-exposure to middle grey, 1 the whole range of
-            what cheap cameras on robots do; what is only sometimes there is rarer in between.
-    """
+def sample_photometry(rng: np.random.Generator) -> Photometry:
+    """Draw a camera and its settings: the whole range of what cheap cameras on robots do."""
+    # Most blur is the pixel's own, 0.3-0.7; a fifth of the lenses are anywhere in 0-1.2.
+    usual, bad, which = rng.uniform(0.3, 0.7), rng.uniform(0.0, 1.2), rng.random()
+    moves, length, angle = rng.random(), rng.uniform(1.0, 7.0), rng.uniform(0.0, math.pi)
+    vignetting = max(0.0, rng.uniform(-0.2, 0.5))
+    by_mean = rng.random() < 0.5
+    stops = float(np.clip(rng.normal(0.0, 0.5), -1.0, 1.0))
+    over, more = rng.random() < 0.05, rng.uniform(0.7, 1.7)
+    warmth, tint = rng.normal(0.0, 0.1), rng.normal(0.0, 0.04)
+    red, green, blue = (math.exp(cast) for cast in (warmth, tint, -warmth))
+    # Squared draws: most pictures have little noise.
+    shot, read = 0.006 * rng.random() ** 2, 0.015 * rng.random() ** 2
+    plain, gamma = rng.random(), rng.uniform(1.8, 2.6)
+    contrast, saturation = rng.uniform(-0.25, 0.25), rng.uniform(-0.4, 0.3)
+    grey, packed, quality = rng.random(), rng.random(), int(rng.integers(40, 96))
     return Photometry(
-        lens=_sample_lens(rng, strength),
-        exposure=_sample_exposure(rng, strength),
-        sensor=_sample_sensor(rng, strength),
-        development=_sample_development(rng, strength),
+        blur_px=usual if which < 0.8 else bad,
+        motion_px=length if moves < 0.2 else 0.0,
+        motion_rad=angle,
+        vignetting=vignetting,
+        key=_KEY if by_mean else 0.6,
+        percentile=None if by_mean else 90.0,
+        stops=stops + (more if over else 0.0),
+        gains=(red, green, blue),
+        shot=shot,
+        read=read,
+        gamma=None if plain < 0.5 else gamma,
+        contrast=math.exp(contrast),
+        saturation=0.0 if grey < 0.05 else 1.0 + saturation,
+        jpeg_quality=quality if packed < 0.5 else None,
     )
 
 
@@ -139,11 +122,11 @@ def develop(light: Tensor, photometry: Photometry, seed: int) -> Tensor:
             "(height, width, 3); develop pictures one by one."
         )
     planes = light.permute(2, 0, 1).contiguous()
-    planes = _through_lens(planes, photometry.lens)
-    planes = planes * exposure_gain(planes, photometry.exposure)
-    planes = _sensed(planes, photometry.sensor, seed).clamp(0.0, 1.0)
-    picture = _developed(planes, photometry.development).permute(1, 2, 0).contiguous()
-    quality = photometry.development.jpeg_quality
+    planes = _through_lens(planes, photometry)
+    planes = planes * exposure_gain(planes, photometry)
+    planes = _sensed(planes, photometry, seed).clamp(0.0, 1.0)
+    picture = _encoded(planes, photometry).permute(1, 2, 0).contiguous()
+    quality = photometry.jpeg_quality
     return picture if quality is None else _compressed(picture, quality)
 
 
@@ -160,19 +143,19 @@ def luminance(planes: Tensor) -> Tensor:
     return red * planes[0] + green * planes[1] + blue * planes[2]
 
 
-def exposure_gain(planes: Tensor, exposure: Exposure) -> Tensor:
+def exposure_gain(planes: Tensor, camera: Photometry) -> Tensor:
     """Return the factor, a tensor without dimensions, that exposes light (3, H, W)."""
-    gain = planes.new_tensor(2.0**exposure.stops)
-    if exposure.key is None:
+    gain = planes.new_tensor(2.0**camera.stops)
+    if camera.key is None:
         return gain
     # Every other pixel both ways is enough to meter by.
     metered = luminance(planes[:, ::2, ::2]).clamp(min=_DARKEST).flatten()
-    if exposure.percentile is None:
+    if camera.percentile is None:
         level = metered.log().mean().exp()
     else:
-        rank = 1 + round(exposure.percentile / 100.0 * (len(metered) - 1))
+        rank = 1 + round(camera.percentile / 100.0 * (len(metered) - 1))
         level = metered.kthvalue(rank).values
-    return gain * exposure.key / level
+    return gain * camera.key / level
 
 
 def motion_kernel(length_px: float, angle_rad: float) -> Tensor:
@@ -196,14 +179,14 @@ def motion_kernel(length_px: float, angle_rad: float) -> Tensor:
     return torch.from_numpy((kernel / kernel.sum()).astype(np.float32)[1:-1, 1:-1])
 
 
-def _through_lens(planes: Tensor, lens: Lens) -> Tensor:
-    if lens.vignetting:
-        planes = planes * _vignette(planes, lens.vignetting)
+def _through_lens(planes: Tensor, camera: Photometry) -> Tensor:
+    if camera.vignetting:
+        planes = planes * _vignette(planes, camera.vignetting)
     # A narrower Gaussian leaves less than 1e-21 of the light to a neighbour.
-    if lens.blur_px > 0.1:
-        planes = _gaussian_blur(planes, lens.blur_px)
-    if lens.motion_px > 1:
-        planes = _filtered(planes, motion_kernel(lens.motion_px, lens.motion_rad))
+    if camera.blur_px > 0.1:
+        planes = _gaussian_blur(planes, camera.blur_px)
+    if camera.motion_px > 1:
+        planes = _filtered(planes, motion_kernel(camera.motion_px, camera.motion_rad))
     return planes
 
 
@@ -243,29 +226,29 @@ def _filtered(planes: Tensor, kernel: Tensor) -> Tensor:
     return total
 
 
-def _sensed(planes: Tensor, sensor: Sensor, seed: int) -> Tensor:
-    if sensor.gains != (1.0, 1.0, 1.0):
-        planes = planes * planes.new_tensor(sensor.gains)[:, None, None]
-    if sensor.shot or sensor.read:
+def _sensed(planes: Tensor, camera: Photometry, seed: int) -> Tensor:
+    if camera.gains != (1.0, 1.0, 1.0):
+        planes = planes * planes.new_tensor(camera.gains)[:, None, None]
+    if camera.shot or camera.read:
         # Full wells hold no more: clipped light has the noise of full scale.
         planes = planes.clamp(max=1.0)
         generator = torch.Generator(planes.device).manual_seed(seed)
         noise = torch.randn(
             planes.shape, generator=generator, device=planes.device, dtype=planes.dtype
         )
-        planes = planes + noise * (sensor.shot * planes + sensor.read**2).sqrt()
+        planes = planes + noise * (camera.shot * planes + camera.read**2).sqrt()
     return planes
 
 
-def _developed(planes: Tensor, development: Development) -> Tensor:
+def _encoded(planes: Tensor, camera: Photometry) -> Tensor:
     """Return uint8 (3, H, W) of linear light in 0-1."""
-    gamma = development.gamma
+    gamma = camera.gamma
     values = encode_srgb(planes) if gamma is None else planes.pow(1.0 / gamma)
-    if development.saturation != 1.0:
+    if camera.saturation != 1.0:
         # BT.709's weights on encoded values: its luma.
-        values = torch.lerp(luminance(values)[None], values, development.saturation)
-    if development.contrast != 1.0:
-        values = (values - 0.5) * development.contrast + 0.5
+        values = torch.lerp(luminance(values)[None], values, camera.saturation)
+    if camera.contrast != 1.0:
+        values = (values - 0.5) * camera.contrast + 0.5
     return (values.clamp(0.0, 1.0) * 255.0 + 0.5).to(torch.uint8)
 
 
@@ -276,46 +259,3 @@ def _compressed(picture: Tensor, quality: int) -> Tensor:
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     rgb = np.ascontiguousarray(np.asarray(decoded, np.uint8)[..., ::-1])
     return torch.from_numpy(rgb).to(picture.device)
-
-
-def _sample_lens(rng: np.random.Generator, strength: float) -> Lens:
-    # Most blur is the pixel's own, 0.3-0.7; a fifth of the lenses are anywhere in 0-1.2.
-    usual, bad, which = rng.uniform(0.3, 0.7), rng.uniform(0.0, 1.2), rng.random()
-    moves, length, angle = rng.random(), rng.uniform(1.0, 7.0), rng.uniform(0.0, math.pi)
-    return Lens(
-        blur_px=strength * (usual if which < 0.8 else bad),
-        motion_px=strength * length if moves < 0.2 * strength else 0.0,
-        motion_rad=angle,
-        vignetting=strength * max(0.0, rng.uniform(-0.2, 0.5)),
-    )
-
-
-def _sample_exposure(rng: np.random.Generator, strength: float) -> Exposure:
-    by_mean = rng.random() < 0.5
-    stops = float(np.clip(rng.normal(0.0, 0.5), -1.0, 1.0))
-    over, more = rng.random() < 0.05 * strength, rng.uniform(0.7, 1.7)
-    meter = Exposure(_KEY) if strength == 0 or by_mean else Exposure(0.6, percentile=90.0)
-    return Exposure(meter.key, meter.percentile, strength * (stops + (more if over else 0.0)))
-
-
-def _sample_sensor(rng: np.random.Generator, strength: float) -> Sensor:
-    warmth, tint = rng.normal(0.0, 0.1), rng.normal(0.0, 0.04)
-    red, green, blue = (math.exp(strength * cast) for cast in (warmth, tint, -warmth))
-    # Squared draws: most pictures have little noise.
-    return Sensor(
-        gains=(red, green, blue),
-        shot=strength * 0.006 * rng.random() ** 2,
-        read=strength * 0.015 * rng.random() ** 2,
-    )
-
-
-def _sample_development(rng: np.random.Generator, strength: float) -> Development:
-    plain, gamma = rng.random(), rng.uniform(1.8, 2.6)
-    contrast, saturation = rng.uniform(-0.25, 0.25), rng.uniform(-0.4, 0.3)
-    grey, packed, quality = rng.random(), rng.random(), int(rng.integers(40, 96))
-    return Development(
-        gamma=None if plain < 1.0 - 0.5 * strength else gamma,
-        contrast=math.exp(strength * contrast),
-        saturation=0.0 if grey < 0.05 * strength else 1.0 + strength * saturation,
-        jpeg_quality=quality if packed < 0.5 * strength else None,
-    )

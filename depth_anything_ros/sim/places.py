@@ -25,8 +25,7 @@ def primitives(seed: int) -> Scene:
     closed_shell(plot, height)
     light = lamps(plot, height, draw.count(1, 3))
     y = draw.between(-1, 1) * (plot.half[1] - WALL_GAP_M)
-    reach = plot.half[0] - WALL_GAP_M
-    path = plot.lane([(-reach, y), (reach, y)])
+    path = plot.lane_along(y)
     for _ in range(draw.count(12, 45)):
         plot.anywhere(solid(draw))
     for _ in range(draw.count(0, 15)):
@@ -35,15 +34,7 @@ def primitives(seed: int) -> Scene:
         x, y = (draw.between(-1, 1) * (half - 0.2) for half in plot.half)
         if not any(abs(y - lane.y) < lane.half_y + thing.half()[1] for lane in plot.lanes):
             plot.add(thing, x, y, draw.between(-math.pi, math.pi), z)
-    return Scene(
-        "primitives",
-        seed,
-        tuple(plot.builder.primitives),
-        light,
-        ambient(plot),
-        stand=plot.stands(height),
-        path=path,
-    )
+    return plot.scene("primitives", seed, light, ambient(plot), plot.stands(height), path)
 
 
 def solid(draw: Draw) -> Assembly:
@@ -68,33 +59,22 @@ def solid(draw: Draw) -> Assembly:
     return thing
 
 
-PLACES: dict[str, Callable[[int], Scene]] = {
-    "room": room,
-    "office": office,
-    "kitchen": kitchen,
-    "corridor": corridor,
-    "warehouse": warehouse,
-    "desk": desk,
-    "shelf_bin": shelf_bin,
-    "street": street,
-    "parking": parking,
-    "ground": ground,
-    "primitives": primitives,
-}
-# How often each kind is drawn; real pictures are mostly rooms, streets and desks.
-WEIGHTS: dict[str, float] = {
-    "room": 0.17,
-    "office": 0.07,
-    "kitchen": 0.06,
-    "corridor": 0.06,
-    "warehouse": 0.07,
-    "desk": 0.11,
-    "shelf_bin": 0.06,
-    "street": 0.28,
-    "parking": 0.04,
-    "ground": 0.05,
-    "primitives": 0.03,
-}
+# Each kind of place, and how often it is drawn; real pictures are mostly rooms, streets and desks.
+_TABLE: tuple[tuple[Callable[[int], Scene], float], ...] = (
+    (room, 0.17),
+    (office, 0.07),
+    (kitchen, 0.06),
+    (corridor, 0.06),
+    (warehouse, 0.07),
+    (desk, 0.11),
+    (shelf_bin, 0.06),
+    (street, 0.28),
+    (parking, 0.04),
+    (ground, 0.05),
+    (primitives, 0.03),
+)
+PLACES = {build.__name__: build for build, _ in _TABLE}
+WEIGHTS = {build.__name__: weight for build, weight in _TABLE}
 
 
 def build_scene(seed: int, kind: str | None = None) -> Scene:

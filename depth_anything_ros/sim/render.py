@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -15,17 +15,20 @@ from torch.nn.functional import normalize
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.sim.geometry import World
-from depth_anything_ros.sim.scene import Finish, Light, Scene, Sky, rotation_of
-from depth_anything_ros.sim.textures import albedo, sky_colour
+from depth_anything_ros.sim.scene import Finish, Light, Scene, Sky
+from depth_anything_ros.sim.textures import Paint, albedo, sky_colour
 
 _TILE = 14
 _LIGHTS = 4
 _SHADOWS = 2  # lights whose shadows are traced
 _LIFT_M = 2e-3  # of a shadow's start above its surface: float32 is exact to 1e-5 m at 100 m
 _GLOSS_POWER = 40.0
-# Axes of the optical frame (x right, y down, z forward) in the frame of a camera that looks
-# along x (REP 103).
-OPTICAL = np.array(((0.0, 0.0, 1.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0)))
+# Of mirrors and glass: whether light goes through, its share, and that of the surface itself.
+_BOUNCES = (
+    (Finish.MIRROR, False, 0.85, 1 - 0.85),
+    (Finish.GLASS, False, 0.25, 0.4),
+    (Finish.GLASS, True, 0.6, 1.0),
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,27 @@ class _Rays:
     pixel: Tensor
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Where the rays of bundles end.
+
+    Attributes:
+        scene: int64 (bundles,).
+        points: (bundles, rays, 3) in the world.
+        normals: (bundles, rays, 3), of the surfaces there.
+        met: bool (bundles, rays), where there is one.
+    """
+
+    scene: Tensor
+    points: Tensor
+    normals: Tensor
+    met: Tensor
+
+    def of(self, bundles: Tensor) -> _Seen:
+        """Return those of some bundles."""
+        return _Seen(*(getattr(self, f.name)[bundles] for f in fields(self)))
+
+
 class Renderer:
     """The surfaces, materials and lights of scenes on one device.
 
@@ -73,23 +97,27 @@ class Renderer:
         self.world = world = World(scenes, device)
         real, whole = world._real, world._whole
         materials = [p.material for p in world.surfaces]
-        self.colour = real([m.colour for m in materials], 3)
-        self.second = real([m.second for m in materials], 3)
-        self.texture = whole([m.texture for m in materials])
+        strengths = [[m.scale_m, m.roughness, m.gloss, m.glow] for m in materials]
+        scale_m, roughness, self.gloss, self.glow = real(strengths, 4).unbind(1)
+        self.paint = Paint(
+            whole([m.texture for m in materials]),
+            real([m.colour for m in materials], 3),
+            real([m.second for m in materials], 3),
+            scale_m,
+            roughness,
+            world.seed,
+        )
         self.finish = whole([m.finish for m in materials])
-        fields = ("scale_m", "roughness", "gloss", "glow")
-        numbers = real([[getattr(m, f) for f in fields] for m in materials], 4)
-        self.scale_m, self.roughness, self.gloss, self.glow = numbers.unbind(1)
         lights = [_padded(scene.lights) for scene in scenes]
         self.light_at = real([[x.position for x in row] for row in lights], 3).view(-1, _LIGHTS, 3)
         self.light_of = real([[x.colour for x in row] for row in lights], 3).view(-1, _LIGHTS, 3)
         self.is_sun = whole([x.directional for row in lights for x in row]).view(-1, _LIGHTS).bool()
         self.ambient = real([scene.ambient for scene in scenes], 3)
-        self.haze = real([[scene.haze] for scene in scenes], 1)[:, 0]
         skies = [scene.sky or Sky((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 0.0) for scene in scenes]
         self.zenith = real([s.zenith for s in skies], 3)
         self.horizon = real([s.horizon for s in skies], 3)
-        self.cloud = real([[s.cloud] for s in skies], 1)[:, 0]
+        air = [[scene.haze, sky.cloud] for scene, sky in zip(scenes, skies, strict=True)]
+        self.haze, self.cloud = real(air, 2).unbind(1)
         self.sky_seed = whole([s.seed for s in skies])
 
     def view(self, cameras: Sequence[Camera], T_world_camera: NDArray[np.float64]) -> Rendering:
@@ -147,7 +175,6 @@ class Renderer:
     def _shade(self, rays: _Rays, distance: Tensor, primitive: Tensor, depth: int) -> Tensor:
         """Return the linear light (bundles, rays, 3) that comes along rays."""
         shape = distance.shape
-        scene = rays.scene[:, None].expand(shape)
         light = torch.zeros_like(rays.directions)
         met = primitive >= 0
         # Indices of rays in one row: a mask would be counted anew at each use.
@@ -164,29 +191,21 @@ class Renderer:
         own, own_normal = self.world.local(points, surface)
         normal = self.world.to_world(own_normal, surface)
         facing = (normal * directions).sum(-1).abs().clamp_min(0.05)
-        colour = albedo(
-            own,
-            own_normal,
-            self.texture[surface],
-            self.colour[surface],
-            self.second[surface],
-            self.scale_m[surface],
-            self.roughness[surface],
-            self.world.seed[surface],
-            footprint_m=along * rays.pixel[bundle] / facing,
-        ).to(light.dtype)
-        grid, grid_normal = torch.zeros_like(rays.directions), torch.zeros_like(rays.directions)
-        grid.view(-1, 3)[at], grid_normal.view(-1, 3)[at] = points, normal
+        footprint_m = along * rays.pixel[bundle] / facing
+        colour = albedo(own, own_normal, self.paint.at(surface), footprint_m)
+        seen = _Seen(rays.scene, torch.zeros_like(light), torch.zeros_like(light), met)
+        seen.points.view(-1, 3)[at], seen.normals.view(-1, 3)[at] = points, normal
         glossy = met.clone()
         glossy.view(-1)[at] = self.gloss[surface] > 0
-        diffuse, shine = self._lit(rays, grid, grid_normal, met, glossy, shadows=depth == 0)
+        diffuse, shine = self._lit(rays, seen, glossy, shadows=depth == 0)
         diffuse, shine = diffuse.view(-1, 3)[at], shine.view(-1, 3)[at]
         glow, gloss = self.glow[surface][:, None], self.gloss[surface][:, None]
         light.view(-1, 3)[at] = colour * (diffuse + glow) + gloss * shine
         if depth == 0:
-            self._bounce(rays, grid, grid_normal, primitive, met, light)
+            self._bounce(rays, seen, primitive, light)
         if not bool(self.haze.any()):
             return light
+        scene = rays.scene[:, None].expand(shape)
         left = torch.exp(-self.haze[scene] * distance.clamp_max(1e4))[..., None]
         return torch.where(met[..., None], light * left + self.horizon[scene] * (1 - left), light)
 
@@ -196,100 +215,47 @@ class Renderer:
             scene = rays.scene[lost.div(rays.directions.shape[1], rounding_mode="floor")]
             directions = rays.directions.reshape(-1, 3)[lost]
             sky = (self.zenith, self.horizon, self.cloud, self.sky_seed)
-            light[lost] = sky_colour(directions, *(part[scene] for part in sky)).to(light.dtype)
+            light[lost] = sky_colour(directions, *(part[scene] for part in sky))
 
     def _lit(
-        self,
-        rays: _Rays,
-        points: Tensor,
-        normals: Tensor,
-        met: Tensor,
-        glossy: Tensor,
-        shadows: bool,
+        self, rays: _Rays, seen: _Seen, glossy: Tensor, shadows: bool
     ) -> tuple[Tensor, Tensor]:
         """Return what white matte surfaces at points give back, and highlights of glossy ones."""
         # More from above than from below: the sky and the ceiling are brighter than the floor.
-        above = 0.75 + 0.25 * normals[..., 2:]
-        diffuse = self.ambient[rays.scene][:, None] * above
+        above = 0.75 + 0.25 * seen.normals[..., 2:]
+        diffuse = self.ambient[seen.scene][:, None] * above
         shine = torch.zeros_like(diffuse)
         for index in range(_LIGHTS):
-            is_on = self.light_of[rays.scene, index].sum(-1) > 0
+            is_on = self.light_of[seen.scene, index].sum(-1) > 0
             for is_sun in (True, False):
-                lit = (is_on & (self.is_sun[rays.scene, index] == is_sun)).nonzero()[:, 0]
+                lit = (is_on & (self.is_sun[seen.scene, index] == is_sun)).nonzero()[:, 0]
                 if len(lit):
-                    of = self.light_of[rays.scene[lit], index][:, None]
-                    at = self.light_at[rays.scene[lit], index][:, None]
-                    shaded = rays.scene[lit] if shadows and index < _SHADOWS else None
-                    to, strength, facing = self._light_on(
-                        points[lit], normals[lit], met[lit], at, of, is_sun, shaded
-                    )
+                    traced = shadows and index < _SHADOWS
+                    to, strength, facing = self._light_on(seen.of(lit), index, is_sun, traced)
                     diffuse[lit] += strength * facing
-                    self._highlight(rays, normals, lit, glossy, to, strength * (facing > 0), shine)
+                    bright = strength * (facing > 0)
+                    _add_highlight(rays.directions, seen.normals, lit, glossy, to, bright, shine)
         return diffuse, shine
 
     def _light_on(
-        self,
-        points: Tensor,
-        normals: Tensor,
-        met: Tensor,
-        at: Tensor,
-        of: Tensor,
-        is_sun: bool,
-        scene: Tensor | None,
+        self, seen: _Seen, index: int, is_sun: bool, shadows: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the direction to a light, its strength, and the cosine at which it falls in.
-
-        Args:
-            points: (bundles, rays, 3), and so are normals.
-            normals: of the surfaces.
-            met: bool (bundles, rays).
-            at: (bundles, 1, 3), where the light is, or the direction to a sun.
-            of: (bundles, 1, 3), its colour times intensity.
-            is_sun: whether it is a sun.
-            scene: (bundles,), or None where it casts no shadows.
-        """
-        to = at.expand_as(points) if is_sun else at - points
+        """Return the direction to a light, its strength, and the cosine at which it falls in."""
+        # Where the light is, or the direction to a sun.
+        at = self.light_at[seen.scene, index][:, None]
+        of = self.light_of[seen.scene, index][:, None]
+        to = at.expand_as(seen.points) if is_sun else at - seen.points
         away = to.norm(dim=-1, keepdim=True).clamp_min(0.05)
         to = to / away
         strength = of.expand_as(to) if is_sun else of * away**-2
-        facing = (normals * to).sum(-1, keepdim=True).clamp_min(0)
-        if scene is not None:
-            asked = met & (facing[..., 0] > 0)
-            seen = self._unshadowed(points, normals, to, is_sun, away, scene, asked)
-            strength = strength * seen[..., None]
+        facing = (seen.normals * to).sum(-1, keepdim=True).clamp_min(0)
+        if shadows:
+            asked = seen.met & (facing[..., 0] > 0)
+            strength = strength * self._unshadowed(seen, to, is_sun, away, asked)[..., None]
         return to, strength, facing
 
-    def _highlight(
-        self,
-        rays: _Rays,
-        normals: Tensor,
-        lit: Tensor,
-        glossy: Tensor,
-        to: Tensor,
-        strength: Tensor,
-        shine: Tensor,
-    ) -> None:
-        """Add in place what a light that bundles ``lit`` see gives glossy surfaces back."""
-        bundle, ray = glossy[lit].nonzero(as_tuple=True)
-        if not len(bundle):
-            return
-        # Of rows of rays: indices of one axis are faster than of two.
-        count = glossy.shape[1]
-        own, at = bundle * count + ray, lit[bundle] * count + ray
-        half = normalize(to.reshape(-1, 3)[own] - rays.directions.reshape(-1, 3)[at], dim=-1)
-        normal = normals.view(-1, 3)[at]
-        bright = (normal * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
-        shine.view(-1, 3)[at] += strength.reshape(-1, 3)[own] * bright
-
     def _unshadowed(
-        self,
-        points: Tensor,
-        normals: Tensor,
-        to: Tensor,
-        is_sun: bool,
-        away: Tensor,
-        scene: Tensor,
-        asked: Tensor,
+        self, seen: _Seen, to: Tensor, is_sun: bool, away: Tensor, asked: Tensor
     ) -> Tensor:
         """Return 0 where something is between a light and a point that is asked about, else 1.
 
@@ -297,84 +263,75 @@ class Renderer:
         share an origin, and their cone is narrow. Glass lets light through, and a light inside
         its own shade is not hidden by it.
         """
-        seen = torch.ones_like(points[..., 0])
+        free = torch.ones_like(seen.points[..., 0])
         some = asked.any(1).nonzero()[:, 0]
         if not len(some):
-            return seen
-        asked, to, away = asked[some], to[some], away[some]
-        origins = points[some] + normals[some] * _LIFT_M
+            return free
+        asked, to, away, seen = asked[some], to[some], away[some], seen.of(some)
+        origins = seen.points + seen.normals * _LIFT_M
         directions, limit = to, away.new_full((), 200.0)
         if not is_sun:
             origins, directions = origins + to * (away - _LIFT_M), -to
             limit = (away[..., 0] - 2 * _LIFT_M).clamp_min(0)
-        # A ray that is not asked about must not widen the bundle: it takes another's place.
-        one = asked.int().argmax(1)[:, None, None].expand(-1, 1, 3)
-        origins = torch.where(asked[..., None], origins, origins.gather(1, one))
-        directions = torch.where(asked[..., None], directions, directions.gather(1, one))
+        origins, directions = (_narrowed(part, asked) for part in (origins, directions))
         limit = (limit * asked).contiguous()
         clear = (self.finish == Finish.GLASS) | (self.glow > 0)
-        hidden = self.world.hidden(origins, directions, scene[some], limit, clear)
-        seen[some] = (~hidden).to(seen.dtype)
-        return seen
+        hidden = self.world.hidden(origins, directions, seen.scene, limit, clear)
+        free[some] = (~hidden).to(free.dtype)
+        return free
 
-    def _bounce(
-        self,
-        rays: _Rays,
-        points: Tensor,
-        normals: Tensor,
-        primitive: Tensor,
-        met: Tensor,
-        light: Tensor,
-    ) -> None:
+    def _bounce(self, rays: _Rays, seen: _Seen, primitive: Tensor, light: Tensor) -> None:
         """Add in place what mirrors reflect and glass lets through, one bounce deep."""
-        finish = torch.where(met, self.finish[primitive.clamp_min(0)], 0)
-        for kind, share in ((Finish.MIRROR, 0.85), (Finish.GLASS, 0.25), (Finish.GLASS, 0.6)):
+        finish = torch.where(seen.met, self.finish[primitive.clamp_min(0)], 0)
+        # The share of what comes from there, and what is kept of the surface's own light.
+        for kind, through, share, kept in _BOUNCES:
             wanted = finish == kind
             tiles = wanted.any(1).nonzero()[:, 0]
             if not len(tiles):
                 continue
-            d, n, p = rays.directions[tiles], normals[tiles], points[tiles]
-            if share == 0.6:  # through the pane, which is a thin box or the body of a car
+            d, n, p = rays.directions[tiles], seen.normals[tiles], seen.points[tiles]
+            if through:  # the pane, which is a thin box or the body of a car
                 pane = self.world.size[primitive[tiles].clamp_min(0)].amin(-1, keepdim=True)
                 slant = (d * n).sum(-1, keepdim=True).abs().clamp_min(0.1)
                 origins, directions = p + d * (2 * pane / slant + _LIFT_M), d
             else:
                 directions = d - 2 * (d * n).sum(-1, keepdim=True) * n
                 origins = p + n * _LIFT_M
-            some = wanted[tiles].int().argmax(1)[:, None, None].expand(-1, 1, 3)
-            keep = wanted[tiles][..., None]
-            origins = torch.where(keep, origins, origins.gather(1, some))
-            directions = torch.where(keep, directions, directions.gather(1, some))
+            origins, directions = (_narrowed(x, wanted[tiles]) for x in (origins, directions))
             second = _Rays(origins, directions, rays.scene[tiles], rays.pixel[tiles])
             hit = self.world.trace(second.origins, second.directions, second.scene)
-            seen = self._shade(second, hit.distance, hit.primitive, depth=1)
+            there = self._shade(second, hit.distance, hit.primitive, depth=1)
             old = light[tiles]
-            mixed = (
-                old * (1 - share) + share * seen
-                if kind == Finish.MIRROR
-                else (old * (0.4 if share == 0.25 else 1.0) + share * seen)
-            )
-            light[tiles] = torch.where(keep, mixed, old)
+            mixed = old * kept + share * there
+            light[tiles] = torch.where(wanted[tiles][..., None], mixed, old)
 
 
-def render(
-    scenes: Sequence[Scene],
-    cameras: Sequence[Camera],
-    T_world_camera: NDArray[np.float64],
-    device: torch.device | str = "cpu",
-) -> Rendering:
-    """Render one view of each scene; see ``Renderer.view``."""
-    return Renderer(scenes, device).view(cameras, T_world_camera)
+def _add_highlight(
+    directions: Tensor,
+    normals: Tensor,
+    lit: Tensor,
+    glossy: Tensor,
+    to: Tensor,
+    strength: Tensor,
+    shine: Tensor,
+) -> None:
+    """Add in place what a light that bundles ``lit`` see gives glossy surfaces back."""
+    bundle, ray = glossy[lit].nonzero(as_tuple=True)
+    if not len(bundle):
+        return
+    # Of rows of rays: indices of one axis are faster than of two.
+    count = glossy.shape[1]
+    own, at = bundle * count + ray, lit[bundle] * count + ray
+    half = normalize(to.reshape(-1, 3)[own] - directions.reshape(-1, 3)[at], dim=-1)
+    normal = normals.view(-1, 3)[at]
+    bright = (normal * half).sum(-1, keepdim=True).clamp_min(0) ** _GLOSS_POWER
+    shine.view(-1, 3)[at] += strength.reshape(-1, 3)[own] * bright
 
 
-def camera_pose(
-    position: Sequence[float], yaw: float, pitch: float = 0.0, roll: float = 0.0
-) -> NDArray[np.float64]:
-    """Return T_world_camera (4, 4) of a camera that looks along yaw, and down by pitch [rad]."""
-    pose = np.eye(4)
-    pose[:3, :3] = np.array(rotation_of(yaw, pitch, roll)) @ OPTICAL
-    pose[:3, 3] = position
-    return pose
+def _narrowed(vectors: Tensor, wanted: Tensor) -> Tensor:
+    """Give each ray of a bundle that is not wanted a wanted one's values: it must not widen it."""
+    one = wanted.int().argmax(1)[:, None, None].expand(-1, 1, 3)
+    return torch.where(wanted[..., None], vectors, vectors.gather(1, one))
 
 
 def _padded(lights: tuple[Light, ...]) -> tuple[Light, ...]:

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.sim.path import Drive, camera_mount, mount
-from depth_anything_ros.sim.photometry import Development, Exposure, Lens, Photometry, Sensor
-from depth_anything_ros.sim.photometry import develop as develop_light
+from depth_anything_ros.sim.photometry import Photometry, develop
 from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.scene import Scene
 
@@ -30,12 +29,7 @@ if TYPE_CHECKING:
 CAMERA_X_M = 0.1
 LIDAR_ABOVE_CAMERA_M = 0.2
 # A camera of the better sort: slightly soft, slightly darker corners, little noise.
-MILD = Photometry(
-    Lens(blur_px=0.5, vignetting=0.15),
-    Exposure(key=0.18),
-    Sensor(shot=5e-4, read=3e-3),
-    Development(),
-)
+MILD = Photometry(blur_px=0.5, vignetting=0.15, key=0.18, shot=5e-4, read=3e-3)
 
 
 def sensor_mounts(
@@ -61,7 +55,7 @@ def T_camera_lidar(  # noqa: N802 - the field's name
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class RenderedImage:
     """What the camera sees at one time.
 
     Attributes:
@@ -100,12 +94,12 @@ class Robot:
         start = self.drive.T_world_base(0.0)
         return np.asarray(np.linalg.inv(start) @ self.drive.T_world_base(t), np.float64)
 
-    def picture(self, t: float, seed: int = 0) -> Picture:
+    def picture(self, t: float, seed: int = 0) -> RenderedImage:
         """Take a picture; the seed is of its noise."""
         pose = self.drive.T_world_camera(t)[None]
         seen = self._renderer.view([self.camera], pose)
-        rgb = develop_light(seen.light[0], self.photometry, seed)
-        return Picture(rgb.cpu().numpy(), seen.depth_m[0].cpu().numpy())
+        rgb = develop(seen.light[0], self.photometry, seed)
+        return RenderedImage(rgb.cpu().numpy(), seen.depth_m[0].cpu().numpy())
 
     def sweep(self, pattern: LidarPattern, t: float, seed: int = 0) -> Sweep:
         """Measure with one sweep of a LiDAR; the seed is of its noise and losses."""

@@ -7,11 +7,8 @@ knows nothing of torch; ``sim.geometry`` turns it into tensors.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import IntEnum
-
-import numpy as np
-from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
 Vector = tuple[float, float, float]
@@ -166,7 +163,7 @@ class Scene:
     pitch: tuple[float, float] = (-0.15, 0.35)
 
 
-def rotation_of(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
+def rotation_of(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
     """Return the rotation of roll about x, then pitch about y, then yaw about z, in radians."""
     cy, sy = math.cos(yaw), math.sin(yaw)
     cp, sp = math.cos(pitch), math.sin(pitch)
@@ -176,65 +173,3 @@ def rotation_of(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
         (sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr),
         (-sp, cp * sr, cp * cr),
     )
-
-
-@dataclass
-class SceneBuilder:
-    """Collects primitives in a few words; each ``add`` of an object gets the next instance."""
-
-    primitives: list[Primitive] = field(default_factory=list)
-    instance: int = 0
-
-    def begin(self) -> int:
-        """Begin an object: what is added from here on is part of it."""
-        self.instance += 1
-        return self.instance
-
-    def add(
-        self,
-        shape: Shape,
-        size: Vector,
-        position: Vector,
-        material: Material,
-        yaw: float = 0.0,
-        pitch: float = 0.0,
-        roll: float = 0.0,
-    ) -> None:
-        """Add a surface to the object that was begun last."""
-        self.primitives.append(
-            Primitive(
-                shape,
-                size,
-                position,
-                rotation_of(yaw, pitch, roll),
-                material,
-                self.instance,
-                seed=len(self.primitives),
-            )
-        )
-
-    def place(
-        self, parts: list[Primitive], position: Vector, yaw: float = 0.0, scale: float = 1.0
-    ) -> None:
-        """Add an object of parts in a frame of its own, turned, scaled and moved."""
-        self.begin()
-        turn = np.array(rotation_of(yaw))
-        for part in parts:
-            at = turn @ np.array(part.position) * scale + np.array(position)
-            rotation = turn @ np.array(part.rotation)
-            x, y, z = part.size
-            self.primitives.append(
-                replace(
-                    part,
-                    size=(x * scale, y * scale, z * scale),
-                    position=vector(at),
-                    rotation=(vector(rotation[0]), vector(rotation[1]), vector(rotation[2])),
-                    instance=self.instance,
-                    seed=len(self.primitives),
-                )
-            )
-
-
-def vector(values: NDArray[np.floating]) -> Vector:
-    """Return three numbers as a plain tuple."""
-    return float(values[0]), float(values[1]), float(values[2])

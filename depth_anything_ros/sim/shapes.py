@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 import torch
@@ -52,26 +53,19 @@ def height_at(x: Tensor, y: Tensor, size: Tensor, waves: Tensor) -> tuple[Tensor
 
 def _first(*candidates: tuple[Tensor, Tensor]) -> Tensor:
     """Return the least distance that is ahead and valid, of pairs (distance, valid)."""
-    best: Tensor | None = None
-    for distance, valid in candidates:
-        found = distance.masked_fill(~(valid & (distance > NEAR_M)), torch.inf)
-        best = found if best is None else torch.minimum(best, found)
-    assert best is not None
-    return best
+    found = (t.masked_fill(~(valid & (t > NEAR_M)), torch.inf) for t, valid in candidates)
+    return reduce(torch.minimum, found)
 
 
 def _slabs(o: Axes, d: Axes, size: Axes) -> tuple[Tensor, Tensor]:
     """Return where rays enter and leave a box (Kay and Kajiya 1986)."""
-    enter: Tensor | None = None
-    leave: Tensor | None = None
+    lows, highs = [], []
     for start, along, half in zip(o, d, size, strict=True):
         inverse = (along + TINY).reciprocal()
         middle, reach = -start * inverse, half * inverse.abs()
-        low, high = middle - reach, middle + reach
-        enter = low if enter is None else torch.maximum(enter, low)
-        leave = high if leave is None else torch.minimum(leave, high)
-    assert enter is not None and leave is not None
-    return enter, leave
+        lows.append(middle - reach)
+        highs.append(middle + reach)
+    return reduce(torch.maximum, lows), reduce(torch.minimum, highs)
 
 
 def _box(o: Axes, d: Axes, size: Axes, _: Tensor) -> Tensor:
@@ -181,14 +175,6 @@ def _box_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
     return torch.zeros_like(p).scatter_(1, axis, share.gather(1, axis).sign())
 
 
-def _room_normal(p: Tensor, size: Tensor, waves: Tensor) -> Tensor:
-    return -_box_normal(p, size, waves)
-
-
-def _round_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    return p
-
-
 def _cylinder_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
     side = torch.cat((p[:, :2], torch.zeros_like(p[:, 2:])), 1)
     cap = torch.zeros_like(p)
@@ -207,19 +193,13 @@ def _cone_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
     return torch.where(on_base[:, None], base, side)
 
 
-def _plane_normal(p: Tensor, size: Tensor, _: Tensor) -> Tensor:
-    normal = torch.zeros_like(p)
-    normal[:, 2] = 1
-    return normal
-
-
 def _field_normal(p: Tensor, size: Tensor, waves: Tensor) -> Tensor:
     _, slope_x, slope_y = height_at(p[:, 0], p[:, 1], size, waves)
     return torch.stack((-slope_x, -slope_y, torch.ones_like(slope_x)), 1)
 
 
-_Intersect = Callable[[Axes, Axes, Axes, Tensor], Tensor]
-INTERSECT: dict[Shape, _Intersect] = {
+# Of each shape: where rays meet it, and its outward normal at points, of any length.
+INTERSECT: dict[Shape, Callable[[Axes, Axes, Axes, Tensor], Tensor]] = {
     Shape.BOX: _box,
     Shape.SPHERE: _sphere,
     Shape.CYLINDER: _cylinder,
@@ -230,10 +210,10 @@ INTERSECT: dict[Shape, _Intersect] = {
 }
 NORMAL: dict[Shape, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     Shape.BOX: _box_normal,
-    Shape.SPHERE: _round_normal,
+    Shape.SPHERE: lambda p, _size, _waves: p,
     Shape.CYLINDER: _cylinder_normal,
     Shape.CONE: _cone_normal,
-    Shape.ROOM: _room_normal,
-    Shape.PLANE: _plane_normal,
+    Shape.ROOM: lambda p, size, waves: -_box_normal(p, size, waves),
+    Shape.PLANE: lambda p, _size, _waves: p.new_tensor((0.0, 0.0, 1.0)).expand_as(p),
     Shape.HEIGHT_FIELD: _field_normal,
 }

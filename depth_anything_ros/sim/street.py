@@ -127,9 +127,7 @@ def _stands(plot: Plot, course: _Course, y: float) -> tuple[tuple[Box, ...], tup
 def _road(plot: Plot, course: _Course) -> None:
     """Add the ground, pavements with kerbs, verges, and what wear leaves on the road."""
     draw = plot.draw
-    plot.builder.begin()
-    asphalt = draw.asphalt()
-    plot.builder.add(Shape.PLANE, (1, 1, 1), (0, 0, 0), asphalt)
+    plot.shell(Shape.PLANE, draw.asphalt())
     paving = draw.pick(
         (draw.tiles((0.3, 0.6)), draw.stone(), draw.brick(), draw.asphalt(), course.verge),
         (3, 2, 1, 2, 2),
@@ -143,7 +141,7 @@ def _road(plot: Plot, course: _Course) -> None:
         strip.box((_LENGTH_M, 0.15, _PAVED_M + 0.005), at, kerb)
         at = (0, side * (course.edge + ground), 0)
         strip.box((_LENGTH_M, 2 * ground, 0.1), at, course.verge)
-        plot.add(strip, 0, 0)
+        plot.add(strip)
     worn = Assembly()
     for _ in range(draw.count(0, 6)):
         size = (0.5 * 40.0 ** draw.between(0, 1), draw.between(0.3, 2.5), 0.001)
@@ -155,7 +153,7 @@ def _road(plot: Plot, course: _Course) -> None:
             for y in (-0.75, 0.75):
                 worn.box((_LENGTH_M, 0.35, 0.001), (0, course.middle(k) + y, 0), shade)
     if worn.parts:
-        plot.add(worn, 0, 0)
+        plot.add(worn)
 
 
 def _markings(plot: Plot, course: _Course) -> None:
@@ -185,7 +183,7 @@ def _markings(plot: Plot, course: _Course) -> None:
         for k in range(-count // 2, count // 2):
             paint.box((3.0, 0.5, 0.004), (x, k + 0.5, 0), white)
     if paint.parts:
-        plot.add(paint, 0, 0)
+        plot.add(paint)
 
 
 def _whole_or_far(draw: Draw, x: float) -> Assembly:
@@ -395,6 +393,5 @@ def _far_end(plot: Plot, course: _Course) -> None:
         sign.box(size, (-0.15, draw.between(-0.4, 0.4) * half, z - 0.6), board)
         plot.add(sign, draw.between(18, 60), 0)
     if draw.chance(0.1):
-        bridge = Assembly()
-        bridge.box((draw.between(6, 14), 80, 1.2), (0, 0, 5.2), draw.stone(MID))
-        plot.add(bridge, draw.between(30, 80), 0)
+        bridge = Assembly().box((draw.between(6, 14), 80, 1.2), (0, 0, 5.2), draw.stone(MID))
+        plot.add(bridge, draw.between(30, 80))

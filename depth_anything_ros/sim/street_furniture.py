@@ -202,8 +202,7 @@ def dustbin(draw: Draw) -> Assembly:
     """Return a wheeled bin, a post box or a switch box, 1-1.5 m high."""
     thing, paint, height = Assembly(), draw.paint(), draw.between(1.0, 1.5)
     thing.box((draw.between(0.5, 1.2), 0.6, height), (0, 0, 0), paint)
-    thing.box((0.6, 0.66, 0.06), (0, 0, height), draw.paint())
-    return thing
+    return thing.box((0.6, 0.66, 0.06), (0, 0, height), draw.paint())
 
 
 def bench(draw: Draw) -> Assembly:
@@ -212,9 +211,7 @@ def bench(draw: Draw) -> Assembly:
     for y in (-0.15, 0.0, 0.15):
         thing.box((1.6, 0.12, 0.04), (0, y, 0.42), wood)
     thing.box((1.6, 0.04, 0.3), (0, 0.25, 0.55), wood, roll=-0.2)
-    for x in (-0.7, 0.7):
-        thing.box((0.06, 0.45, 0.42), (x, 0, 0), metal)
-    return thing
+    return thing.box((0.06, 0.45, 0.42), (0.7, 0, 0), metal, both="x")
 
 
 def shelter(draw: Draw) -> Assembly:
@@ -226,5 +223,4 @@ def shelter(draw: Draw) -> Assembly:
         thing.box((0.02, 1.1, 1.9), (x, 0, 0.3), pane)
     thing.box((length, 0.02, 1.9), (0, 0.6, 0.3), pane)
     thing.box((length + 0.3, 1.6, 0.08), (0, 0, 2.4), metal)
-    thing.box((length * 0.6, 0.35, 0.05), (0, 0.3, 0.45), draw.wood())
-    return thing
+    return thing.box((length * 0.6, 0.35, 0.05), (0, 0.3, 0.45), draw.wood())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -28,66 +28,56 @@ _ROUGH = ((0.03, 0.25), (0.2, 0.35))
 _TURN = ((0.00, 0.80, 0.60), (-0.80, 0.36, -0.48), (-0.60, -0.48, 0.64))
 
 
-def albedo(
-    points: Tensor,
-    normals: Tensor,
-    texture: Tensor,
-    colour: Tensor,
-    second: Tensor,
-    scale_m: Tensor,
-    roughness: Tensor,
-    seed: Tensor,
-    footprint_m: Tensor | None = None,
-) -> Tensor:
-    """Return the linear albedo of surface points.
+@dataclass(frozen=True)
+class Paint:
+    """How N surface points, or surfaces, look.
 
-    Patterns lie on the face that the normal is most along: (x, y) on floors, and own z upwards on
-    walls. The two sides of a box differ in their hashes but not in their layout.
-
-    Args:
-        points: float (N, 3), finite, in metres in the primitive's own frame; like all that
-            follows it is reckoned with in float32.
-        normals: float32 (N, 3), in the own frame; their length does not matter.
+    Attributes:
         texture: int (N,), values of ``scene.Texture``.
         colour: float32 (N, 3), linear, 0-1.
         second: float32 (N, 3), the other colour of the pattern.
         scale_m: float32 (N,), period of the pattern in metres, at least 0.01.
         roughness: float32 (N,), strength of the fine noise, 0-1.
         seed: int64 (N,).
-        footprint_m: float32 (N,), size of a pixel on the surface in metres; none is a point.
+    """
+
+    texture: Tensor
+    colour: Tensor
+    second: Tensor
+    scale_m: Tensor
+    roughness: Tensor
+    seed: Tensor
+
+    def at(self, index: Tensor) -> Paint:
+        """Return that of some points or surfaces (n,)."""
+        return Paint(*(getattr(self, f.name).index_select(0, index) for f in fields(self)))
+
+
+def albedo(points: Tensor, normals: Tensor, paint: Paint, footprint_m: Tensor) -> Tensor:
+    """Return the linear albedo of surface points.
+
+    Patterns lie on the face that the normal is most along: (x, y) on floors, and own z upwards on
+    walls. The two sides of a box differ in their hashes but not in their layout.
+
+    Args:
+        points: float32 (N, 3), finite, in metres in the primitive's own frame.
+        normals: float32 (N, 3), in the own frame; their length does not matter.
+        paint: of each point.
+        footprint_m: float32 (N,), size of a pixel on the surface in metres; 0 is a point.
 
     Returns:
         float32 (N, 3), 0-1.
     """
-    footprint = torch.zeros_like(scale_m) if footprint_m is None else footprint_m
-    points, normals, colour, second = (t.float() for t in (points, normals, colour, second))
-    scale_m, roughness, footprint = scale_m.float(), roughness.float(), footprint.float()
     own = points.clamp(-_REACH_M, _REACH_M)
-    base = _mix(_int32(seed))
-    texture = texture.to(torch.int32)
-    result = colour.clone()
+    base = _mix(_int32(paint.seed))
+    texture = paint.texture.to(torch.int32)
+    result = paint.colour.clone()
     for kind, pattern in _PATTERNS.items():
         at = torch.nonzero(texture == kind).squeeze(1)
         if len(at):
-            fields = (own, normals, colour, second, scale_m, footprint, base)
-            patch = _patch(*(field.index_select(0, at) for field in fields))
-            result.index_copy_(0, at, pattern(patch))
-    return _roughened(result, own, roughness, footprint, base).clamp(0.0, 1.0)
-
-
-def value_noise(points: Tensor, seed: Tensor) -> Tensor:
-    """Return smooth noise whose lattice has unit spacing and whose mean is 0.5.
-
-    Values at the corners of a cell are hashes; between them they blend by 3t² - 2t³.
-
-    Args:
-        points: float32 (N, 3), each coordinate less than 1e9 from 0.
-        seed: int64 (N,).
-
-    Returns:
-        float32 (N,), 0-1.
-    """
-    return _noise(points.T.contiguous(), _mix(_int32(seed)))
+            fields_at = (t.index_select(0, at) for t in (own, normals, footprint_m, base))
+            result.index_copy_(0, at, pattern(_patch(paint.at(at), *fields_at)))
+    return _roughened(result, own, paint.roughness, footprint_m, base).clamp(0.0, 1.0)
 
 
 def sky_colour(
@@ -105,8 +95,6 @@ def sky_colour(
     Returns:
         float32 (N, 3), not negative.
     """
-    directions, zenith, horizon = directions.float(), zenith.float(), horizon.float()
-    cloud = cloud.float()
     x, y, z = directions.T
     up = z.clamp(0.0, 1.0)
     # The path through the air shortens fast above the horizon: most of the change is low down.
@@ -154,26 +142,20 @@ class _Patch:
 
 
 def _patch(
-    points: Tensor,
-    normals: Tensor,
-    colour: Tensor,
-    second: Tensor,
-    scale_m: Tensor,
-    footprint_m: Tensor,
-    seed: Tensor,
+    paint: Paint, points: Tensor, normals: Tensor, footprint_m: Tensor, seed: Tensor
 ) -> _Patch:
     axis = normals.abs().argmax(1)
     x, y, z = own = points.T.contiguous()
     positive = normals.gather(1, axis[:, None]).squeeze(1) > 0
-    scale = scale_m.clamp(min=_SMALLEST_SCALE_M)
+    scale = paint.scale_m.clamp(min=_SMALLEST_SCALE_M)
     return _Patch(
         points=own,
         u=torch.where(axis == 0, y, x),
         v=torch.where(axis == 2, y, z),
         scale=scale,
         footprint=footprint_m / scale,
-        colour=colour,
-        second=second,
+        colour=paint.colour,
+        second=paint.second,
         seed=seed,
         face=_hash(seed, (2 * axis + positive).to(torch.int32)),
     )

@@ -75,10 +75,8 @@ def bush(draw: Draw) -> Assembly:
 
 def hedge(draw: Draw, length: float | None = None) -> Assembly:
     """Return a clipped hedge along x, 0.8-2.2 m high."""
-    thing, x = Assembly(), length or draw.between(2, 8)
-    size = (x, draw.between(0.4, 0.9), draw.between(0.8, 2.2))
-    thing.box(size, (0, 0, 0), draw.leaves())
-    return thing
+    size = (length or draw.between(2, 8), draw.between(0.4, 0.9), draw.between(0.8, 2.2))
+    return Assembly().box(size, (0, 0, 0), draw.leaves())
 
 
 def street_tree(draw: Draw, count: int) -> Assembly:
@@ -118,8 +116,7 @@ def hill(draw: Draw, distance: float) -> Assembly:
     top = distance * draw.between(0.04, 0.16)
     half = distance * draw.between(0.25, 0.6)
     radius = (half**2 + top**2) / (2 * top)
-    thing.ball(radius, (half, 0, top - radius), cover)
-    return thing
+    return thing.ball(radius, (half, 0, top - radius), cover)
 
 
 def rock(draw: Draw) -> Assembly:

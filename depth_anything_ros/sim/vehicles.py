@@ -27,8 +27,7 @@ def car(draw: Draw) -> Assembly:
         pane,
         pitch=-0.95,
     )
-    for y in (-width * 0.435, width * 0.435):
-        body.box((0.08, 0.02, rise), (middle, y, belt), paint)
+    body.box((0.08, 0.02, rise), (middle, width * 0.435, belt), paint, both="y")
     _wheels(body, draw, length * 0.31, width, draw.between(0.29, 0.35))
     _lights(body, draw, length * 0.48, width, low + 0.38)
     return body
@@ -59,8 +58,7 @@ def van(draw: Draw) -> Assembly:
     body.box((length - 0.9, width, top - 0.3), (-0.45, 0, 0.3), paint)
     body.box((1.0, width * 0.98, 0.8), (front - 0.5, 0, 0.3), paint)
     body.box((0.9, width * 0.9, 0.7), (front - 0.95, 0, 1.05), pane, pitch=-0.35)
-    for side in (-1, 1):
-        body.box((0.9, 0.01, 0.55), (front - 1.6, side * width / 2, 1.15), pane)
+    body.box((0.9, 0.01, 0.55), (front - 1.6, width / 2, 1.15), pane, both="y")
     if draw.chance(0.4):
         body.box((length * 0.4, width + 0.01, 0.6), (-0.8, 0, 0.9), draw.print((0.4, 1.0)))
     body.box((0.01, width * 0.8, 0.55), (-front, 0, 1.2), pane)
@@ -76,8 +74,7 @@ def truck(draw: Draw) -> Assembly:
     front = length / 2
     body.box((2.0, width, 2.2), (front - 1.0, 0, 0.5), paint)
     body.box((0.02, width * 0.9, 0.8), (front, 0, 1.6), pane)
-    for side in (-1, 1):
-        body.box((0.8, 0.02, 0.7), (front - 0.8, side * width / 2, 1.65), pane)
+    body.box((0.8, 0.02, 0.7), (front - 0.8, width / 2, 1.65), pane, both="y")
     body.box((length - 2.3, 2.5, top - 1.0), (-1.15, 0, 1.0), draw.surface())
     body.box((length - 1, 0.9, 0.3), (-0.5, 0, 0.7), draw.rubber())
     _wheels(body, draw, length * 0.34, width, 0.48)
@@ -124,6 +121,5 @@ def _lights(body: Assembly, draw: Draw, reach: float, width: float, z: float) ->
     white = Material((0.85, 0.85, 0.8), gloss=0.8, glow=lit)
     red = Material((0.5, 0.01, 0.01), gloss=0.6, glow=lit * 0.6)
     for x, lamp in ((reach, white), (-reach, red)):
-        for side in (-1, 1):
-            body.box((0.06, 0.3, 0.14), (x, side * width * 0.37, z), lamp)
+        body.box((0.06, 0.3, 0.14), (x, width * 0.37, z), lamp, both="y")
     body.box((2 * reach + 0.08, 0.5, 0.11), (0, 0, z - 0.22), draw.print((0.3, 0.6)))

@@ -45,16 +45,10 @@ def warehouse(seed: int) -> Scene:
         ((low, -0.4, 0.2), (high, 0.4, 1.2)),
         ((low, -side_m, 1.2), (high, side_m, 1.9)),
     )
-    return Scene(
-        "warehouse",
-        seed,
-        tuple(plot.builder.primitives),
-        light,
-        ambient(plot, 0.25, 0.5),
-        stand=stand if gaze is not None else stand + plot.stands(height, 8),
-        path=path,
-        gaze=gaze,
-    )
+    air = ambient(plot, 0.25, 0.5)
+    if gaze is None:
+        stand += plot.stands(height, 8)
+    return plot.scene("warehouse", seed, light, air, stand, path, gaze)
 
 
 def _markings(plot: Plot, aisle: float) -> None:
@@ -62,10 +56,9 @@ def _markings(plot: Plot, aisle: float) -> None:
     if plot.draw.chance(0.7):
         lines = Assembly()
         yellow = Material(plot.draw.hued((0.11, 0.16), (0.5, 0.95), (0.6, 1.0)))
-        for side in (-1, 1):
-            at = (0, side * (aisle / 2 - 0.1), 0)
-            lines.box((2 * plot.half[0], 0.1, 0.004), at, yellow)
-        plot.add(lines, 0, 0)
+        at = (0, aisle / 2 - 0.1, 0)
+        lines.box((2 * plot.half[0], 0.1, 0.004), at, yellow, both="y")
+        plot.add(lines)
 
 
 def _structure(plot: Plot, height: float) -> None:
@@ -75,16 +68,15 @@ def _structure(plot: Plot, height: float) -> None:
     for k in range(draw.count(2, 4)):
         at = x * (0.5 * k - 0.75)
         beams.box((0.2, 2 * y, 0.35), (at, 0, height - 0.4), metal)
-        for side in (-1, 1):
-            beams.box((0.25, 0.25, height), (at, side * (y - 0.13), 0), metal)
-    plot.add(beams, 0, 0)
+        beams.box((0.25, 0.25, height), (at, y - 0.13, 0), metal, both="y")
+    plot.add(beams)
     if draw.chance(0.6):
         duct = Assembly()
         start, end = (-x, 0.6 * y, height - 0.7), (x, 0.6 * y, height - 0.7)
         duct.bar(start, end, draw.between(0.1, 0.35), draw.metal())
-        plot.add(duct, 0, 0)
-    gate = Assembly()
-    gate.box((draw.between(2.6, 3.6), 0.06, draw.between(2.8, 3.6)), (0, -0.03, 0), draw.metal())
+        plot.add(duct)
+    size = (draw.between(2.6, 3.6), 0.06, draw.between(2.8, 3.6))
+    gate = Assembly().box(size, (0, -0.03, 0), draw.metal())
     for thing, wall in ((gate, 1), (gate, 3), (door(draw), 0), (extinguisher(draw), 2)):
         if draw.chance(0.6):
             along = draw.between(-0.4, 0.4) * plot.wall(wall)[1]
@@ -99,12 +91,11 @@ def _rack(plot: Plot, bays: int, levels: int, y: float) -> None:
     upright = draw.metal() if draw.chance(0.5) else draw.paint()
     beam = Material(draw.hued((0.02, 0.12), (0.6, 1.0), (0.5, 1.0)), gloss=0.3)
     for k in range(bays + 1):
-        for v in (-_DEPTH_M / 2 + 0.05, _DEPTH_M / 2 - 0.05):
-            at = (k * _BAY_M - length / 2, v, 0)
-            rack.box((0.09, 0.07, levels * step + 0.4), at, upright)
+        at = (k * _BAY_M - length / 2, _DEPTH_M / 2 - 0.05, 0.0)
+        rack.box((0.09, 0.07, levels * step + 0.4), at, upright, both="y")
     for level in range(1, levels + 1):
-        for v in (-_DEPTH_M / 2 + 0.03, _DEPTH_M / 2 - 0.03):
-            rack.box((length, 0.05, 0.12), (0, v, level * step - 0.12), beam)
+        at = (0.0, _DEPTH_M / 2 - 0.03, level * step - 0.12)
+        rack.box((length, 0.05, 0.12), at, beam, both="y")
     plot.put(rack, 0, y, gap=0.0)
     for level in range(levels + 1):
         for k in range(bays):
@@ -139,8 +130,7 @@ def forklift(draw: Draw) -> Assembly:
     truck.box((0.7, 1.0, 0.35), (-0.8, 0, 0.95), paint)
     truck.box((1.1, 1.0, 0.06), (-0.3, 0, 2.05), dark)
     for x in (-0.8, 0.25):
-        for y in (-0.45, 0.45):
-            truck.box((0.06, 0.06, 1.2), (x, y, 0.9), dark)
+        truck.box((0.06, 0.06, 1.2), (x, 0.45, 0.9), dark, both="y")
     for y in (-0.3, 0.3):
         truck.box((0.1, 0.1, 2.1), (0.9, y, 0.05), dark)
         truck.box((1.0, 0.12, 0.05), (1.4, y, 0.05), dark)

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.sim.geometry import World
+from depth_anything_ros.sim.path import camera_mount
 from depth_anything_ros.sim.photometry import develop, sample_photometry
 from depth_anything_ros.sim.places import build_scene
-from depth_anything_ros.sim.render import Renderer, camera_pose
+from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.scene import Scene
 
 # Raised when another picture comes out of the same seed, so that caches are not mixed.
@@ -68,7 +69,6 @@ def views(
     height: int,
     device: torch.device | str = "cpu",
     kind: str | None = None,
-    hfov_deg: tuple[float, float] = HFOV_DEG,
 ) -> Views:
     """Render one view for each seed; the same seed gives the same view on the same device.
 
@@ -78,28 +78,29 @@ def views(
         height: of the pictures, in pixels.
         device: where rays are traced and the tensors of the answer live.
         kind: of place, a key of ``places.PLACES``; None draws one.
-        hfov_deg: range of the horizontal field of view.
     """
     at_once = _AT_ONCE.get(torch.device(device).type, 32)
     parts = [
-        _views(seeds[i : i + at_once], width, height, device, kind, hfov_deg)
+        _views(seeds[i : i + at_once], width, height, device, kind)
         for i in range(0, len(seeds), at_once)
     ]
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    return Views(
+        torch.cat([part.rgb for part in parts]),
+        torch.cat([part.depth_m for part in parts]),
+        torch.cat([part.instance for part in parts]),
+        tuple(camera for part in parts for camera in part.cameras),
+        np.concatenate([part.T_world_camera for part in parts]),
+        tuple(kind for part in parts for kind in part.kinds),
+    )
 
 
 def _views(
-    seeds: Sequence[int],
-    width: int,
-    height: int,
-    device: torch.device | str,
-    kind: str | None,
-    hfov_deg: tuple[float, float],
+    seeds: Sequence[int], width: int, height: int, device: torch.device | str, kind: str | None
 ) -> Views:
     rngs = [np.random.default_rng((seed, 1)) for seed in seeds]
     scenes = [build_scene(seed, kind) for seed in seeds]
     cameras = [
-        _camera(rng, width, height, hfov_deg, _OUTDOORS if scene.sky else _INDOORS)
+        _camera(rng, width, height, _OUTDOORS if scene.sky else _INDOORS)
         for rng, scene in zip(rngs, scenes, strict=True)
     ]
     poses = np.stack([_pose(*args) for args in zip(rngs, scenes, cameras, strict=True)])
@@ -119,33 +120,18 @@ def _views(
     )
 
 
-def _joined(parts: Sequence[Views]) -> Views:
-    return Views(
-        torch.cat([part.rgb for part in parts]),
-        torch.cat([part.depth_m for part in parts]),
-        torch.cat([part.instance for part in parts]),
-        tuple(camera for part in parts for camera in part.cameras),
-        np.concatenate([part.T_world_camera for part in parts]),
-        tuple(kind for part in parts for kind in part.kinds),
-    )
-
-
 def _camera(
-    rng: np.random.Generator,
-    width: int,
-    height: int,
-    hfov_deg: tuple[float, float],
-    usual: Sequence[tuple[float, float]],
+    rng: np.random.Generator, width: int, height: int, usual: Sequence[tuple[float, float]]
 ) -> Camera:
     """Draw a camera: a usual one, if it is in the range, or any; some with a lens that bends."""
-    any_deg, jitter, k1 = rng.uniform(*hfov_deg), rng.uniform(0.97, 1.03), rng.uniform(-0.08, 0.05)
+    any_deg, jitter, k1 = rng.uniform(*HFOV_DEG), rng.uniform(0.97, 1.03), rng.uniform(-0.08, 0.05)
     aspect, (lens_deg, lens_aspect) = width / height, usual[int(rng.integers(len(usual)))]
     is_usual, is_cut, is_bent = rng.random(3) < (_USUAL, _CUT, _DISTORTED)
     aside = rng.uniform(-0.35, 0.35)
     spare = max(lens_aspect / aspect - 1, 0.0) if is_cut else 0.0
     half = math.tan(math.radians(lens_deg * jitter) / 2) / (1 + spare)
     found = math.degrees(2 * math.atan(half))
-    if not (is_usual and hfov_deg[0] <= found <= hfov_deg[1]):
+    if not (is_usual and HFOV_DEG[0] <= found <= HFOV_DEG[1]):
         found, spare = any_deg, 0.0
     camera = Camera.from_hfov(width, height, float(found))
     fx, skew, cx, *rest = camera.K
@@ -167,9 +153,9 @@ def _pose(rng: np.random.Generator, scene: Scene, camera: Camera) -> NDArray[np.
     for _ in range(_TRIES):
         low, high = scene.stand[rng.integers(len(scene.stand))]
         yaw = scene.gaze + rng.normal(0, 0.3) if scene.gaze is not None else rng.uniform(-3.2, 3.2)
-        position = tuple(rng.uniform(low, high))
+        x, y, z = rng.uniform(low, high)
         pitch, roll = rng.uniform(*scene.pitch), rng.normal(0, 0.04)
-        pose = camera_pose(position, float(yaw), float(pitch), float(roll))
+        pose = camera_mount(x, y, z, roll, pitch, yaw)
         score = _openness(world, probe, pose)
         if score > best_score:
             best, best_score = pose, score

@@ -12,6 +12,7 @@ from depth_anything_ros.core.errors import ModelError, ParameterError, quoted
 from depth_anything_ros.engines.export import (
     TOLERANCES,
     Run,
+    Target,
     check_size,
     difference,
     export_onnx,
@@ -135,12 +136,13 @@ def _write(
     options: argparse.Namespace, estimator: DepthEstimator, size: tuple[int, int], sha256: str
 ) -> Run:
     """Write the file; return what runs it."""
-    path, dynamic = options.output, not options.fixed
-    if options.format == "torch-export":
-        export_program(estimator, path, size, dynamic, sha256)
-        return program_run(path)
-    if options.format == "openvino":
-        export_openvino(estimator, path, size, dynamic, options.precision, sha256)
-        return openvino_run(path)
-    export_onnx(estimator, path, size, dynamic, options.precision, sha256=sha256)
-    return onnx_run(path)
+    target = Target(size, not options.fixed, options.precision, sha256=sha256)
+    write, runner = _WRITERS[options.format]
+    return runner(write(estimator, options.output, target))
+
+
+_WRITERS = {
+    "onnx": (export_onnx, onnx_run),
+    "openvino": (export_openvino, openvino_run),
+    "torch-export": (export_program, program_run),
+}

@@ -28,23 +28,6 @@ NEAREST_M = 1e-4
 SMALLEST_SQUARE = 1e-12
 
 
-def align_least_squares(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit (s, t) = argmin Σ (s · prediction + t − target)², one pair a picture, each (B,).
-
-    MiDaS, arXiv 1907.01341, eq. 2–4 in centred form: s = cov(d, d*) / var(d). Where the prediction
-    is constant or no pixel is known the line is undetermined: s = 0 and t = mean(d*), the solution
-    of least norm of slope.
-    """
-    prediction, target = _known(prediction, target, mask)
-    x_mean, y_mean = _picture_mean(prediction, mask), _picture_mean(target, mask)
-    x = torch.where(mask, prediction - _per_pixel(x_mean), 0.0)
-    y = torch.where(mask, target - _per_pixel(y_mean), 0.0)
-    variance, covariance = _picture_mean(x * x, mask), _picture_mean(x * y, mask)
-    determined = _spreads(variance.sqrt(), x_mean)
-    scale = torch.where(determined, covariance / torch.where(determined, variance, 1.0), 0.0)
-    return scale, y_mean - scale * x_mean
-
-
 def align_median_mad(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return (d − t) / s, with t the median and s the mean absolute deviation from it.
 
@@ -63,7 +46,8 @@ def align_median_mad(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     median = flat.gather(1, order.gather(1, middle.clamp(max=flat.shape[1] - 1))).mean(1)
     centred = torch.where(mask, values - _per_pixel(median), 0.0)
     deviation = _picture_mean(centred.abs(), mask)
-    spreads = _spreads(deviation, median)
+    smallest = ABSOLUTE_SPREAD + RELATIVE_SPREAD * median.detach().abs()
+    spreads = deviation.detach() > smallest
     # Divide by a safe number: 0 / 0 in the branch not taken would still give NaN gradients.
     return centred / _per_pixel(torch.where(spreads, deviation, 1.0)), spreads
 
@@ -225,11 +209,6 @@ def _batch_mean(per_picture: Tensor, mask: Tensor) -> Tensor:
     """Return the mean over the pictures with any known pixel."""
     pictures = mask.flatten(1).any(1)
     return torch.where(pictures, per_picture, 0.0).sum() / pictures.sum().clamp(min=1)
-
-
-def _spreads(spread: Tensor, middle: Tensor) -> Tensor:
-    """Return whether maps (B,) are more than one constant about their middle."""
-    return spread.detach() > ABSOLUTE_SPREAD + RELATIVE_SPREAD * middle.detach().abs()
 
 
 def _gradient_matching(residual: Tensor, mask: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ those under strong changes (Depth Anything V1, arXiv 2401.10891, 3.2; V2, arXiv 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
-from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.core.files import atomically, write_atomically
+from depth_anything_ros.core.errors import SourceError
+from depth_anything_ros.core.files import atomically
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.samples import (
     camera_of_picture,
+    claim_folder,
     find_calibration,
     picture_paths,
     write_labels,
@@ -82,7 +82,7 @@ class PseudoLabeller:
                 f"the labels would lie among the pictures of {pictures}; choose another output"
             )
         output.mkdir(parents=True, exist_ok=True)
-        _check_provenance(output / PROVENANCE, provenance)
+        claim_folder(output / PROVENANCE, asdict(provenance), "labels")
         self.total = len(paths)
         self.missing = tuple(path for path in paths if not (output / path.name).exists())
 
@@ -115,25 +115,6 @@ class PseudoLabeller:
                 "of metres or of disparity"
             )
         _link(path, self.output / path.name)
-
-
-def _check_provenance(path: Path, provenance: Provenance) -> None:
-    """Write who labels this folder; refuse a folder that another teacher has begun."""
-    wanted = asdict(provenance)
-    if not path.is_file():
-        write_atomically(path, json.dumps(wanted, indent=1).encode(), SourceError)
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SourceError(
-            f"cannot read {path}: {one_line(error)}; choose another output"
-        ) from error
-    if found != wanted:
-        raise SourceError(
-            f"{path.parent} has labels of {one_line(found, 400)}, and these are of {wanted}; "
-            f"choose another output, or remove that one"
-        )
 
 
 def _link(path: Path, target: Path) -> None:

@@ -159,7 +159,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """Write every setting, such that from_mapping reads the same recipe."""
-        return yaml.safe_dump(_plain(asdict(self)), sort_keys=False, width=90)
+        return yaml.safe_dump(asdict(self), sort_keys=False, width=90)
 
 
 # Settings that do not change what a run converges to: a resumed run may have others.
@@ -241,27 +241,24 @@ def _override(values: dict[str, Any], override: str) -> None:
     *parents, last = key.strip().split(".")
     inner: Any = values
     for parent in parents:
-        inner = _child(inner, parent, override)
-    if isinstance(inner, list):
-        inner[_index(inner, last, override)] = value
-    else:
-        inner[last] = value
+        if isinstance(inner, dict):
+            inner.setdefault(parent, {})
+        inner = inner[_place(inner, parent, override)]
+        if not isinstance(inner, dict | list):
+            raise RecipeError(
+                f"--set {quoted(override)}: {parent} is {quoted(inner)}, which has no keys"
+            )
+    inner[_place(inner, last, override)] = value
 
 
-def _child(inner: Any, name: str, override: str) -> Any:  # noqa: ANN401 - nested YAML
-    if isinstance(inner, list):
-        return inner[_index(inner, name, override)]
-    child = inner.setdefault(name, {})
-    if not isinstance(child, dict | list):
-        raise RecipeError(f"--set {quoted(override)}: {name} is {quoted(child)}, which has no keys")
-    return child
-
-
-def _index(entries: list[Any], name: str, override: str) -> int:
-    if not name.isdecimal() or len(name) > 9 or int(name) >= len(entries):
+def _place(inner: dict[str, Any] | list[Any], name: str, override: str) -> Any:  # noqa: ANN401
+    """Return the key of a mapping, or the index in a list, that a part of a dotted key names."""
+    if isinstance(inner, dict):
+        return name
+    if not name.isdecimal() or len(name) > 9 or int(name) >= len(inner):
         raise RecipeError(
-            f"--set {quoted(override)}: {quoted(name)} must be 0 to {len(entries) - 1}, the "
-            f"place in a list"
+            f"--set {quoted(override)}: {quoted(name)} must be 0 to {len(inner) - 1}, the place in "
+            f"a list"
         )
     return int(name)
 
@@ -338,29 +335,34 @@ def _scalar(kind: type, value: object) -> Any:  # noqa: ANN401
 
 def _check_whole(recipe: Recipe, where: str) -> None:
     """Refuse what each setting allows by itself and not together."""
-    if not recipe.sources:
-        raise RecipeError(f"{where}: sources is empty; give at least one, for example kind: world")
-    if not any(source.weight for source in recipe.sources):
-        raise RecipeError(f"{where}: every source has weight 0")
-    for index, source in enumerate(recipe.sources):
-        if source.kind != "world" and not source.path:
-            raise RecipeError(f"{where}: sources.{index} is a {source.kind} and needs a path")
+    sources, losses, betas = recipe.sources, recipe.losses, recipe.optimiser.betas
+    wrong = [
+        f"sources.{index} is a {source.kind} and needs a path"
+        for index, source in enumerate(sources)
+        if source.kind != "world" and not source.path
+    ]
+    if not sources:
+        wrong.append("sources is empty; give at least one, for example kind: world")
+    elif not any(source.weight for source in sources):
+        wrong.append("every source has weight 0")
     if not recipe.sizes or any(len(size) not in (3, 4) or 0 in size[:2] for size in recipe.sizes):
-        raise RecipeError(
-            f"{where}: sizes must be a list of [width, height, share] or "
-            f"[width, height, share, share at the end]"
+        wrong.append(
+            "sizes must be a list of [width, height, share] or [width, height, share, share at the "
+            "end]"
         )
-    if len(recipe.optimiser.betas) != 2 or max(recipe.optimiser.betas) >= 1:
-        raise RecipeError(f"{where}: optimiser.betas must be two numbers below 1")
-    if not any(recipe.losses.weights().values()):
-        raise RecipeError(f"{where}: every loss has weight 0; set for example losses.log_l1: 1")
+    if len(betas) != 2 or max(betas) >= 1:
+        wrong.append("optimiser.betas must be two numbers below 1")
+    if not any(losses.weights().values()):
+        wrong.append("every loss has weight 0; set for example losses.log_l1: 1")
     if recipe.init and recipe.encoder_init:
-        raise RecipeError(
-            f"{where}: init {recipe.init!r} has the weights of the encoder too, so that "
-            f"encoder_init would be overwritten; leave one of them empty"
+        wrong.append(
+            f"init {recipe.init!r} has the weights of the encoder too, so that encoder_init would "
+            f"be overwritten; leave one of them empty"
         )
-    if recipe.losses.feature_alignment and not recipe.teacher.model:
-        raise RecipeError(f"{where}: losses.feature_alignment needs teacher.model")
+    if losses.feature_alignment and not recipe.teacher.model:
+        wrong.append("losses.feature_alignment needs teacher.model")
+    if wrong:
+        raise RecipeError(f"{where}: {wrong[0]}")
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:
@@ -384,13 +386,6 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401
     for key, value in values.items():
         flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def _plain(values: Any) -> Any:  # noqa: ANN401
-    """Turn tuples into lists, for YAML."""
-    if isinstance(values, dict):
-        return {key: _plain(value) for key, value in values.items()}
-    return [_plain(value) for value in values] if isinstance(values, tuple) else values
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -30,26 +30,12 @@ from depth_anything_ros.core.errors import TrainingError, one_line
 from depth_anything_ros.core.files import atomically, read_file, write_atomically
 from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.models.weights.load import save_tensors
-from depth_anything_ros.models.weights.read import said_by_torch
+from depth_anything_ros.models.weights.read import READ_ERRORS, said_by_torch
 from depth_anything_ros.training.recipe import Recipe, differences, load_recipe
 
 _log = logging.getLogger(__name__)
 
 STATE_VERSION = 1
-
-# What torch.load lets through on a file that is cut off, overwritten or not its own.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    UnpicklingError,
-)
 
 
 class RunFolder:
@@ -155,7 +141,7 @@ class RunFolder:
         """
         try:
             state = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        except _DAMAGE as error:
+        except (*READ_ERRORS, UnpicklingError) as error:
             raise TrainingError(
                 f"cannot read {self.state_file} ({said_by_torch(error)}); begin anew with "
                 f"--restart",

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import tokenize
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -92,7 +93,7 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Anything that samples are drawn from, by index."""
 
     @property
@@ -121,19 +122,14 @@ class FolderSource:
 
     Args:
         folder: with the files.
-        labelled: leave out pictures that have no label; False: pictures only, labels unread.
 
     Raises:
         SourceError: where the folder has no such picture.
     """
 
-    def __init__(self, folder: Path, labelled: bool = True) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = user_path(folder)
-        self.labelled = labelled
         pictures = picture_paths(self.folder)
-        if not labelled:
-            self.pictures = pictures
-            return
         names = {path.name for path in self.folder.iterdir()}
         self.pictures = [
             p for p in pictures if any(p.stem + suffix in names for suffix in _LABEL_SUFFIXES)
@@ -165,8 +161,6 @@ class FolderSource:
         """
         path = self.pictures[index]
         rgb = np.ascontiguousarray(read_picture(path)[..., ::-1])
-        if not self.labelled:
-            return Sample(rgb)
         height, width = rgb.shape[:2]
         calibration = find_calibration(path)
         camera = camera_of_picture(path, calibration, width, height)
@@ -309,29 +303,31 @@ def _on_grid(
     )
 
 
-def write_sample(
-    folder: Path,
-    name: str,
-    rgb: NDArray[np.uint8],
-    depth_m: NDArray[np.float32] | None = None,
-    disparity: NDArray[np.float32] | None = None,
-    camera: Camera | None = None,
-) -> None:
-    """Write a sample as ``FolderSource`` reads it; the picture, as PNG, comes last.
+def claim_folder(path: Path, made_of: Mapping[str, Any], what: str) -> None:
+    """Write into a folder what its contents are made of, or refuse one that holds others.
 
     Args:
-        folder: exists.
-        name: of the picture, with no suffix.
-        rgb: uint8 (height, width, 3).
-        depth_m: metres along Z; NaN unknown, +Inf sky.
-        disparity: unit-less; stored as float16 where its range allows.
-        camera: of this grid.
+        path: of the JSON file in the folder.
+        made_of: plain values.
+        what: it holds, for the message: "labels".
+
+    Raises:
+        SourceError: naming both, or where the file cannot be read or written.
     """
-    write_labels(folder, name, depth_m, disparity, camera)
-    done, data = cv2.imencode(".png", rgb[..., ::-1])
-    if not done:
-        raise SourceError(f"cannot encode {name} of shape {rgb.shape} as PNG")
-    write_atomically(folder / f"{name}.png", data.tobytes(), SourceError)
+    if not path.is_file():
+        write_atomically(path, json.dumps(made_of, indent=1).encode(), SourceError)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SourceError(
+            f"cannot read {path}: {one_line(error)}; choose another folder, or remove that one"
+        ) from error
+    if found != made_of:
+        raise SourceError(
+            f"{path.parent} has {what} of {one_line(found, 400)}, and these are of {made_of}; "
+            f"choose another folder, or remove that one"
+        )
 
 
 def write_labels(
@@ -341,7 +337,15 @@ def write_labels(
     disparity: NDArray[np.float32] | None = None,
     camera: Camera | None = None,
 ) -> None:
-    """Write the labels of a sample, as ``write_sample`` does, without its picture."""
+    """Write the labels of a picture as ``FolderSource`` reads them.
+
+    Args:
+        folder: exists.
+        name: of the picture, with no suffix.
+        depth_m: metres along Z; NaN unknown, +Inf sky.
+        disparity: unit-less; stored as float16 where its range allows.
+        camera: of this grid.
+    """
     if camera is not None:
         names = ("width", "height", "K", "D", "distortion_model", "R", "P", "frame_id")
         text = json.dumps({key: getattr(camera, key) for key in names}, indent=1)

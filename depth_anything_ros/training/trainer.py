@@ -24,8 +24,7 @@ from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.weights.provenance import MODEL_KEY
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.batches import Batches
-from depth_anything_ros.training.beginnings import initial_network, teacher_encoder
-from depth_anything_ros.training.encoder_init import ORIGIN
+from depth_anything_ros.training.beginnings import ORIGIN, initial_network, teacher_encoder
 from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimiser import (
     Optimisers,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +14,27 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.metrics import score
 from depth_anything_ros.core.panels import color_limits, stacked
+from depth_anything_ros.core.robust import least_squares
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.augment import crop_and_resize
-from depth_anything_ros.training.data import collate
+from depth_anything_ros.training.batches import collate
 from depth_anything_ros.training.objective import Answer, metric_depth, normalise, read_answer
 from depth_anything_ros.training.recipe import Validation
-from depth_anything_ros.training.samples import Batch, FolderSource, Sample, Source
+from depth_anything_ros.training.samples import Batch, FolderSource, Sample, SampleSource
 from depth_anything_ros.training.world_pool import WorldPool
 
-_DELTA1 = 1.25
+# Nearer depth, in metres, is drawn and aligned as this.
+_NEAREST_M = 1e-3
 # A picture counts where at least so many pixels of its ground truth are known.
 _LEAST_PIXELS = 10
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What there is to look at of one picture, on the CPU.
+    """What there is to look at of one picture.
 
     Attributes:
         rgb: uint8 (H, W, 3).
@@ -37,9 +42,9 @@ class Panel:
         truth: float32 (H, W): 1 / metres, 0 in the sky, NaN unknown.
     """
 
-    rgb: Tensor
-    prediction: Tensor
-    truth: Tensor
+    rgb: NDArray[np.uint8]
+    prediction: NDArray[np.float32]
+    truth: NDArray[np.float32]
 
 
 class HeldOut:
@@ -47,7 +52,7 @@ class HeldOut:
 
     def __init__(self, settings: Validation, card: ModelCard, device: str) -> None:
         self._card, self._settings = card, settings
-        source: Source
+        source: SampleSource
         if settings.path:
             source = FolderSource(Path(settings.path))
             count = min(settings.views or source.count, source.count)
@@ -66,13 +71,14 @@ class HeldOut:
     @torch.no_grad()
     def score(self, network: nn.Module, device: torch.device) -> dict[str, float]:
         """Score a network; see ``picture_scores`` for the names. Means over pictures."""
-        rows = []
-        for batch, answer in self._answers(network, device):
-            rows.append(picture_scores(self._card, answer, batch, self._settings.max_m))
+        rows = [
+            picture_scores(self._card, answer, batch, self._settings.max_m)
+            for batch, answer in self._answers(network, device)
+        ]
         if not rows:
             return {}
-        columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
-        return {name: float(values.nanmean()) for name, values in columns.items()}
+        columns = {name: [value for row in rows for value in row[name]] for name in rows[0]}
+        return {name: float(torch.tensor(column).nanmean()) for name, column in columns.items()}
 
     @torch.no_grad()
     def panels(self, network: nn.Module, device: torch.device, count: int) -> list[Panel]:
@@ -101,12 +107,12 @@ def _by_size(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:
 
 def picture_scores(
     card: ModelCard, answer: Answer, batch: Batch, max_m: float
-) -> dict[str, Tensor]:
+) -> dict[str, list[float]]:
     """Score each picture of a batch by itself.
 
-    ``abs_rel`` (mean of |d - d*| / d*) and ``delta1`` (share of max(d / d*, d* / d) < 1.25; Eigen
-    et al. 2014, arXiv:1406.2283) of metric depth as it is; ``aligned_`` the same after a fit of
-    scale and shift to 1 / d* by least squares; ``disparity_`` the same of a disparity head.
+    ``abs_rel`` and ``delta1`` (see ``core.metrics``) of metric depth as it is; ``aligned_`` the
+    same after a fit of scale and shift to 1 / d* by least squares; ``disparity_`` the same of a
+    disparity head; and ``sky_accuracy``.
 
     Args:
         card: of the model.
@@ -115,86 +121,65 @@ def picture_scores(
         max_m: farthest ground truth that counts, and farthest aligned depth.
 
     Returns:
-        (B,) each; NaN of a picture without ground truth.
+        A number for each picture; NaN of one without ground truth.
     """
-    truth = batch.depth_m
-    mask = truth.isfinite() & (truth > 0) & (truth <= max_m)
-    mask = mask & (mask.flatten(1).sum(1) >= _LEAST_PIXELS)[:, None, None]
-    scores: dict[str, Tensor] = {}
     depth = metric_depth(card, answer, batch.focal_px)
-    if depth is not None:
-        scores |= _errors("", depth, truth, mask)
-        inverse = depth.clamp(min=1e-3).reciprocal()
-        scores |= _errors("aligned_", aligned_depth(inverse, truth, mask, max_m), truth, mask)
+    depths = {} if depth is None else {"": _array(depth)}
+    disparities = {} if depth is None else {"aligned_": 1 / _array(depth).clip(min=_NEAREST_M)}
     if answer.disparity is not None and (depth is None or answer.sky_logit is not None):
-        fitted = aligned_depth(answer.disparity, truth, mask, max_m)
-        scores |= _errors("disparity_", fitted, truth, mask)
-    if answer.sky_logit is not None:
-        scores["sky_accuracy"] = _sky_accuracy(answer.sky_logit, truth)
+        disparities["disparity_"] = _array(answer.disparity)
+    scores: dict[str, list[float]] = defaultdict(list)
+    for place, truth in enumerate(_array(batch.depth_m)):
+        counted = (truth > 0) & (truth <= max_m)
+        counted &= np.count_nonzero(counted) >= _LEAST_PIXELS
+        found = {name: values[place][counted] for name, values in depths.items()}
+        for name, values in disparities.items():
+            inverse = _aligned(values[place], truth, counted)[counted]
+            found[name] = 1 / inverse.clip(min=1 / max_m)
+        for name, values in found.items():
+            result = score(values, truth[counted])
+            scores[f"{name}abs_rel"].append(result.abs_rel)
+            scores[f"{name}delta1"].append(result.delta1)
+        if answer.sky_logit is not None:
+            known = ~np.isnan(truth)
+            right = (_array(answer.sky_logit[place]) > 0) == np.isinf(truth)
+            scores["sky_accuracy"].append(float(right[known].mean()) if known.any() else math.nan)
     return scores
 
 
-def _errors(prefix: str, depth: Tensor, truth: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    count = mask.flatten(1).sum(1)
-    count = torch.where(count > 0, count, torch.nan)
-    relative = torch.where(mask, (depth - truth).abs() / truth, 0)
-    ratio = torch.maximum(depth / truth, truth / depth)
-    return {
-        f"{prefix}abs_rel": relative.flatten(1).sum(1) / count,
-        f"{prefix}delta1": (mask & (ratio < _DELTA1)).flatten(1).sum(1) / count,
-    }
+def _array(values: Tensor) -> NDArray[np.float64]:
+    return np.asarray(values.cpu().numpy(), np.float64)
 
 
-def _sky_accuracy(logit: Tensor, truth: Tensor) -> Tensor:
-    known = ~truth.isnan()
-    right = known & ((logit > 0) == truth.isinf())
-    return right.flatten(1).sum(1) / known.flatten(1).sum(1)
-
-
-def aligned_depth(disparity: Tensor, truth: Tensor, mask: Tensor, max_m: float) -> Tensor:
-    """Fit scale and shift of each picture's disparity to 1 / truth; return metres (B, H, W)."""
-    scale, shift = _fit(disparity, truth.reciprocal(), mask)
-    inverse = scale[:, None, None] * disparity.double() + shift[:, None, None]
-    return inverse.clamp(min=1 / max_m).reciprocal().float()
-
-
-def _fit(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit target ≈ scale · prediction + shift of each picture in float64 (MiDaS, eq. 4)."""
-    x = torch.where(mask, prediction.double(), 0).flatten(1)
-    y = torch.where(mask, target.double(), 0).flatten(1)
-    inside = mask.flatten(1)
-    count = inside.sum(1).clamp(min=1)
-    x_mean, y_mean = x.sum(1) / count, y.sum(1) / count
-    centred = torch.where(inside, x - x_mean[:, None], 0)
-    variance = centred.square().sum(1)
-    scale = (centred * (y - y_mean[:, None])).sum(1) / variance.clamp(min=1e-12)
-    return scale, y_mean - scale * x_mean
+def _aligned(
+    disparity: NDArray[np.float64], truth_m: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return a disparity by the scale and shift that bring it to 1 / truth where that counts."""
+    line = least_squares(disparity[counted], 1 / truth_m[counted])
+    return line.scale * disparity + line.shift
 
 
 def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
     """Prepare all pictures of a batch for looking at."""
-    inverse = batch.depth_m.reciprocal()
-    depth = metric_depth(card, answer, batch.focal_px)
+    truth, depth = _array(batch.depth_m), metric_depth(card, answer, batch.focal_px)
     if depth is not None:
-        predicted = depth.clamp(min=1e-3).reciprocal()
+        predicted = 1 / _array(depth).clip(min=_NEAREST_M)
         if answer.sky_logit is not None:
-            predicted = torch.where(answer.sky_logit > 0, 0, predicted)
+            predicted[_array(answer.sky_logit) > 0] = 0
     else:
         assert answer.disparity is not None
-        scale, shift = _fit(answer.disparity, inverse, batch.depth_m.isfinite())
-        predicted = (scale[:, None, None] * answer.disparity + shift[:, None, None]).float()
-    rgb = (batch.image * 255).round().byte().permute(0, 2, 3, 1).cpu()
-    return [
-        Panel(*parts) for parts in zip(rgb, predicted.float().cpu(), inverse.cpu(), strict=True)
-    ]
+        pairs = zip(_array(answer.disparity), truth, strict=True)
+        predicted = np.stack([_aligned(d, t, np.isfinite(t) & (t > 0)) for d, t in pairs])
+    rgb = (batch.image * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    parts = (rgb, predicted.astype(np.float32), (1 / truth).astype(np.float32))
+    return [Panel(*one) for one in zip(*parts, strict=True)]
 
 
 def draw_panels(panels: list[Panel]) -> NDArray[np.uint8]:
     """Draw a row for each panel: picture, prediction, ground truth, in one range of colours."""
     rows = []
     for panel in panels:
-        truth = panel.truth.numpy()
-        limits = color_limits(truth)
-        painted = [colorize(v, limits=limits) for v in (panel.prediction.numpy(), truth)]
-        rows.append(np.concatenate((panel.rgb.numpy(), *painted), axis=1))
+        limits = color_limits(panel.truth)
+        painted = [colorize(v, limits=limits) for v in (panel.prediction, panel.truth)]
+        rows.append(np.concatenate((panel.rgb, *painted), axis=1))
     return stacked(rows, gap=4)

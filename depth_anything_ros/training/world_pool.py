@@ -8,7 +8,6 @@ training run, a renderer that works ahead) share one cache.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 import threading
@@ -22,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.core.files import write_atomically
-from depth_anything_ros.training.samples import Sample, focal_of, mapped_array
+from depth_anything_ros.sim.world import VERSION, views
+from depth_anything_ros.training.samples import Sample, claim_folder, focal_of, mapped_array
 
 SHARD_VIEWS = 64
 METADATA = "world.json"
@@ -42,10 +41,11 @@ class _Shard:
     focal: NDArray[np.float32]
 
 
+@dataclass(eq=False)
 class WorldPool:
     """Views of the procedural world by index: view i has the seed first_seed + i.
 
-    Args:
+    Attributes:
         first_seed: of the view with index 0.
         count: number of views; 0 means without end.
         width: of the views, pixels.
@@ -60,37 +60,30 @@ class WorldPool:
         SourceError: where the cache was written for other views than these.
     """
 
-    def __init__(
-        self,
-        first_seed: int,
-        count: int,
-        width: int,
-        height: int,
-        cache: Path | None = None,
-        device: str = "cpu",
-        shard_views: int = SHARD_VIEWS,
-        reuse: float = 1.0,
-        first_views: int = 0,
-    ) -> None:
-        self.first_seed, self.width, self.height = first_seed, width, height
-        self.cache, self.device, self.shard_views = cache, device, shard_views
-        self._count, self._reuse, self._first_views = count, reuse, first_views
+    first_seed: int
+    count: int
+    width: int
+    height: int
+    cache: Path | None = None
+    device: str = "cpu"
+    shard_views: int = SHARD_VIEWS
+    reuse: float = 1.0
+    first_views: int = 0
+
+    def __post_init__(self) -> None:
         self._shards: OrderedDict[int, _Shard] = OrderedDict()
         self._lock = threading.Lock()
         self._render_lock = threading.Lock()
-        if cache is not None:
-            cache.mkdir(parents=True, exist_ok=True)
-            self._check_metadata(cache / METADATA)
-
-    @property
-    def count(self) -> int:
-        """Number of views; 0 means without end."""
-        return self._count
+        if self.cache is not None:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            names = ("first_seed", "width", "height", "shard_views")
+            made_of = {"world_version": VERSION} | {name: getattr(self, name) for name in names}
+            claim_folder(self.cache / METADATA, made_of, "views")
 
     @property
     def shard_count(self) -> int:
         """Number of shards; 0 means without end."""
-        return -(-self._count // self.shard_views)
+        return -(-self.count // self.shard_views)
 
     def draw(self, rng: np.random.Generator, drawn: int) -> int:
         """Return the index of the next view of a run that has drawn so many already.
@@ -98,16 +91,16 @@ class WorldPool:
         A world without end grows while it is trained on: of the views that are there so far, any
         may come. With a reuse of 1 and no first views, it is walked through.
         """
-        if self._count:
-            return int(rng.integers(self._count))
-        if self._reuse == 1 and not self._first_views:
+        if self.count:
+            return int(rng.integers(self.count))
+        if self.reuse == 1 and not self.first_views:
             return drawn
-        return int(rng.integers(self._first_views + int(drawn / self._reuse) + 1))
+        return int(rng.integers(self.first_views + int(drawn / self.reuse) + 1))
 
     def get(self, index: int) -> Sample:
         """Return a view, rendering its shard if nobody has yet."""
-        if index < 0 or (self._count and index >= self._count):
-            raise IndexError(f"view {index} of {self._count or 'endless'}")
+        if index < 0 or (self.count and index >= self.count):
+            raise IndexError(f"view {index} of {self.count or 'endless'}")
         number, place = divmod(index, self.shard_views)
         shard = self._shard(number)
         return Sample(
@@ -163,12 +156,10 @@ class WorldPool:
         last = first + self.shard_views
         return range(
             self.first_seed + first,
-            self.first_seed + (min(last, self._count) if self._count else last),
+            self.first_seed + (min(last, self.count) if self.count else last),
         )
 
     def _render(self, number: int) -> _Shard:
-        from depth_anything_ros.sim.world import views
-
         made = views(list(self._seeds(number)), self.width, self.height, self.device)
         depth = made.depth_m.cpu().numpy()
         depth = np.where(depth > _FARTHEST_M, np.float32(np.inf), depth)
@@ -196,30 +187,6 @@ class WorldPool:
                     f"room on that disk, or choose another cache"
                 ) from error
             return _publish(partial, folder)
-
-    def _check_metadata(self, path: Path) -> None:
-        """Write what the cache holds, or refuse one that holds something else."""
-        from depth_anything_ros.sim import world
-
-        wanted = {
-            "world_version": world.VERSION,
-            "first_seed": self.first_seed,
-            "width": self.width,
-            "height": self.height,
-            "shard_views": self.shard_views,
-        }
-        if not path.is_file():
-            write_atomically(path, json.dumps(wanted, indent=1).encode(), SourceError)
-            return
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise SourceError(f"cannot read {path}: {one_line(error)}; remove the cache") from error
-        if found != wanted:
-            raise SourceError(
-                f"the cache {path.parent} holds views of {one_line(found, 400)}, and views of "
-                f"{wanted} are wanted; choose another folder, or remove this one"
-            )
 
 
 def _folder_of(cache: Path, number: int) -> Path:

@@ -158,18 +158,6 @@ def test_several_gated_fits_in_a_row_are_a_cut():
     assert again.scale == 0.9 and again.reason.startswith("restarted: 1 fits in a row")
 
 
-def test_a_cut_that_the_caller_knows_restarts_at_once():
-    state = step(anchored(), line_fit(0.9, -0.2), 1, OPTIONS, cut=True)
-    assert (state.status, state.scale, state.shift) == ("anchored", 0.9, -0.2)
-    assert state.reason == "restarted: a cut in the scene"
-    # The line of the old scene says nothing of the new one.
-    blind = step(anchored(), None, 1, OPTIONS, cut=True)
-    assert not blind.ok and math.isnan(blind.scale)
-    assert blind.reason == "restarted: a cut in the scene; no anchors in this picture"
-    still = step(blind, NONE, 2, OPTIONS)
-    assert (still.status, still.reason) == ("waiting", "no points")
-
-
 def test_the_line_is_held_up_to_its_age_limit():
     state = step(anchored(), None, 2 * SECOND, OPTIONS)
     assert (state.status, state.scale, state.shift, state.age_s) == ("held", 0.5, 0.1, 2.0)

@@ -36,9 +36,8 @@ def _size(estimator, patches):
 def test_a_program_takes_other_sizes_and_batches(name, tmp_path):
     estimator = _estimator(name)
 
-    path = export.export_program(
-        estimator, tmp_path / "net.pt2", _size(estimator, PATCHES), sha256="abc"
-    )
+    target = export.Target(_size(estimator, PATCHES), sha256="abc")
+    path = export.export_program(estimator, tmp_path / "net.pt2", target)
 
     run = export.program_run(path)
     for patches, batch in ((PATCHES, 1), (OTHERS, 3)):
@@ -56,9 +55,10 @@ def test_networks_with_tables_of_places_have_one_size(name, tmp_path):
     side = 96 if name == "tiny_beit" else estimator.card.trained_size
 
     with pytest.raises(ModelError, match="cannot be exported with a dynamic size"):
-        export.export_program(estimator, tmp_path / "net.pt2", (side, side))
+        export.export_program(estimator, tmp_path / "net.pt2", export.Target((side, side)))
 
-    path = export.export_program(estimator, tmp_path / "net.pt2", (side, side), dynamic=False)
+    target = export.Target((side, side), dynamic=False)
+    path = export.export_program(estimator, tmp_path / "net.pt2", target)
     run = export.program_run(path)
     assert export.difference(estimator, run, (side, side), 2) < 1e-4
 
@@ -68,7 +68,8 @@ def test_an_onnx_file_takes_other_sizes_and_says_what_it_is(tmp_path):
     pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
     estimator = _estimator("test_relative")
 
-    path = export.export_onnx(estimator, tmp_path / "net.onnx", _size(estimator, PATCHES))
+    target = export.Target(_size(estimator, PATCHES))
+    path = export.export_onnx(estimator, tmp_path / "net.onnx", target)
 
     run = export.onnx_run(path)
     for patches, batch in ((PATCHES, 1), (OTHERS, 3)):
@@ -91,7 +92,7 @@ def test_half_precision_keeps_inputs_and_outputs(tmp_path):
     estimator = _estimator("test_metric")
     size = _size(estimator, PATCHES)
 
-    path = export.export_onnx(estimator, tmp_path / "net.onnx", size, False, "fp16")
+    path = export.export_onnx(estimator, tmp_path / "net.onnx", export.Target(size, False, "fp16"))
 
     assert 1e-6 < export.difference(estimator, export.onnx_run(path), size) < 5e-2
     graph = onnx.load(path).graph
@@ -110,7 +111,9 @@ def test_in_bf16_openvino_computes_the_last_layers_of_a_file_in_fp32(tmp_path):
     estimator = _estimator("test_metric")
     size = _size(estimator, PATCHES)
 
-    path = export.export_openvino(estimator, tmp_path / "net.xml", size, False, "fp16")
+    path = export.export_openvino(
+        estimator, tmp_path / "net.xml", export.Target(size, False, "fp16")
+    )
 
     compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
     depth = compiled(np.random.default_rng(0).standard_normal((1, 3, *size), np.float32))[0]
@@ -197,6 +200,6 @@ def test_a_full_disk_is_said_and_nothing_is_left(name, tmp_path):
     write = export.export_openvino if name.endswith(".xml") else export.export_program
     estimator, path = _estimator("test_relative"), tmp_path / name
     with files_of_at_most(300_000), pytest.raises(ModelError, match="cannot be written") as raised:
-        write(estimator, path, (56, 56), False)
+        write(estimator, path, export.Target((56, 56), False))
     assert str(path) in str(raised.value) and "MB are free there" in str(raised.value)
     assert "\n" not in str(raised.value) and list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import torch
 from full_disk import files_of_at_most
 
 from depth_anything_ros.core.errors import ModelError
-from depth_anything_ros.engines import by_size, openvino_engine
+from depth_anything_ros.engines import by_size, openvino_engine, openvino_model
 from depth_anything_ros.engines.cache import CACHE_VARIABLE
 from depth_anything_ros.engines.gate import compare
 from depth_anything_ros.models.estimator import DepthEstimator
@@ -98,19 +98,30 @@ def test_a_grid_that_is_as_high_as_the_trained_one_is_resampled(relative, tmp_pa
     assert largest_difference(found, exact) < 1e-5
 
 
-def test_bf16_keeps_within_the_gate_and_the_last_layer_in_float32(tmp_path):
+@pytest.mark.parametrize(("name", "size"), [("test_metric", (112, 154)), ("tiny", (96, 128))])
+def test_bf16_keeps_within_the_gate_and_some_layers_in_float32(tmp_path, name, size):
     if "bf16" not in openvino_engine.precisions("cpu"):
         pytest.skip("this CPU has no bfloat16")
-    estimator = load("test_metric")
+    estimator = load(name)
     engine = openvino_engine.make(estimator, "auto", cache=tmp_path)
     assert (engine.precision, engine.device) == ("bf16", "cpu")
-    size = (112, 154)
     engine.warm_up([size])
     found, exact = engine.run(picture(size)), estimator.run_network(picture(size))
     assert largest_difference(found, exact) > 0
     assert not compare([found], [exact]).problem
     # In bfloat16 there are 128 values from 1 m to 2 m.
     assert len(found.depth.unique()) > 0.9 * found.depth.numel()
+
+
+def test_layers_that_stay_in_float32_are_known_by_their_weights():
+    estimator = load("tiny")
+    model = openvino_engine.convert(estimator, (96, 128), dynamic=False)
+    exact = openvino_engine.exact_layers(model, estimator.network)
+    early = [name for name in exact if name not in openvino_model.last_layers(model)]
+    kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ops()}
+    # The stem, two layers of the first block and three of the next.
+    assert sorted(kinds[name] for name in early) == 4 * ["Convolution"] + 2 * ["GroupConvolution"]
+    assert set(openvino_engine.first_layers(model)) < set(early)
 
 
 def test_batches_layouts_and_answers_that_are_the_callers_own(converted, relative):
@@ -224,7 +235,7 @@ def test_the_layers_at_both_ends_are_found(converted):
     (file,) = cache.glob("test_relative-112x84-*/graph.xml")
     model = openvino_engine.core().read_model(file)
     kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ops()}
-    (first,), (last,) = openvino_engine.first_layers(model), openvino_engine.last_layers(model)
+    (first,), (last,) = openvino_engine.first_layers(model), openvino_model.last_layers(model)
     assert kinds[first] == kinds[last] == "Convolution" and first != last
     kernels = {
         op.get_friendly_name(): list(op.input(1).get_partial_shape().to_shape())

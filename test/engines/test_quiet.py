@@ -31,7 +31,7 @@ if has("onnxruntime", "onnxscript"):
     onnx_library.onnxruntime_library()
     began = time.monotonic()
     choice.make("onnxruntime", "fp32", estimator, "cpu").warm_up([size])
-    export.export_onnx(estimator, Path("half.onnx"), size, True, "fp16")
+    export.export_onnx(estimator, Path("half.onnx"), export.Target(size, True, "fp16"))
 if has("openvino"):
     choice.make("openvino", "auto", estimator, "cpu").warm_up([size])
 if has("openvino", "nncf"):
@@ -39,7 +39,7 @@ if has("openvino", "nncf"):
 
     pictures = [np.full((60, 80, 3), grey, np.uint8) for grey in (0, 255)]
     OpenVinoEngine(estimator, "int8", "cpu", pictures).warm_up([size])
-export.export_program(estimator, Path("network.pt2"), size)
+export.export_program(estimator, Path("network.pt2"), export.Target(size))
 time.sleep(max(0, 10 - (time.monotonic() - began)))  # telemetry of ONNX Runtime waits for 9 s
 """
 

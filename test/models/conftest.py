@@ -8,6 +8,7 @@ writes what they measured between the marks in that file.
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 BEGIN, END = "<!-- parity -->", "<!-- end of parity -->"
 HEADING = (
@@ -55,3 +56,11 @@ def pytest_sessionfinish(session, exitstatus):
     ]
     table = "\n".join((*HEADING, *rows))
     path.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, and no way to the hub itself."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    return tmp_path / "hub"

@@ -94,15 +94,19 @@ class Robot(Camera):
         message.header = self.header(frame_id=frame_id, stamp_ns=stamp_ns)
         self.sensors[name].publish(message)
 
-    def look(self, ranges=None, after_s=0.1, offset_s=0.0, image=None, **header):
-        """Publish ranges, then a picture that is so much later than the last; return its key."""
+    def look(self, ranges=None, after_s=0.1, offset_s=0.0, image=None, info=None, **header):
+        """Publish ranges, then a picture that is so much later than the last; return its key.
+
+        Without an info it is that of the room's camera; with False there is none.
+        """
         self._stamp += round(after_s * SECOND)
         stamp_ns = self._stamp
         for message in ranges if isinstance(ranges, (list, tuple)) else [ranges]:
             if message is not None:
                 self.measure(message, stamp_ns + round(offset_s * SECOND))
         time.sleep(0.03)  # topics have no order
-        return self.show(image or disparity(), anchor_info(), stamp_ns=stamp_ns, **header)
+        image, info = image or disparity(), anchor_info() if info is None else info
+        return self.show(image, info or None, stamp_ns=stamp_ns, **header)
 
     def anchored(self, ranges, output="depth/image_rect", **arguments):
         """Look again and again until a picture is answered; return its depth and key."""

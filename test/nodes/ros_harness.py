@@ -22,6 +22,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from sensor_msgs_py.point_cloud2 import read_points
 from std_msgs.msg import Header
@@ -408,6 +409,26 @@ class Answers:
         return np.frombuffer(cloud.data, np.uint8).reshape(cloud.height, cloud.width, 16)[
             ..., 14:11:-1
         ]
+
+
+class SimulatedTime:
+    """A clock that goes on by a second whenever somebody waits for a status."""
+
+    def __init__(self, camera):
+        self._publisher = camera.node.create_publisher(Clock, "/clock", QoSProfile(depth=1))
+        self.camera, self.now_s = camera, 100
+
+    def wait_for_status(self, condition):
+        def tick_and_look():
+            self.now_s += 1
+            message = Clock()
+            message.clock.sec = self.now_s
+            self._publisher.publish(message)
+            time.sleep(0.05)
+            status = self.camera.last_status
+            return status is not None and condition(status)
+
+        return wait_until(tick_and_look, what=lambda: f"status; last: {self.camera.last_status}")
 
 
 def values(status):

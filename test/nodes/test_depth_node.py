@@ -88,66 +88,16 @@ def test_range_limits_follow_rep_117(camera):
     np.testing.assert_array_equal(seen.depth == 0, ~within)
 
 
-def encoded(rgb, encoding):
-    """The picture as a driver of that encoding sends it."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    if encoding.startswith("bayer"):
-        mosaic = np.empty(rgb.shape[:2], np.uint8)
-        for i, letter in enumerate(encoding[6:10]):
-            mosaic[i // 2 :: 2, i % 2 :: 2] = rgb[i // 2 :: 2, i % 2 :: 2, "rgb".index(letter)]
-        return mosaic
-    if encoding.startswith("yuv422"):
-        # ITU-R BT.601, studio range, as cameras send it.
-        matrix = np.array([[0.257, 0.504, 0.098], [-0.148, -0.291, 0.439], [0.439, -0.368, -0.071]])
-        yuv = np.clip(rgb @ matrix.T + (16, 128, 128), 0, 255).round().astype(np.uint8)
-        packed = np.empty((*rgb.shape[:2], 2), np.uint8)
-        luma, chroma = (0, 1) if encoding == "yuv422_yuy2" else (1, 0)
-        packed[..., luma] = yuv[..., 0]
-        packed[:, 0::2, chroma] = yuv[:, 0::2, 1]
-        packed[:, 1::2, chroma] = yuv[:, 0::2, 2]
-        return packed
-    return {
-        "rgb8": rgb,
-        "bgr8": bgr,
-        "rgba8": np.dstack((rgb, np.full_like(gray, 9))),
-        "bgra8": np.dstack((bgr, np.full_like(gray, 9))),
-        "mono8": gray,
-        "mono16": gray.astype(np.uint16) * 257,
-    }[encoding]
-
-
-@pytest.mark.parametrize(
-    ("tolerance", "encodings"),
-    [
-        (0, ("rgb8", "bgr8", "rgba8", "bgra8")),
-        (1, ("mono8",)),
-        (2, ("mono16",)),
-        (12, ("yuv422", "yuv422_yuy2")),
-        (12, ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")),
-    ],
-)
-def test_every_encoding_gives_the_same_colours_and_depth(camera, tolerance, encodings):
-    rgb = true = picture(seed=3)
-    if encodings[0].startswith("mono"):
-        true = cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    expected = camera.see(true, camera_info()).depth
-    for encoding in encodings:
-        seen = camera.see(picture_message(encoded(rgb, encoding), encoding), camera_info())
-        inner = np.abs(seen.colours.astype(int) - true.astype(int))[4:-4, 4:-4]
-        assert inner.max() <= 4 * tolerance and inner.mean() <= tolerance / 3, encoding
-        limit = 0.02 if tolerance > 1 else 1e-3
-        assert np.abs(seen.depth / expected - 1).mean() <= limit, encoding
-
-
-def test_padded_rows_are_read_by_step(camera):
-    rgb = picture(seed=4)
-    message = picture_message(rgb)
-    message.step = 160 * 3 + 7  # no whole number of pixels
-    rows = np.zeros((120, message.step), np.uint8)
-    rows[:, : 160 * 3] = rgb.reshape(120, -1)
-    message.data = rows.ravel().tobytes()
-    np.testing.assert_array_equal(camera.see(message, camera_info()).colours, rgb)
+def test_encodings_of_the_same_colours_give_the_same_depth(camera):
+    """What each encoding means: test_image_decoding."""
+    rgb, alpha = picture(seed=3), np.full((120, 160), 9, np.uint8)
+    expected = camera.see(rgb, camera_info()).depth
+    for encoding in ("bgr8", "rgba8", "bgra8"):
+        colours = rgb if encoding.startswith("rgb") else rgb[..., ::-1]
+        sent = np.dstack((colours, alpha)) if "a" in encoding else np.ascontiguousarray(colours)
+        seen = camera.see(picture_message(sent, encoding), camera_info())
+        np.testing.assert_array_equal(seen.colours, rgb)
+        np.testing.assert_array_equal(seen.depth, expected)
 
 
 def broken(**changes):

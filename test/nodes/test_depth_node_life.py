@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import ReliabilityPolicy
 from ros_harness import (
     SMALL,
     Camera,
     NodeProcess,
+    SimulatedTime,
     camera_info,
     picture,
     values,
     wait_until,
 )
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 from test_depth_node_models import checkpoint
 
@@ -222,31 +222,10 @@ def test_a_signal_while_a_graph_is_made_leaves_no_crash(start):
     wide, info = picture(160, 60), camera_info(160, 60)
     for _ in range(3):  # another aspect than those that are made ready
         camera.ask(wide, info)
-    camera.process.wait_for_log("making test_metric in OpenVINO")
+    camera.process.wait_for_log("making test_metric in openvino")
     assert camera.process.stop() == 0
     log = camera.process.log
     assert "Fatal" not in log and "terminate called" not in log
-
-
-class SimulatedTime:
-    """A clock that goes on by a second whenever somebody waits for a status."""
-
-    def __init__(self, camera):
-        qos = QoSProfile(depth=1, durability=DurabilityPolicy.VOLATILE)
-        self._publisher = camera.node.create_publisher(Clock, "/clock", qos)
-        self.camera, self.now_s = camera, 100
-
-    def wait_for_status(self, condition):
-        def tick_and_look():
-            self.now_s += 1
-            message = Clock()
-            message.clock.sec = self.now_s
-            self._publisher.publish(message)
-            time.sleep(0.05)
-            status = self.camera.last_status
-            return status is not None and condition(status)
-
-        return wait_until(tick_and_look, what=lambda: f"status; last: {self.camera.last_status}")
 
 
 def test_simulated_time_that_is_reset_is_counted_and_goes_on(start):

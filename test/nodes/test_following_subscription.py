@@ -59,7 +59,7 @@ class Listener:
             self.executor.spin_once(0.02)
             return condition()
 
-        wait_until(asked, 20, "the condition")
+        wait_until(asked, what="the condition")
 
     def close(self):
         self.executor.shutdown()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from ros_harness import (
-    BEST_EFFORT,
     RELIABLE,
+    SMALL,
     Camera,
     NodeProcess,
     camera_info,
@@ -38,13 +38,13 @@ from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.models.zoo import CARDS
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.messages import camera_info_message, transform_message
+from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.image import RectifiedImage
 from depth_anything_ros.sim.path import camera_mount
 
 NAMES = tuple(RIG)
 PROGRAM = str(Path(__file__).with_name("depth_with_truth.py"))
-WITHOUT_CLOUD = ("depth/image_rect", "depth/camera_info")
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +106,11 @@ def test_names_that_make_no_topics_are_refused(names, words):
 class Rig:
     """The cameras of a rig and the node that they are shown to."""
 
-    def __init__(self, log, names=NAMES, namespace="/", program=PROGRAM, outputs=None, **given):
-        network = {"device": "cpu", "engine": "torch", "precision": "fp32"}
-        parameters = {"cameras": list(names), **network, **given}
-        self.process = NodeProcess("depth_node", parameters, (), namespace, log, program)
-        kept = {"outputs": outputs} if outputs else {}
-        self.cameras = {name: Camera(namespace, name=name, **kept) for name in names}
-        node = next(iter(self.cameras.values())).node
+    def __init__(self, log, namespace, **given):
+        self.given = {**SMALL, "cloud.edge_jump": 0.05, "cameras": list(NAMES), **given}
+        self.process = NodeProcess("depth_node", self.given, (), namespace, log, PROGRAM)
+        self.cameras = {name: Camera(namespace, name=name, process=self.process) for name in NAMES}
+        node = self["front"].node
         self.transforms = node.create_publisher(TransformStamped, "/tf_relay", RELIABLE)
         self.process.wait_for_log("waiting for pictures")
         for camera in self.cameras.values():
@@ -121,10 +119,21 @@ class Rig:
     def __getitem__(self, name):
         return self.cameras[name]
 
-    def send_mounts(self, *names):
-        """Say where cameras are on the robot."""
-        wait_until(self.transforms.get_subscription_count, 30, "a subscriber of /tf_relay")
-        for name in names:
+    def restart(self, **values):
+        """Have the node take parameters that it takes while inactive."""
+        self["front"].restart(self.process.full_name, **values)
+        for name in ("left", "right"):
+            self[name].received.clear()
+            self[name].connected()
+
+    def restore(self):
+        defaults = {spec.name: spec.default for spec in specs(DepthParameters)}
+        self["front"].restore(self.process.full_name, defaults | self.given)
+
+    def send_mounts(self):
+        """Say where the cameras are on the robot."""
+        wait_until(self.transforms.get_subscription_count, what="a subscriber of /tf_relay")
+        for name in NAMES:
             stamp = camera_info().header.stamp  # 0: static
             frame = CAMERAS[name].frame_id
             message = transform_message(stamp, "base_link", frame, RIG[name])
@@ -143,7 +152,7 @@ class Rig:
 
     def ask(self, pictures, output, start_ns, offsets_ns=None, answered=NAMES):
         """Show pictures again and again until all are answered; return the answers."""
-        for attempt in range(20):
+        for attempt in range(30):
             keys = self.show(pictures, start_ns + attempt * 10**9, offsets_ns)
             try:
                 return {name: self[name].answer(output, keys[name], 2.0) for name in answered}
@@ -167,27 +176,17 @@ def shared_rig(logs):
 
 
 @pytest.fixture
-def rig(logs, request):
-    """Start a node with three cameras, in the namespace of the test."""
-    started = []
-    name = re.sub(r"\W+", "_", request.node.name).rstrip("_")
-
-    def start(**given):
-        given = {key.replace("__", "."): value for key, value in given.items()}
-        started.append(Rig(logs / f"{name}.log", namespace=f"/{name}", **given))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
+def rig(shared_rig):
+    """The node with the parameters of its start."""
+    yield shared_rig
+    shared_rig.restore()
 
 
 def points_of(message):
     return read_points_numpy(message, ("x", "y", "z"))
 
 
-def test_three_simulated_cameras_are_answered_in_their_namespaces_and_agree(shared_rig, depths):
-    rig = shared_rig
+def test_three_simulated_cameras_are_answered_in_their_namespaces_and_agree(rig, depths):
     pictures = {name: picture_of(depths[name]) for name in NAMES}
     answers = rig.ask(pictures, "points", time.monotonic_ns())
     for name, cloud in answers.items():
@@ -206,9 +205,8 @@ def test_three_simulated_cameras_are_answered_in_their_namespaces_and_agree(shar
     assert f"{root}/image" not in topics and f"{root}/points" not in topics
 
 
-def test_faults_of_one_camera_are_its_own(shared_rig, depths):
+def test_faults_of_one_camera_are_its_own(rig, depths):
     """A wrong encoding, no camera_info that fits, a picture that the model cannot answer."""
-    rig = shared_rig
     pictures = {name: picture_of(depths[name]) for name in NAMES}
     rig.ask(pictures, "depth/image_rect", time.monotonic_ns())
     wrong = picture_message(pictures["left"])
@@ -232,8 +230,7 @@ def test_faults_of_one_camera_are_its_own(shared_rig, depths):
     assert len(said) == 1 and "/left/camera_info: " in said[0]
 
 
-def test_only_cameras_that_somebody_listens_to_are_inferred(shared_rig, depths):
-    rig = shared_rig
+def test_only_cameras_that_somebody_listens_to_are_inferred(rig, depths):
     pictures = {name: picture_of(depths[name]) for name in NAMES}
     rig.ask(pictures, "depth/image_rect", time.monotonic_ns())
     outputs = list(rig["left"].subscriptions)
@@ -256,9 +253,8 @@ def newer_frames(camera):
     return int(values(camera.status()).get("dropped: newer_frame", 0))
 
 
-def test_a_fast_camera_does_not_starve_the_slow_ones(shared_rig, depths):
+def test_a_fast_camera_does_not_starve_the_slow_ones(rig, depths):
     """The model is slower than the fast camera, and every picture of the slow ones is answered."""
-    rig = shared_rig
     rgb = picture_of(depths["front"])
     rig.ask(dict.fromkeys(NAMES, rgb), "depth/image_rect", time.monotonic_ns())
     before = {name: newer_frames(rig[name]) for name in NAMES}
@@ -286,7 +282,7 @@ def test_a_fast_camera_does_not_starve_the_slow_ones(shared_rig, depths):
 
 def test_an_any_view_model_gets_sets_of_pictures_and_poses_and_answers_metres(rig):
     """The model sees a hall from the poses alone: they have to be the right way round."""
-    rig = rig(model="truth_any_view", rig__frame="base_link", cloud__edge_jump=0.0)
+    rig.restart(model="truth_any_view", rig__frame="base_link", cloud__edge_jump=0.0)
     rgb = dict.fromkeys(NAMES, picture(WIDTH, HEIGHT))
 
     def not_found(status):  # without tf nothing goes out
@@ -297,7 +293,7 @@ def test_an_any_view_model_gets_sets_of_pictures_and_poses_and_answers_metres(ri
     assert status.level == b"\x01" and "tf2 has no transform" in status.message
     assert "'base_link'" in status.message and "extrinsics" not in status.message
     assert not any(rig[name].received for name in NAMES)
-    rig.send_mounts(*NAMES)
+    rig.send_mounts()
     # Stamps of one set differ a little; those too far apart make none.
     offsets_ns = {"left": 9_000_000, "right": -9_000_000}
     answers = rig.ask(rgb, "points", time.monotonic_ns(), offsets_ns)
@@ -340,48 +336,12 @@ def test_an_any_view_model_gets_sets_of_pictures_and_poses_and_answers_metres(ri
 
 @pytest.mark.skipif("test_da3_any" not in CARDS, reason="the zoo has no any-view row yet")
 def test_an_any_view_network_makes_metres_of_a_rig(rig):
-    rig = rig(model="test_da3_any", weights="random", input_size=56)
+    rig.restart(model="test_da3_any", input_size=56)
     assert "in metres by their poses" in rig.process.log
-    rig.send_mounts(*NAMES)
+    rig.send_mounts()
     rgb = {name: picture(WIDTH, HEIGHT, seed) for seed, name in enumerate(NAMES)}
     answers = rig.ask(rgb, "depth/image_rect", time.monotonic_ns())
     for name, message in answers.items():
         depth = image_array(message)
         assert depth.shape == (HEIGHT, WIDTH) and (depth[np.isfinite(depth)] > 0).all(), name
         assert np.isfinite(depth).mean() > 0.5
-
-
-def test_cameras_are_static_and_changed_while_inactive(rig):
-    from lifecycle_msgs.msg import Transition
-
-    one = rig(names=("front",), program=None, model="test_metric", weights="random", input_size=56)
-    camera = one["front"]
-    node = f"{camera.node.get_namespace().rpartition('/')[0]}/depth_node"
-    (reason,) = camera.set_parameters(node, cameras=["front", "rear"])
-    assert "cannot change while the node is active" in reason
-    assert camera.change_state(node, Transition.TRANSITION_DEACTIVATE)
-    (reason,) = camera.set_parameters(node, cameras=["front", "2nd"])
-    assert "'2nd', which cannot be part of a topic" in reason
-    assert camera.set_parameters(node, cameras=["front", "rear"]) == []
-    assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
-    assert list(camera.get_parameter(node, "cameras").string_array_value) == ["front", "rear"]
-    rear = Camera(node.rpartition("/")[0], name="rear", outputs=WITHOUT_CLOUD)
-    one.cameras["rear"] = rear
-    rear.connected().ask(picture(), camera_info())
-    camera.ask(picture(), camera_info())
-
-
-def test_without_names_the_list_is_empty_and_bad_names_at_start_cost_one_line(logs):
-    process = NodeProcess("depth_node", {"cameras": ["front", "front"]}, log=logs / "twice.log")
-    assert process.process.wait(timeout=60) == 2
-    assert "'front' 2 times" in process.log and "Traceback" not in process.log
-    config = Path(__file__).resolve().parents[2] / "config" / "depth.yaml"
-    arguments = ("--params-file", str(config), "-p", "model:=test_metric", "-p", "weights:=random")
-    with NodeProcess("depth_node", {}, arguments, "/plain", logs / "plain.log") as process:
-        process.wait_for_log("waiting for pictures on /plain/image")
-        camera = Camera("/plain", outputs=(), qos=BEST_EFFORT)
-        try:
-            value = camera.get_parameter("/plain/depth_node", "cameras")
-            assert list(value.string_array_value) == []
-        finally:
-            camera.close()

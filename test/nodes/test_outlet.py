@@ -45,13 +45,13 @@ def test_a_publish_that_is_held_up_is_told_and_then_forgotten(node, monkeypatch,
     assert outlet.problem() == ""
     thread = threading.Thread(target=outlet.publish, args=(CameraInfo(),))
     thread.start()
-    said = wait_until(outlet.problem, 10, "the problem")
+    said = wait_until(outlet.problem, what="the problem")
     assert said.startswith("publish blocked for 0.1 s on /outlet/points: a subscriber does not")
     assert "config/fastdds_large_messages.xml" in said
     held.free.set()
     thread.join()
     assert "publish blocked for " in outlet.problem()  # a status of once a second tells it
-    wait_until(lambda: not outlet.problem(), 10, "the end of it")
+    wait_until(lambda: not outlet.problem(), what="the end of it")
     for _ in range(3):
         outlet.publish(CameraInfo())
     assert outlet.problem() == ""

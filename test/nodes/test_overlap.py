@@ -1,6 +1,5 @@
 """depth_node that publishes in a second thread: order, counts, errors, and a stop while busy."""
 
-import re
 import time
 
 import numpy as np
@@ -13,25 +12,17 @@ from true_depth import CAMERAS, HEIGHT, WIDTH, picture_of
 NODE = "/depth_node"
 
 
-@pytest.fixture
-def start(logs, request):
-    """Start a depth_node whose model reads the depth in pictures, in the test's namespace."""
-    started = []
-    name = re.sub(r"\W+", "_", request.node.name).strip("_")
-
-    def start_one(**parameters):
-        given = {"model": "truth", "device": "cpu", **parameters}
-        process = NodeProcess("depth_node", given, (), f"/{name}", logs / f"{name}.log", PROGRAM)
-        started.append((process, Camera(f"/{name}")))
+@pytest.fixture(scope="module")
+def shared_camera(logs):
+    """A depth_node whose model reads the depth in pictures, and who asks it."""
+    given = {"model": "truth", "device": "cpu"}
+    with NodeProcess("depth_node", given, log=logs / "overlap.log", program=PROGRAM) as process:
         process.wait_for_log("waiting for pictures")
-        started[-1][1].connected()
-        return started[-1]
-
-    yield start_one
-    for process, camera in started:
+        camera = Camera(process=process)
+        yield camera
         camera.close()
-        assert process.stop() == 0
-        assert "Traceback" not in process.log
+    assert process.stop() == 0
+    assert "Traceback" not in process.log_path.read_text()
 
 
 def scenes(count):
@@ -40,9 +31,17 @@ def scenes(count):
     return [picture_of(ramp + i) for i in range(count)]
 
 
+def counts(status):
+    """How many pictures came, were answered, and were dropped."""
+    said = values(status)
+    dropped = sum(int(n) for name, n in said.items() if name.startswith("dropped: "))
+    return int(said["frames in"]), int(said["frames out"]), dropped
+
+
 @pytest.mark.parametrize("overlap", [True, False])
-def test_fast_pictures_are_answered_in_order_each_with_its_own_cloud(start, overlap):
-    _, camera = start(overlap=overlap)
+def test_fast_pictures_are_answered_in_order_each_with_its_own_cloud(shared_camera, overlap):
+    camera = shared_camera.restart(NODE, overlap=overlap)
+    before = counts(camera.status())
     info, shown = camera_info(WIDTH, HEIGHT, CAMERAS["front"].K[0]), scenes(40)
     camera.ask(shown[0], info)
     keys = {}
@@ -64,10 +63,8 @@ def test_fast_pictures_are_answered_in_order_each_with_its_own_cloud(start, over
         np.testing.assert_array_equal(z[np.isfinite(z)], depth[np.isfinite(z)])
 
     def all_accounted_for(status):
-        said = values(status)
-        dropped = sum(int(n) for name, n in said.items() if name.startswith("dropped: "))
-        out = int(said["frames out"])
-        return out >= len(answered) and int(said["frames in"]) == out + dropped
+        came, out, dropped = np.subtract(counts(status), before)
+        return out >= len(answered) and came == out + dropped
 
     said = values(camera.wait_for_status(all_accounted_for))
     stages = ("wait", "decode", "rectify", "inference", "post", "depth", "cloud", "publish")
@@ -75,8 +72,8 @@ def test_fast_pictures_are_answered_in_order_each_with_its_own_cloud(start, over
         assert 0 <= float(said[f"stage {stage} p50 (ms)"]) <= float(said[f"stage {stage} p95 (ms)"])
 
 
-def test_an_answer_that_cannot_be_published_is_counted_and_the_next_goes_out(start):
-    _, camera = start(overlap=True)
+def test_an_answer_that_cannot_be_published_is_counted_and_the_next_goes_out(shared_camera):
+    camera = shared_camera.restart(NODE, overlap=True)
     info = camera_info(WIDTH, HEIGHT, 100.0)
     good = scenes(1)[0]
     camera.ask(good, info)
@@ -85,28 +82,27 @@ def test_an_answer_that_cannot_be_published_is_counted_and_the_next_goes_out(sta
     assert camera.answer("points", camera.ask(good, info))
 
 
-def test_deactivation_while_busy_ends_what_is_on_its_way(start):
-    process, camera = start(overlap=True)
-    node = f"{camera.node.get_namespace()}{NODE}"
+def test_deactivation_while_busy_ends_what_is_on_its_way(shared_camera):
+    camera = shared_camera.restart(NODE, overlap=True)
+    process = camera.process
     info, rgb = camera_info(WIDTH, HEIGHT, 100.0), picture(WIDTH, HEIGHT, 1)
     camera.ask(rgb, info)
     points, depths = camera.order["points"], camera.order["depth/image_rect"]
     threads = 0
-    for _ in range(10):
+    for _ in range(5):
         for _ in range(8):
             camera.show(rgb)
             time.sleep(0.007)
-        assert camera.change_state(node, Transition.TRANSITION_DEACTIVATE)
+        assert camera.change_state(NODE, Transition.TRANSITION_DEACTIVATE)
         time.sleep(0.2)
         # All outputs of each picture that was answered went out, and none comes after the stop.
-        wait_until(lambda: len(points) == len(depths), 10, "a cloud for each depth")
-        counts = len(points), len(depths)
-        said = values(camera.status())
-        dropped = sum(int(n) for name, n in said.items() if name.startswith("dropped: "))
-        assert int(said["frames in"]) == int(said["frames out"]) + dropped
-        assert counts == (len(points), len(depths))
-        assert camera.change_state(node, Transition.TRANSITION_ACTIVATE)
+        wait_until(lambda: len(points) == len(depths), what="a cloud for each depth")
+        answered = len(points), len(depths)
+        came, out, dropped = counts(camera.status())
+        assert came == out + dropped
+        assert answered == (len(points), len(depths))
+        assert camera.change_state(NODE, Transition.TRANSITION_ACTIVATE)
         camera.connected()
         camera.ask(rgb, info)
         threads = threads or process.threads()  # libraries start some of theirs at first use
-    wait_until(lambda: process.threads() <= threads, 10, "the threads of the first cycle")
+    wait_until(lambda: process.threads() <= threads, what="the threads of the first cycle")

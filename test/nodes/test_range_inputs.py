@@ -46,7 +46,7 @@ class Sensors:
             self.node, RangeSyncParameters(**limits), lambda *jump: self.jumps.append(jump)
         )
         for publisher in self.out.values():
-            wait_until(publisher.get_subscription_count, 10, "a subscriber")
+            wait_until(publisher.get_subscription_count, what="a subscriber")
 
     def measure(self, message, stamp_ns):
         """Publish ranges, and wait until they are kept."""
@@ -60,7 +60,7 @@ class Sensors:
             self.executor.spin_once(timeout_sec=0.1)
             return any(f.topic == name and f not in before for f in self.near(stamp_ns))
 
-        wait_until(is_kept, 10, "the message")
+        wait_until(is_kept, what="the message")
 
     def near(self, stamp_ns):
         return self.inputs.at(stamp_ns, 0.05, 0.0)

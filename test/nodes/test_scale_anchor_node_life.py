@@ -21,19 +21,18 @@ from anchor_harness import (
     in_lidar,
     sweep,
 )
-from rclpy.qos import QoSProfile
 from room import room_points
 from ros_harness import (
     FRAME_ID,
     RELIABLE,
     Camera,
     NodeProcess,
+    SimulatedTime,
     image_array,
     picture,
     values,
     wait_until,
 )
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
@@ -77,7 +76,7 @@ def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_t
     assert robot.never_answered(*keys)
     assert int(values(status)["dropped: no_transform"]) >= 1
     assert process.log.count("ranges not used") == 1
-    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    wait_until(robot.transforms.get_subscription_count, what="the relay")
     robot.transforms.publish(lidar_transform())
     depth, _ = robot.anchored(sweep(500))
     assert_room(depth)
@@ -94,7 +93,7 @@ def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_t
 
 def test_a_late_transform_is_waited_for_and_is_that_of_the_pictures_stamp(with_tf):
     _, robot = with_tf(extrinsics__timeout_s=3.0)
-    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    wait_until(robot.transforms.get_subscription_count, what="the relay")
     # The mount swings to the side by half a metre a second.
     swung = T_CAMERA_LIDAR.copy()
     swung[0, 3] += 1.0
@@ -113,7 +112,7 @@ def test_a_late_transform_is_waited_for_and_is_that_of_the_pictures_stamp(with_t
 
 def test_a_transform_that_stays_late_is_given_up_in_time(with_tf):
     _, robot = with_tf(extrinsics__timeout_s=0.2)
-    wait_until(robot.transforms.get_subscription_count, 10, "the relay")
+    wait_until(robot.transforms.get_subscription_count, what="the relay")
     robot.transforms.publish(lidar_transform(SECOND))
     time.sleep(0.2)
     robot.leap()
@@ -129,32 +128,16 @@ def test_simulated_time_that_is_reset_starts_anew(with_tf):
         "extrinsics__rotation_xyzw": list(ROTATION),
     }
     process, robot = with_tf(use_sim_time=True, **extrinsics)
-    clock = robot.node.create_publisher(Clock, "/clock", QoSProfile(depth=1))
-
-    def tick(seconds):
-        message = Clock()
-        message.clock.sec = seconds
-        clock.publish(message)
-        time.sleep(0.05)
-
-    now = [100]
-
-    def told(condition):
-        def tick_and_look():
-            now[0] += 1
-            tick(now[0])
-            status = robot.last_status
-            return status is not None and condition(values(status))
-
-        return wait_until(tick_and_look, 20, lambda: f"the status; last: {robot.last_status}")
-
-    told(lambda shown: shown["state"] == "waiting")
+    clock = SimulatedTime(robot)
+    clock.wait_for_status(lambda s: values(s)["state"] == "waiting")
     robot.anchored(sweep(500))
-    told(lambda shown: shown["state"] == "anchored" and shown["clock jumps"] == "0")
-    now[0] = 5
-    told(lambda shown: shown["clock jumps"] == "1")
+    clock.wait_for_status(
+        lambda s: (values(s)["state"], values(s)["clock jumps"]) == ("anchored", "0")
+    )
+    clock.now_s = 5
+    clock.wait_for_status(lambda s: values(s)["clock jumps"] == "1")
     key = robot.look()
-    told(lambda shown: shown["state"] == "waiting")
+    clock.wait_for_status(lambda s: values(s)["state"] == "waiting")
     assert robot.never_answered(key)
     assert process.log.count("jumped backwards") == 1
 
@@ -189,7 +172,7 @@ def test_depth_node_and_anchor_node_give_metres_together(logs):
             points = MODEL.rays()[rows, columns] * expected[rows, columns, None]
             cloud = lidar_message(Header(), np.column_stack((points, rows)).astype(np.float32))
             lidar = camera.node.create_publisher(PointCloud2, "lidar/points", RELIABLE)
-            wait_until(lidar.get_subscription_count, 10, "a subscriber of lidar/points")
+            wait_until(lidar.get_subscription_count, what="a subscriber of lidar/points")
             key += SECOND
             cloud.header = camera.header(frame_id="lidar", stamp_ns=key)
             lidar.publish(cloud)

@@ -80,11 +80,11 @@ def slow(logs):
 def configure(slow):
     """Ask for it, and return the future of the answer and a function that gives the client back."""
     client = slow.client.node.create_client(ChangeState, f"{NAME}/change_state")
-    assert client.wait_for_service(timeout_sec=20)
+    assert client.wait_for_service(timeout_sec=60)
     request = ChangeState.Request()
     request.transition.id = Transition.TRANSITION_CONFIGURE
     future = client.call_async(request)
-    wait_until(lambda: slow.node.threads, 20, "the work")
+    wait_until(lambda: slow.node.threads, what="the work")
     return future
 
 
@@ -109,7 +109,7 @@ def test_services_answer_while_a_transition_is_prepared(slow, outcome, succeeds,
     assert slow.client.state(NAME) == "configuring" and not future.done()
 
     slow.node.go_on.set()
-    wait_until(future.done, 20, "the answer")
+    wait_until(future.done, what="the answer")
     assert future.result().success is succeeds
     assert slow.client.state(NAME) in (state, "unconfigured")
     assert slow.node.transitions.under_way == ""
@@ -156,10 +156,10 @@ def test_a_thread_is_ended_as_by_ctrl_c_and_says_nothing_more():
             raise
 
     background = Background("work", work, lambda: done.append(True))
-    assert begun.wait(20)
+    assert begun.wait(60)
     background.stop()
-    wait_until(lambda: caught, 20, "the end")
-    wait_until(lambda: not background.is_alive, 20, "the thread's end")
+    wait_until(lambda: caught, what="the end")
+    wait_until(lambda: not background.is_alive, what="the thread's end")
     background.stop()  # once more does nothing
     assert not done
 
@@ -167,5 +167,5 @@ def test_a_thread_is_ended_as_by_ctrl_c_and_says_nothing_more():
 def test_work_that_has_ended_is_told():
     told = threading.Event()
     background = Background("work", lambda: None, told.set)
-    assert told.wait(20)
+    assert told.wait(60)
     background.stop()

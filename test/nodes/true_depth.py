@@ -13,7 +13,7 @@ from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.core.stage_times import StageTimes
-from depth_anything_ros.models.any_view import View
+from depth_anything_ros.models.any_view import ViewEstimate
 from depth_anything_ros.models.estimator import Running
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.sim.path import Drive, camera_mount
@@ -84,7 +84,7 @@ class TrueDepth:
     def infer_views(self, pictures, cameras, poses=None):
         poses = [np.eye(4)] * len(pictures) if poses is None else poses
         return [
-            View(DepthMap(hall_depth(camera, pose), camera), np.ones(rgb.shape[:2]), pose)
+            ViewEstimate(DepthMap(hall_depth(camera, pose), camera), np.ones(rgb.shape[:2]), pose)
             for rgb, camera, pose in zip(pictures, cameras, poses, strict=True)
         ]
 

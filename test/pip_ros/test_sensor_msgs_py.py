@@ -1,7 +1,6 @@
 """Point clouds by content, on real PointCloud2 messages laid out byte by byte with struct."""
 
 import array
-import inspect
 import struct
 
 import numpy as np
@@ -55,24 +54,6 @@ def clouds(draw):
     cloud = PointCloud2(fields=fields, point_step=step, height=1, width=count)
     cloud.is_bigendian, cloud.data = order == ">", array.array("B", bytes(data))
     return cloud, held
-
-
-@pytest.mark.parametrize(
-    ("name", "required", "options"),
-    [
-        (
-            "read_points",
-            ["cloud"],
-            {"field_names": None, "skip_nans": False, "uvs": None}
-            | {"reshape_organized_cloud": False},
-        ),
-        ("create_cloud", ["header", "fields", "points"], {"point_step": None}),
-    ],
-)
-def test_signatures_are_those_of_jazzy(name, required, options):
-    found = list(inspect.signature(getattr(point_cloud2, name)).parameters.values())
-    assert [p.name for p in found] == [*required, *options]
-    assert {p.name: p.default for p in found[len(required) :]} == options
 
 
 @given(drawn=clouds(), data=st.data())

@@ -1,6 +1,5 @@
 """Transforms by content: expected values come from 4×4 matrices and closed forms."""
 
-import inspect
 import math
 from types import SimpleNamespace
 
@@ -67,33 +66,6 @@ def filled(*transforms, static=False):
 
 def x_of(buffer, target, source, time):
     return buffer.lookup_transform(target, source, time).transform.translation.x
-
-
-def test_signatures_are_those_of_jazzy():
-    empty, none = inspect.Parameter.empty, Duration()
-    look = {"target_frame": empty, "source_frame": empty, "time": empty, "timeout": none}
-    options = {"spin_thread": False, "qos": None, "static_qos": None}
-    expected = {
-        Buffer: {"cache_time": None, "node": None},
-        Buffer().lookup_transform: look,
-        Buffer().set_transform: {"transform": empty, "authority": empty},
-        Buffer().set_transform_static: {"transform": empty, "authority": empty},
-        Buffer().clear: {},
-        TransformListener: {"buffer": empty, "node": empty, **options},
-        TransformListener.unregister: {"self": empty},
-        StaticTransformBroadcaster: {"node": empty, "qos": None},
-        StaticTransformBroadcaster.sendTransform: {"self": empty, "transform": empty},
-        TransformBroadcaster: {"node": empty, "qos": None},
-        TransformBroadcaster.sendTransform: {"self": empty, "transform": empty},
-    }
-    for function, parameters in expected.items():
-        found = inspect.signature(function).parameters.values()
-        assert {p.name: p.default for p in found} == parameters
-    for name in options:
-        kind = inspect.signature(TransformListener).parameters[name].kind
-        assert kind is inspect.Parameter.KEYWORD_ONLY
-    for kind in (ConnectivityException, ExtrapolationException, LookupException):
-        assert kind.__bases__ == (TransformException,)
 
 
 def test_a_transform_takes_points_of_the_child_to_the_parent():

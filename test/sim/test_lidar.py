@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.sim.geometry import World
 from depth_anything_ros.sim.lidar import scan
 from depth_anything_ros.sim.lidar_patterns import (
@@ -21,7 +20,15 @@ from depth_anything_ros.sim.lidar_patterns import (
 )
 from depth_anything_ros.sim.path import camera_mount, mount
 from depth_anything_ros.sim.render import Renderer
-from depth_anything_ros.sim.scene import Finish, Light, Material, Scene, SceneBuilder, Shape
+from depth_anything_ros.sim.scene import (
+    Finish,
+    Light,
+    Material,
+    Primitive,
+    Scene,
+    Shape,
+    rotation_of,
+)
 
 WHITE = Material(colour=(1.0, 1.0, 1.0))
 GREY = Material(colour=(0.5, 0.2, 0.1))
@@ -31,11 +38,13 @@ LAMP = Light((0.0, 0.0, 1.0), (3.0, 3.0, 3.0))
 
 def scene_of(*surfaces):
     """A scene of (shape, size, position, material, yaw, pitch), each an object."""
-    builder = SceneBuilder()
-    for shape, size, position, material, *angles in surfaces:
-        builder.begin()
-        builder.add(shape, size, position, material, *angles)
-    return Scene("test", 1, tuple(builder.primitives), (LAMP,))
+    parts = [
+        Primitive(
+            shape, size, position, rotation_of(*(angles or [0.0])), material, number + 1, number
+        )
+        for number, (shape, size, position, material, *angles) in enumerate(surfaces)
+    ]
+    return Scene("test", 1, tuple(parts), (LAMP,))
 
 
 def room(*more, material=GREY):
@@ -81,7 +90,7 @@ def test_a_wall_is_measured_exactly():
     expected = 5.0 / ahead
     seen = (ahead > 0) & (expected <= pattern.max_m)
     np.testing.assert_array_equal(sweep.beam, np.flatnonzero(seen))
-    np.testing.assert_allclose(sweep.range_m, expected[seen], atol=1e-4)
+    np.testing.assert_allclose(sweep.ranges[sweep.beam], expected[seen], atol=1e-4)
     assert np.all(sweep.ranges[~seen] == np.inf)
     np.testing.assert_array_equal(sweep.ring, pattern.ring[seen])
     np.testing.assert_array_equal(sweep.time_s, pattern.time_s[seen])
@@ -102,7 +111,6 @@ def test_a_sphere_is_measured_exactly():
     both = hit & clear
     expected = along[both] - np.sqrt(inside[both])
     np.testing.assert_allclose(sweep.ranges[both], expected, atol=1e-4)
-    assert set(sweep.instance) == {1}
 
 
 def test_sparse_beams_in_all_directions_are_measured_exactly():
@@ -110,16 +118,6 @@ def test_sparse_beams_in_all_directions_are_measured_exactly():
     pattern = replace(row_of(6), directions=six).ideal()
     sweep = scan(World([room((Shape.SPHERE, (0.5, 0, 0), (0, -2, 0), GREY))]), pattern, np.eye(4))
     np.testing.assert_allclose(sweep.ranges, [4, 4, 3, 1.5, 1.5, 1.5], atol=1e-4)
-
-
-def test_the_scene_is_chosen_by_its_index():
-    world = World([scene_of(wall(3.0)), scene_of(wall(5.0), wall(9.0))])
-    assert scan(world, row_of(1).ideal(), np.eye(4), scene=0).ranges[0] == pytest.approx(3.0)
-    assert scan(world, row_of(1).ideal(), np.eye(4), scene=1).ranges[0] == pytest.approx(5.0)
-    with pytest.raises(ParameterError, match="no scene 2 in a world of 2"):
-        scan(world, row_of(1), np.eye(4), scene=2)
-    with pytest.raises(ParameterError, match=r"finite \(4, 4\) matrix"):
-        scan(world, row_of(1), np.eye(3))
 
 
 def cluttered():
@@ -191,11 +189,11 @@ def test_limits_follow_rep_117():
 def test_the_same_seed_gives_the_same_sweep():
     world, pattern = World([cluttered()]), spinning(16, 200)
     one, same, other = (scan(world, pattern, mount(z=0.2), seed) for seed in (7, 7, 8))
-    for name in ("points", "ring", "time_s", "intensity", "range_m", "instance", "beam", "ranges"):
+    for name in ("points", "ring", "time_s", "intensity", "beam", "ranges"):
         np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     assert not np.array_equal(one.ranges, other.ranges)
-    dtypes = [getattr(one, n).dtype for n in ("points", "ring", "time_s", "intensity", "instance")]
-    assert dtypes == [np.float32, np.uint16, np.float32, np.float32, np.int32]
+    dtypes = [getattr(one, n).dtype for n in ("points", "ring", "time_s", "intensity")]
+    assert dtypes == [np.float32, np.uint16, np.float32, np.float32]
 
 
 def test_noise_of_a_beam_does_not_hang_on_others():
@@ -219,7 +217,6 @@ def test_most_beams_pass_glass_that_is_slanted_and_its_truth_stays():
     assert through.mean() == pytest.approx(0.98, abs=0.01)
     np.testing.assert_allclose(sweep.ranges[~through], 4.0, atol=0.01)
     np.testing.assert_allclose(sweep.true_range_m, 4.0, atol=0.01)
-    assert set(sweep.instance[through]) == {2}
     np.testing.assert_allclose(scan(world, pattern.ideal(), np.eye(4)).ranges, 4.0, atol=0.01)
 
 
@@ -260,7 +257,6 @@ def test_a_cone_measures_the_nearest_thing_in_it():
     assert sweep.ranges.shape == (1,)
     assert sweep.ranges[0] == pytest.approx(1.955, abs=0.01)
     assert sweep.true_range_m[0] == pytest.approx(5.0)
-    assert sweep.instance[0] == 1
     np.testing.assert_allclose(sweep.points, [[sweep.ranges[0], 0, 0]])
 
 
@@ -283,5 +279,5 @@ def test_a_real_pattern_sees_most_of_a_room(name):
     sweep = scan(World([cluttered()]), pattern, mount(-1.0, 0.0, 0.0), seed=11)
     inside = sweep.true_range_m <= pattern.max_m
     assert len(sweep.points) >= 0.9 * inside.sum()
-    errors = sweep.range_m / sweep.true_range_m[sweep.beam] - 1
+    errors = sweep.ranges[sweep.beam] / sweep.true_range_m[sweep.beam] - 1
     assert np.median(np.abs(errors)) < 0.04

@@ -135,7 +135,3 @@ def test_what_is_no_pattern_is_refused():
         find_pattern("xyz")
     with pytest.raises(ParameterError, match="16, 32 or 64 rings here, got 40"):
         spinning(40)
-    with pytest.raises(ParameterError, match="must be unit vectors"):
-        replace(scan_2d(), directions=2 * scan_2d().directions)
-    with pytest.raises(ParameterError, match="one value for each of 1 beams"):
-        replace(single_range(), time_s=np.zeros(2, np.float32))

@@ -209,4 +209,4 @@ def test_a_plot_refuses_what_is_taken_outside_or_over_budget():
     assert not plot.put(crate, -1.2, -1.0)
     assert plot.put(crate, -1.2, 1.2)
     assert not plot.put(crate, 1.2, 1.2)
-    assert [p.instance for p in plot.builder.primitives] == [1, 2, 3]
+    assert [p.instance for p in plot.surfaces] == [1, 2, 3]

@@ -8,7 +8,8 @@ import torch
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import CameraError
-from depth_anything_ros.sim.render import camera_pose, render
+from depth_anything_ros.sim.path import camera_mount
+from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.scene import Finish, Light, Material, Primitive, Scene, Shape, Sky
 
 GREY = Material((0.5, 0.5, 0.5), roughness=0.0)
@@ -19,7 +20,7 @@ def scene_of(*primitives, lights=(), sky=None, ambient=(1.0, 1.0, 1.0), haze=0.0
 
 
 def view(scene, camera, position=(0, 0, 0), yaw=0.0, pitch=0.0):
-    seen = render([scene], [camera], camera_pose(position, yaw, pitch)[None])
+    seen = Renderer([scene]).view([camera], camera_mount(*position, pitch=pitch, yaw=yaw)[None])
     return seen.light[0].numpy(), seen.depth_m[0].numpy(), seen.instance[0].numpy()
 
 
@@ -73,10 +74,10 @@ def test_a_lens_that_has_no_ray_gives_unknown_depth_and_no_light():
 def test_scenes_of_a_batch_do_not_mix():
     camera = Camera.from_hfov(60, 45, 80.0)
     scenes = [scene_of(Primitive(Shape.ROOM, (r, r, r))) for r in (2.0, 3.0, 4.0)]
-    poses = np.stack([camera_pose((0, 0, 0), 0.0)] * 3)
-    together = render(scenes, [camera] * 3, poses)
+    poses = np.stack([camera_mount()] * 3)
+    together = Renderer(scenes).view([camera] * 3, poses)
     for i, scene in enumerate(scenes):
-        alone = render([scene], [camera], poses[:1])
+        alone = Renderer([scene]).view([camera], poses[:1])
         assert torch.equal(alone.depth_m[0], together.depth_m[i])
         assert torch.allclose(alone.light[0], together.light[i], atol=1e-5)
 
@@ -85,7 +86,7 @@ def test_cameras_of_two_sizes_are_refused():
     cameras = [Camera.from_hfov(60, 45, 80.0), Camera.from_hfov(64, 45, 80.0)]
     scene = scene_of(Primitive(Shape.ROOM, (2, 2, 2)))
     with pytest.raises(CameraError, match=r"one size.*\(60, 45\), \(64, 45\)"):
-        render([scene] * 2, cameras, np.stack([np.eye(4)] * 2))
+        Renderer([scene] * 2).view(cameras, np.stack([np.eye(4)] * 2))
 
 
 def test_light_by_lambert_and_by_distance():
@@ -113,7 +114,7 @@ def test_a_shadow_lies_where_the_light_is_hidden(light):
     scene = scene_of(ground, board, lights=(light,), ambient=(0.1, 0.1, 0.1))
     seen, depth, _ = view(scene, camera, (0, 0, 3.0), 0.0, 0.75)
     # The board reaches to x = 3.5, and its shadow so far under the sun and to 3.75 under the lamp.
-    pose = camera_pose((0, 0, 3.0), 0.0, 0.75)
+    pose = camera_mount(z=3.0, pitch=0.75)
     for x, y, dark in ((3.3, 0, True), (3.65, 0, not light.directional), (3.0, 1.0, False)):
         point = (np.array((x, y, 0.0)) - pose[:3, 3]) @ pose[:3, :3]
         column, row = np.round(camera.project(point)).astype(int)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from depth_anything_ros.sim.scene import Texture
-from depth_anything_ros.sim.textures import albedo, sky_colour, value_noise
+from depth_anything_ros.sim.textures import Paint, _int32, _mix, _noise, albedo, sky_colour
 
 COLOUR = (0.6, 0.4, 0.3)
 SECOND = (0.1, 0.2, 0.15)
@@ -11,20 +11,28 @@ PATTERNED = [kind for kind in Texture if kind != Texture.PLAIN]
 WALL = (1.0, 0.0, 0.0)
 
 
-def wall(uv, texture, *, scale=0.5, roughness=0.0, seed=0, footprint=None, normal=WALL):
-    uv = torch.as_tensor(uv, dtype=torch.float32)
-    count = len(uv)
-    return albedo(
-        torch.cat((torch.zeros(count, 1), uv), 1),
-        torch.tensor(normal).expand(count, 3),
+def paint_of(texture, count, scale=0.5, roughness=0.0, seed=0):
+    return Paint(
         torch.full((count,), int(texture)),
         torch.tensor(COLOUR).expand(count, 3),
         torch.tensor(SECOND).expand(count, 3),
         torch.full((count,), scale),
         torch.full((count,), roughness),
         torch.full((count,), seed),
-        None if footprint is None else torch.full((count,), footprint),
     )
+
+
+def wall(uv, texture, footprint=0.0, **look):
+    uv = torch.as_tensor(uv, dtype=torch.float32)
+    count = len(uv)
+    points, normals = torch.cat((torch.zeros(count, 1), uv), 1), torch.tensor(WALL).expand(count, 3)
+    return albedo(
+        points, normals, paint_of(texture, count, **look), torch.full((count,), footprint)
+    )
+
+
+def value_noise(points, seed):
+    return _noise(points.T.contiguous(), _mix(_int32(seed)))
 
 
 def grid(span=4.0, count=120):
@@ -132,14 +140,7 @@ def test_bricks_lie_in_level_courses_with_every_other_one_moved_by_half():
 def test_bricks_are_level_on_each_wall_and_lie_along_y_on_a_floor():
     count = 50
     points = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
-    rest = (
-        torch.full((count,), int(Texture.BRICKS)),
-        torch.tensor(COLOUR).expand(count, 3),
-        torch.tensor(SECOND).expand(count, 3),
-        torch.full((count,), 0.5),
-        torch.zeros(count),
-        torch.zeros(count, dtype=torch.int64),
-    )
+    rest = (paint_of(Texture.BRICKS, count), torch.zeros(count))
     for axis, sign, up in ((0, 1, 2), (0, -1, 2), (1, 1, 2), (1, -1, 2), (2, 1, 1), (2, -1, 1)):
         normals = torch.full((count, 3), 0.3)
         normals[:, axis] = sign
@@ -216,32 +217,28 @@ def test_a_mix_is_the_same_as_its_parts_and_leaves_its_arguments_alone():
     count = 700
     texture = torch.arange(count) % len(Texture)
     points = 4 * torch.rand(count, 3, generator=generator) - 2
-    arguments = (
-        points,
-        torch.randn(count, 3, generator=generator),
+    normals = torch.randn(count, 3, generator=generator)
+    paint = Paint(
         texture,
         torch.rand(count, 3, generator=generator),
         torch.rand(count, 3, generator=generator),
         0.1 + torch.rand(count, generator=generator),
         torch.rand(count, generator=generator),
         torch.randint(-(2**62), 2**62, (count,), generator=generator),
-        0.02 * torch.rand(count, generator=generator),
     )
+    footprint = 0.02 * torch.rand(count, generator=generator)
+    arguments = (points, normals, *vars(paint).values(), footprint)
     before = [argument.clone() for argument in arguments]
     state = torch.get_rng_state()
-    mixed = albedo(*arguments)
+    mixed = albedo(points, normals, paint, footprint)
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(*pair) for pair in zip(before, arguments, strict=True))
     for kind in Texture:
-        at = texture == kind
-        torch.testing.assert_close(
-            albedo(*(argument[at] for argument in arguments)), mixed[at], rtol=0, atol=1e-5
-        )
-    double = [
-        argument.double() if argument.is_floating_point() else argument for argument in arguments
-    ]
-    assert torch.equal(albedo(*double), mixed)
-    assert albedo(*(argument[:0] for argument in arguments)).shape == (0, 3)
+        at = (texture == kind).nonzero()[:, 0]
+        alone = albedo(points[at], normals[at], paint.at(at), footprint[at])
+        torch.testing.assert_close(alone, mixed[at], rtol=0, atol=1e-5)
+    none = torch.zeros(0, dtype=torch.int64)
+    assert albedo(points[:0], normals[:0], paint.at(none), footprint[:0]).shape == (0, 3)
 
 
 def test_value_noise_is_a_hash_at_corners_and_smooth_between():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from depth_anything_ros.sim.places import PLACES, build_scene
-from depth_anything_ros.sim.render import render
+from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.world import _OUTDOORS, HFOV_DEG, _camera, views
 
 
@@ -35,7 +35,7 @@ def test_each_kind_gives_a_picture_with_its_depth(kind):
 
 def test_the_depth_of_a_view_is_that_of_its_scene_from_its_pose():
     seen = views([21], 56, 42)
-    again = render([build_scene(21)], seen.cameras, seen.T_world_camera)
+    again = Renderer([build_scene(21)]).view(seen.cameras, seen.T_world_camera)
     assert torch.equal(again.depth_m, seen.depth_m)
 
 
@@ -55,15 +55,13 @@ def test_cameras_stay_in_their_range_and_mostly_see_objects():
 
 def test_cameras_are_mostly_those_of_cars_and_hands_or_cuts_of_their_pictures():
     rng = np.random.default_rng(0)
-    cameras = [_camera(rng, 320, 224, HFOV_DEG, _OUTDOORS) for _ in range(400)]
+    cameras = [_camera(rng, 320, 224, _OUTDOORS) for _ in range(400)]
     focal = np.array([camera.K[0] / 224 for camera in cameras])
     # KITTI: 1242 x 375 pixels, fx 721.5; a cut of its full height keeps fx / height.
     kitti = np.abs(focal / (721.5 / 375) - 1) < 0.04
     assert 0.03 < kitti.mean() < 0.2
     aside = np.array([camera.K[2] - 159.5 for camera in cameras])
     assert np.abs(aside[kitti]).max() > 60 and (aside == 0).mean() > 0.5
-    narrow = [_camera(rng, 64, 48, (70.0, 72.0), _OUTDOORS).hfov_deg for _ in range(50)]
-    assert min(narrow) >= 70 and max(narrow) <= 72
 
 
 def test_most_street_cameras_are_as_high_as_those_of_cars():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.engines.loading import load_estimator
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.model_benchmark import relative_difference
 from depth_anything_ros.tools.node_benchmark import count
 from depth_anything_ros.tools.timing import PeakMemory, in_turn, markdown
@@ -46,12 +45,11 @@ def test_a_difference_is_a_share_of_the_range():
     assert relative_difference(np.where(exact > 4, 1, exact), exact)[0] == 1.0  # finite elsewhere
 
 
-def test_engines_beside_each_other(tmp_path, capsys):
+def test_engines_beside_each_other(tmp_path, command):
     output = tmp_path / "models.json"
     words = ["--models", "tiny,test_relative", "--sizes", "70", "--runs", "2"]
     words += ["--engines", "torch,tensorrt", "--precisions", "fp32", "--device", "cpu"]
-    assert main(["benchmark", "model", *words, "--output", str(output)]) == 0
-    said = capsys.readouterr().out
+    said = command.says("benchmark", "model", *words, "--output", output)
     content = json.loads(output.read_text())
     assert content["machine"]["cores"] >= 1 and "torch" in content["machine"]["versions"]
     rows = {(row["model"], row["way"]): row for row in content["rows"]}
@@ -68,11 +66,10 @@ def test_engines_beside_each_other(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_fastest_engine_is_chosen_for_auto(capsys, monkeypatch, tmp_path):
+def test_the_fastest_engine_is_chosen_for_auto(command, monkeypatch, tmp_path):
     monkeypatch.setenv("DEPTH_ANYTHING_CACHE", str(tmp_path))
     words = ("--models", "test_relative", "--weights", "random", "--sizes", "56", "--device", "cpu")
-    assert main(["benchmark", "model", *words, "--choose"]) == 0
-    said = capsys.readouterr().out.splitlines()
+    said = command.says("benchmark", "model", *words, "--choose").splitlines()
     assert "test_relative, input size 56" in said
     times = [line.split() for line in said if line.endswith(" ms")]
     assert ["torch", "fp32:"] in [words[:2] for words in times]
@@ -92,12 +89,13 @@ def test_pictures_are_counted_after_the_warm_up():
     assert set(counted.latency_ms["depth/image_rect"]) == {20.0}
 
 
-def test_the_node_between_a_camera_and_a_listener(tmp_path, capsys):
+@pytest.mark.slow
+def test_the_node_between_a_camera_and_a_listener(tmp_path, command):
     output = tmp_path / "nodes.json"
     words = ["--sizes", "160x120", "--input-sizes", "56", "--transports", "profile"]
     words += ["--rate", "5", "--warm-up", "3", "--seconds", "3", "--transport-rounds", "1"]
     words += ["--device", "cpu", "--engine", "torch"]
-    assert main(["benchmark", "node", *words, "--output", str(output)]) == 0
+    said = command.says("benchmark", "node", *words, "--output", output)
     transport, _, node = json.loads(output.read_text())["rows"]
     assert transport["transport"] == "profile, best effort"
     assert 0 < transport["published"] <= 61 and transport["latency_ms"]["p50"] > 0
@@ -105,7 +103,6 @@ def test_the_node_between_a_camera_and_a_listener(tmp_path, capsys):
     assert 0 < node["answered"]["depth/image_rect"] <= 16 and node["answered"]["points"] > 0
     assert node["cpu_cores"] > 0 and node["memory_mb"] > 50
     assert float(node["diagnostics"]["latency p50 (ms)"]) > 0
-    said = capsys.readouterr().out
     stages = next(line for line in said.splitlines() if "stages, p50 (ms)" in line)
     assert {"transport", "wait", "decode", "net", "cloud", "publish", "in the node but net"} <= {
         cell.strip() for cell in stages.split("|")
@@ -122,6 +119,5 @@ def test_the_node_between_a_camera_and_a_listener(tmp_path, capsys):
         (("node", "--sizes", "640"), "'640' is no size"),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(words, said, capsys):
-    assert main(["benchmark", *words]) == 2
-    assert said in capsys.readouterr().err
+def test_what_cannot_be_measured_is_one_line(words, said, command):
+    assert said in command.refuses("benchmark", *words)

@@ -24,28 +24,20 @@ VERBS = {
 }
 
 
-def refusal(capsys, *words):
-    assert main([str(word) for word in words]) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith(f"depth_anything {words[0]}: ") and said.err.count("\n") == 1
-    assert len(said.err) < 600 and said.err.strip().isprintable()
-    return said.err
-
-
 @pytest.mark.parametrize("name", VERBS)
-def test_a_path_that_no_file_can_have(name, capsys):
-    assert f"{UNKNOWN} is no path: Could not determine" in refusal(capsys, *VERBS[name], UNKNOWN)
-    assert "aaa… (5000 characters) is no path: File name too long" in refusal(
-        capsys, *VERBS[name], LONG
-    )
+def test_a_path_that_no_file_can_have(name, command):
+    said = command.refuses(*VERBS[name], UNKNOWN)
+    assert f"{UNKNOWN} is no path: Could not determine" in said
+    said = command.refuses(*VERBS[name], LONG)
+    assert "aaa… (5000 characters) is no path: File name too long" in said and len(said) < 600
 
 
-def test_what_the_system_says_of_a_file_names_it(tmp_path, capsys, monkeypatch):
+def test_what_the_system_says_of_a_file_names_it(tmp_path, command, monkeypatch):
     def on_a_broken_disk(_options):
         (tmp_path / "absent").read_bytes()
 
     monkeypatch.setattr(models, "run", on_a_broken_disk)
-    assert f"{tmp_path / 'absent'}: No such file or directory" in refusal(capsys, "models")
+    assert f"{tmp_path / 'absent'}: No such file or directory" in command.refuses("models")
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(capsys, monkeypatch):

@@ -10,7 +10,6 @@ import pytest
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.pairs import PairScores
 from depth_anything_ros.models import DepthEstimator
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.da2k import da2k_pictures
 from depth_anything_ros.tools.evaluation import assumed_camera
 from depth_anything_ros.tools.pair_evaluation import PairRow, by_group, lines, total
@@ -88,7 +87,7 @@ def pairs_of(nearness, count, seed):
 
 
 @pytest.mark.parametrize("model", ["tiny", "tiny_relative"])
-def test_the_command_counts_pairs_by_scenario(tmp_path, model, capsys):
+def test_the_command_counts_pairs_by_scenario(tmp_path, model, command):
     folder, name = tmp_path / "DA-2K", "images/{}/{}.png"
     names = [name.format(*one) for one in (("indoor", "a"), ("indoor", "bb"), ("object", "ccc"))]
     write_da2k(folder, dict.fromkeys(names, ()))
@@ -106,7 +105,7 @@ def test_the_command_counts_pairs_by_scenario(tmp_path, model, capsys):
     (folder / "annotations.json").write_text(json.dumps(annotations))
     words = ["evaluate", "--dataset", "da2k", "--data", folder, "--output", tmp_path / "o"]
     words += ["--model", model, "--device", "cpu", "--input-size", "28"]
-    assert main([str(word) for word in words]) == 0
+    said = command.says(*words)
     report = json.loads((tmp_path / "o" / "report.json").read_text())
     assert report["all_pairs"] == {"pairs": 30, "right": 28, "accuracy": 0.933333}
     assert report["mean_over_groups"] == pytest.approx(0.9)
@@ -122,7 +121,7 @@ def test_the_command_counts_pairs_by_scenario(tmp_path, model, capsys):
         "right": "8",
         "accuracy": "0.8",
     }
-    assert "all pairs of 3 pictures" in capsys.readouterr().out
+    assert "all pairs of 3 pictures" in said
 
 
 def test_pairs_are_counted_and_not_averaged():

@@ -19,10 +19,9 @@ from depth_anything_ros.core.protocols import KITTI_EIGEN, PROTOCOLS
 from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.sim.world import views
 from depth_anything_ros.tools import evaluation
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.evaluation import ImageScores
 from depth_anything_ros.tools.evaluation_report import Result, lines, means, worst_first
-from depth_anything_ros.tools.parsers import DATASETS
+from depth_anything_ros.tools.parsers import DATASETS, build_parser
 
 CAMERA = Camera.from_hfov(64, 48, 70.0)
 # x forward, y left, z up of the LiDAR to x right, y down, z forward.
@@ -30,24 +29,17 @@ T_CAMERA_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0.1], [1, 0, 0, 0], [0, 0, 
 RANDOM = ["--weights", "random", "--device", "cpu", "--input-size", "28"]
 
 
-def evaluate(*words):
-    return main(["evaluate", *RANDOM, *map(str, words)])
+@pytest.fixture
+def evaluate(command):
+    """Evaluate with random weights; return what was said, the report and the rows of the CSV."""
 
+    def run(output, *words):
+        said = command.says("evaluate", *RANDOM, "--output", output, *words)
+        with (output / "pictures.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return said, json.loads((output / "report.json").read_text()), rows
 
-def report_of(output, *words):
-    """Evaluate; return the report and the rows of the CSV."""
-    assert evaluate("--output", output, *words) == 0
-    with (output / "pictures.csv").open(newline="") as file:
-        return json.loads((output / "report.json").read_text()), list(csv.DictReader(file))
-
-
-def refused(capsys, *words):
-    """Evaluate what cannot be; return the one line that says why."""
-    capsys.readouterr()
-    assert evaluate(*words) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("depth_anything evaluate: ") and error.count("\n") == 1
-    return error
+    return run
 
 
 def recording(folder, depth_m=None, points=None, camera=CAMERA):
@@ -82,13 +74,12 @@ def data(tmp_path):
     return folder
 
 
-def test_recordings_are_scored_worst_first(data, tmp_path, capsys):
-    report, _ = report_of(tmp_path / "out", "--data", data)
+def test_recordings_are_scored_worst_first(data, tmp_path, evaluate):
+    said, report, _ = evaluate(tmp_path / "out", "--data", data)
     rows = {row["name"]: row for row in report["worst_first"]}
     assert set(rows) == {"wall", "floor", "lidar", "unknown"}
     errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
     assert errors == sorted(errors, reverse=True)
-    said = capsys.readouterr().out
     places = [said.index(f"\n{row['name']} ") for row in report["worst_first"]]
     assert places == sorted(places) and places[-1] < said.index("\nmean of 4 pictures")
     for line in (
@@ -106,8 +97,8 @@ def test_recordings_are_scored_worst_first(data, tmp_path, capsys):
     assert panels == ["floor.png", "lidar.png", "unknown.png", "wall.png"]
 
 
-def test_the_csv_says_what_the_report_says(data, tmp_path):
-    report, rows = report_of(tmp_path / "out", "--data", data, "--model", "tiny_relative")
+def test_the_csv_says_what_the_report_says(data, tmp_path, evaluate):
+    _, report, rows = evaluate(tmp_path / "out", "--data", data, "--model", "tiny_relative")
     assert [row["name"] for row in rows] == [row["name"] for row in report["worst_first"]]
     for row, told in zip(rows, report["worst_first"], strict=True):
         assert row["metric_abs_rel"] == "" and told["metric_abs_rel"] is None
@@ -120,33 +111,32 @@ def test_the_csv_says_what_the_report_says(data, tmp_path):
     assert columns <= set(rows[0])
 
 
-def test_the_alignment_is_chosen_and_told(data, tmp_path, capsys):
+def test_the_alignment_is_chosen_and_told(data, tmp_path, evaluate):
     words = ("--align", "ransac", "--align-space", "log_depth")
-    report, table = report_of(tmp_path / "out", "--data", data, *words)
+    said, report, table = evaluate(tmp_path / "out", "--data", data, *words)
     assert report["align"] == {"method": "ransac", "space": "log_depth"}
     assert report["alignment"] == "RANSAC of scale and shift in log depth, per picture"
     told = {row["name"]: row["aligned_by"] for row in report["worst_first"]}
     assert told["wall"] == "scale_only"  # one depth determines no line
     assert sum(report["aligned_by"].values()) == report["pictures"] == 4
     assert told == {row["name"]: row["aligned_by"] for row in table}
-    said = capsys.readouterr().out
     assert "\nalignment: RANSAC of scale and shift in log depth, per picture\n" in said
     assert "\naligned by a simpler method: " in said
 
 
-def test_without_an_alignment_only_metres_are_scored(data, tmp_path, capsys):
-    report, _ = report_of(tmp_path / "out", "--data", data, "--align", "none")
+def test_without_an_alignment_only_metres_are_scored(data, tmp_path, evaluate, command):
+    _, report, _ = evaluate(tmp_path / "out", "--data", data, "--align", "none")
     assert {row["name"] for row in report["worst_first"]} == {"wall", "floor", "lidar"}
     assert "unknown: no metres, for its camera is not known" in report["left_out"]
     for row in report["worst_first"]:
         assert row["aligned_by"] == "none" and row["aligned_rmse"] == row["metric_rmse"]
     words = ("--data", data, "--model", "tiny_relative", "--align", "none")
-    assert "tiny_relative answers no metres" in refused(capsys, *words)
+    assert "tiny_relative answers no metres" in command.refuses("evaluate", *words)
 
 
-def test_a_protocol_by_name_with_a_cap_of_its_own(data, tmp_path):
+def test_a_protocol_by_name_with_a_cap_of_its_own(data, tmp_path, evaluate):
     words = ("--protocol", "kitti_eigen", "--max-depth", "20")
-    report, _ = report_of(tmp_path / "out", "--data", data, *words)
+    _, report, _ = evaluate(tmp_path / "out", "--data", data, *words)
     protocol, crop = report["protocol"], KITTI_EIGEN.mask(48, 64)
     assert protocol["name"] == "kitti_eigen"
     assert (protocol["min_m"], protocol["max_m"]) == (1e-3, 20)
@@ -157,7 +147,7 @@ def test_a_protocol_by_name_with_a_cap_of_its_own(data, tmp_path):
 
 def test_the_help_names_every_protocol_and_alignment(capsys):
     with pytest.raises(SystemExit):
-        main(["evaluate", "--help"])
+        build_parser().parse_args(["evaluate", "--help"])
     said = capsys.readouterr().out
     names = (*PROTOCOLS, *METHODS, "none", *SPACES, *DATASETS)
     assert [name for name in names if name not in said] == []
@@ -171,19 +161,14 @@ def test_lidar_truth_is_the_projection(data):
     np.testing.assert_array_equal(picture.truth.depth_m, expected)
 
 
-def test_views_of_the_world_by_kind_of_place(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert evaluate("--world", 3, "--size", "56x42", "--first-seed", 2_000_000_007) == 0
-    report = json.loads((tmp_path / "out" / "evaluate" / "report.json").read_text())
-    assert not (tmp_path / "out" / "evaluate" / "panels").exists()
-    kinds = [views([2_000_000_007 + i], 14, 14).kinds[0] for i in range(3)]
+def test_views_of_the_world_by_kind_of_place(tmp_path, evaluate):
+    first = 2_000_000_007
+    said, report, _ = evaluate(tmp_path, "--world", 3, "--size", "56x42", "--first-seed", first)
+    kinds = [views([first + i], 14, 14).kinds[0] for i in range(3)]
     assert set(report["groups"]) == set(kinds)
-    assert {row["name"] for row in report["worst_first"]} == {
-        f"seed {2_000_000_007 + i}" for i in range(3)
-    }
+    assert {row["name"] for row in report["worst_first"]} == {f"seed {first + i}" for i in range(3)}
     assert 0 <= report["mean"]["sky_accuracy"] <= 1
-    assert report["source"] == {"world": 3, "first_seed": 2_000_000_007, "size": "56x42"}
-    said = capsys.readouterr().out
+    assert report["source"] == {"world": 3, "first_seed": first, "size": "56x42"}
     assert all(f"{kind} ({kinds.count(kind)})" in said for kind in kinds)
     assert "weights random" in said and "mean of 3 pictures" in said
 
@@ -255,20 +240,20 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
         (["--data", "."], "no recording in"),
     ],
 )
-def test_errors_take_one_line(tmp_path, monkeypatch, capsys, words, expected):
+def test_errors_take_one_line(tmp_path, monkeypatch, command, words, expected):
     monkeypatch.chdir(tmp_path)
-    assert expected in refused(capsys, *words)
+    assert expected in command.refuses("evaluate", *words)
 
 
-def test_a_file_in_the_place_of_the_output(data, tmp_path, capsys):
+def test_a_file_in_the_place_of_the_output(data, tmp_path, command):
     (tmp_path / "out").write_text("")
-    said = refused(capsys, "--data", data, "--output", tmp_path / "out")
+    said = command.refuses("evaluate", "--data", data, "--output", tmp_path / "out")
     assert "cannot make the folder" in said
 
 
 @pytest.mark.slow
-def test_the_real_recordings(shared_data, tmp_path):
-    report, _ = report_of(tmp_path, "--data", shared_data)
+def test_the_real_recordings(shared_data, tmp_path, evaluate):
+    _, report, _ = evaluate(tmp_path, "--data", shared_data)
     assert report["pictures"] == 25 and report["pictures_with_metres"] == 24
     errors = [row["aligned_abs_rel"] for row in report["worst_first"]]
     assert errors == sorted(errors, reverse=True)
@@ -282,26 +267,25 @@ def test_the_real_recordings(shared_data, tmp_path):
     assert len(list((tmp_path / "panels").iterdir())) == 25
 
 
-def test_where_nothing_can_be_scored_it_says_why(tmp_path, capsys):
+def test_where_nothing_can_be_scored_it_says_why(tmp_path, command):
     recording(tmp_path / "data", points=np.zeros((0, 4)))
-    assert evaluate("--data", tmp_path / "data", "--output", tmp_path / "out") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "no picture could be scored: data: fewer than 10 pixels with ground truth" in error
+    words = ("--data", tmp_path / "data", "--output", tmp_path / "out", "--device", "cpu")
+    said = command.refuses("evaluate", *words)
+    assert "no picture could be scored: data: fewer than 10 pixels with ground truth" in said
 
 
-def test_names_of_folders_are_printed_and_written_in_one_line(tmp_path, capsys):
+def test_names_of_folders_are_printed_and_written_in_one_line(tmp_path, evaluate):
     for name in (b"a\n\x1b[31m", b"\xff"):
         recording(tmp_path / "data" / "made", np.full((48, 64), 4.0))
         (tmp_path / "data" / "made").rename(tmp_path / "data" / os.fsdecode(name))
-    report, _ = report_of(tmp_path / "out", "--data", tmp_path / "data")
-    said = capsys.readouterr().out
+    said, report, _ = evaluate(tmp_path / "out", "--data", tmp_path / "data")
     assert "\x1b" not in said and "\na\\n\\x1b[31m " in said and "\n\\udcff " in said
     assert {row["name"] for row in report["worst_first"]} == {r"a\n\x1b[31m", r"\udcff"}
     assert len(list((tmp_path / "out" / "panels").iterdir())) == 2
 
 
 @pytest.mark.parametrize("dataset", ["da2k", "kitti_eigen", "nyu"])
-def test_lists_of_pictures_that_never_end(dataset, tmp_path, capsys):
+def test_lists_of_pictures_that_never_end(dataset, tmp_path, command):
     for name in ("annotations.json", "list.txt"):
         (tmp_path / name).symlink_to("/dev/zero")
     if dataset == "nyu":
@@ -311,4 +295,6 @@ def test_lists_of_pictures_that_never_end(dataset, tmp_path, capsys):
                 file[name] = np.zeros(1)
     data = tmp_path / "nyu.mat" if dataset == "nyu" else tmp_path
     split = [] if dataset == "da2k" else ["--split", tmp_path / "list.txt"]
-    assert "it is no file" in refused(capsys, "--data", data, "--dataset", dataset, *split)
+    assert "it is no file" in command.refuses(
+        "evaluate", "--data", data, "--dataset", dataset, *split
+    )

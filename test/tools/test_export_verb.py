@@ -2,31 +2,18 @@
 
 import pytest
 
-from depth_anything_ros.tools.command import main
 
-
-def _export(capsys, *words, status=0):
-    assert main(["export", *map(str, words)]) == status
-    said = capsys.readouterr()
-    if status:
-        assert said.out == "" and said.err.count("\n") == 1
-        assert said.err.startswith("depth_anything export: ")
-        return said.err
-    return said.out
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "suffix", "package"),
     [("onnx", "onnx", "onnxscript"), ("openvino", "xml", "openvino"), ("torch-export", "pt2", "")],
 )
-def test_each_format_is_written_and_compared(form, suffix, package, capsys, tmp_path):
+def test_each_format_is_written_and_compared(form, suffix, package, command, tmp_path):
     if package:
         pytest.importorskip(package, reason=f"the extra of {form} is not installed")
     file = tmp_path / "new" / f"net.{suffix}"
 
-    said = _export(
-        capsys, "test_metric", "--weights", "random", "--format", form, "--output", file,
+    said = command.says(
+        "export", "test_metric", "--weights", "random", "--format", form, "--output", file,
         "--picture", "200x150", "--input-size", "70",
     )  # fmt: skip
 
@@ -66,8 +53,7 @@ def test_each_format_is_written_and_compared(form, suffix, package, capsys, tmp_
         ),
     ],
 )
-def test_what_cannot_be_is_one_line(words, message, capsys, tmp_path, monkeypatch):
+def test_what_cannot_be_is_one_line(words, message, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.onnx").touch()
-
-    assert message in _export(capsys, *words, status=2).splitlines()[-1]
+    assert message in command.refuses("export", *words)

@@ -8,7 +8,6 @@ import pytest
 
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.protocols import KITTI_GARG
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.kitti import kitti_calibration, kitti_frames, kitti_pictures
 
 DATE, DRIVE = "2011_09_26", "2011_09_26_drive_0002_sync"
@@ -159,7 +158,7 @@ def test_what_cannot_be_used_is_told(raw, tmp_path):
         kitti_calibration(raw / DATE, "2")
 
 
-def test_the_command_scores_the_list_with_garg_s_crop(raw, annotated, tmp_path, capsys):
+def test_the_command_scores_the_list_with_garg_s_crop(raw, annotated, tmp_path, command):
     depth = np.random.default_rng(0).integers(1000, 20000, (HEIGHT, WIDTH)).astype(np.uint16)
     depth[0, 0], depth[15, 20], depth[15, 21] = 5000, 0, 90 * 256
     (path,) = annotated.rglob("*.png")
@@ -167,11 +166,11 @@ def test_the_command_scores_the_list_with_garg_s_crop(raw, annotated, tmp_path, 
     words = ["evaluate", "--dataset", "kitti_eigen", "--data", raw, "--annotated", annotated]
     words += ["--split", listed(tmp_path, by_path(2, 5), by_path(2, 6)), "--output", tmp_path / "o"]
     words += ["--weights", "random", "--device", "cpu", "--input-size", "28"]
-    assert main([str(word) for word in words]) == 0
+    said = command.says(*words)
     report = json.loads((tmp_path / "o" / "report.json").read_text())
     assert report["protocol"]["name"] == "kitti_garg" and report["range_m"] == [0.001, 80]
     assert report["source"]["dataset"] == "kitti_eigen" and report["pictures"] == 1
     crop = KITTI_GARG.mask(HEIGHT, WIDTH)
     assert report["worst_first"][0]["pixels"] == crop.sum() - 2 and set(report["groups"]) == {DRIVE}
-    assert f"left out: {DRIVE}/2/0000000006" in capsys.readouterr().out
+    assert f"left out: {DRIVE}/2/0000000006" in said
     assert (tmp_path / "o" / "panels" / f"{DRIVE}_2_0000000005.png").is_file()

@@ -7,13 +7,7 @@ import torch
 from huggingface_hub import constants
 
 from depth_anything_ros.models.zoo import CARDS, card_names
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.models import gives
-
-
-def _said(capsys, *words):
-    assert main(["models", *words]) == 0
-    return capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +20,8 @@ def empty_caches(tmp_path, monkeypatch):
     torch.hub.set_dir(before)
 
 
-def test_the_table_has_every_model_and_fits_100_columns(capsys):
-    lines = _said(
-        capsys,
-    ).splitlines()
+def test_the_table_has_every_model_and_fits_100_columns(command):
+    lines = command.says("models").splitlines()
 
     rows = [line.split()[0] for line in lines if line.split() and line.split()[0] in CARDS]
     assert [name for name in rows if name != "tiny"] == [n for n in card_names() if n != "tiny"]
@@ -44,8 +36,8 @@ def test_the_table_has_every_model_and_fits_100_columns(capsys):
     )
 
 
-def test_json_has_the_facts_of_every_model(capsys):
-    in_json = {row["name"]: row for row in json.loads(_said(capsys, "--json"))}
+def test_json_has_the_facts_of_every_model(command):
+    in_json = {row["name"]: row for row in json.loads(command.says("models", "--json"))}
 
     assert list(in_json) == card_names()
     small = in_json["depth_anything_v2_small"]
@@ -56,20 +48,20 @@ def test_json_has_the_facts_of_every_model(capsys):
     assert in_json["depth_anything_v2_giant"]["places"] == []
     assert in_json["depth_anything_v1_large"]["commercial"]
     assert all(row["parameters"] > 0 for row in in_json.values())
-    assert small == json.loads(_said(capsys, "depth_anything_v2_small", "--json"))
+    assert small == json.loads(command.says("models", "depth_anything_v2_small", "--json"))
 
 
-def test_the_table_says_whether_weights_are_here(capsys, tmp_path):
-    assert re.search(r"dpt_levit_224 .* no$", _said(capsys), re.M)
+def test_the_table_says_whether_weights_are_here(command, tmp_path):
+    assert re.search(r"dpt_levit_224 .* no$", command.says("models"), re.M)
 
     (tmp_path / "torch" / "checkpoints").mkdir(parents=True)
     (tmp_path / "torch" / "checkpoints" / "dpt_levit_224.pt").touch()
 
-    assert re.search(r"dpt_levit_224 .* yes$", _said(capsys), re.M)
+    assert re.search(r"dpt_levit_224 .* yes$", command.says("models"), re.M)
 
 
-def test_one_card_in_lines(capsys):
-    lines = _said(capsys, "depth_anything_v2_metric_indoor_base").splitlines()
+def test_one_card_in_lines(command):
+    lines = command.says("models", "depth_anything_v2_metric_indoor_base").splitlines()
 
     assert lines[0] == "depth_anything_v2_metric_indoor_base"
     facts = dict(line.strip().split(maxsplit=1) for line in lines[1:])
@@ -80,9 +72,9 @@ def test_one_card_in_lines(capsys):
     assert max(len(line) for line in lines) <= 120
 
 
-def test_the_card_of_a_model_that_needs_the_focal_length_says_so(capsys):
-    assert re.search(r"needs +the camera's focal length", _said(capsys, "tiny"))
-    assert "needs" not in _said(capsys, "tiny_relative")
+def test_the_card_of_a_model_that_needs_the_focal_length_says_so(command):
+    assert re.search(r"needs +the camera's focal length", command.says("models", "tiny"))
+    assert "needs" not in command.says("models", "tiny_relative")
 
 
 def test_what_a_model_gives_in_words():
@@ -95,16 +87,13 @@ def test_what_a_model_gives_in_words():
     assert said["da3_small"] == "affine depth, poses"
 
 
-def test_a_wrong_name_costs_one_line_with_near_ones(capsys):
-    assert main(["models", "depth_anything_v1_smal"]) == 2
-
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
-    assert "no model 'depth_anything_v1_smal'; did you mean depth_anything_v1_small" in said.err
+def test_a_wrong_name_costs_one_line_with_near_ones(command):
+    said = command.refuses("models", "depth_anything_v1_smal")
+    assert "no model 'depth_anything_v1_smal'; did you mean depth_anything_v1_small" in said
 
 
-def test_the_document_has_the_tables_of_this_zoo(capsys, repository):
+def test_the_document_has_the_tables_of_this_zoo(command, repository):
     """Mend it with: depth_anything models --markdown."""
     document = (repository / "doc" / "models.md").read_text()
 
-    assert _said(capsys, "--markdown").strip() in document
+    assert command.says("models", "--markdown").strip() in document

@@ -9,7 +9,6 @@ import pytest
 
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.protocols import NYU_EIGEN
-from depth_anything_ros.tools.command import main
 from depth_anything_ros.tools.nyu import nyu_labelled
 
 h5py = pytest.importorskip("h5py", reason="needs the extra datasets")
@@ -115,12 +114,13 @@ def test_without_h5py_the_extra_is_named(labelled, monkeypatch):
         nyu_labelled(labelled[0])
 
 
-def test_the_command_scores_the_split_with_eigen_s_crop(labelled, tmp_path, capsys, monkeypatch):
+def test_the_command_scores_the_split_with_eigen_s_crop(labelled, tmp_path, command, monkeypatch):
     monkeypatch.chdir(tmp_path)
     split = write_splits(tmp_path / "splits.mat", (1, 3, 4))
     words = ["evaluate", "--dataset", "nyu", "--data", labelled[0], "--split", split]
     words += ["--weights", "random", "--device", "cpu", "--input-size", "28"]
-    assert main([str(word) for word in words]) == 0
+    said = command.says(*words)
+    assert not (tmp_path / "out" / "evaluate" / "panels").exists()
     report = json.loads((tmp_path / "out" / "evaluate" / "report.json").read_text())
     assert report["protocol"]["name"] == "nyu" and report["range_m"] == [0.001, 10]
     assert report["source"]["split"] == str(split)
@@ -128,4 +128,4 @@ def test_the_command_scores_the_split_with_eigen_s_crop(labelled, tmp_path, caps
     assert not crop[3, 5]  # where the one hole is
     assert {row["pixels"] for row in report["worst_first"]} == {int(crop.sum())}
     assert set(report["groups"]) == {"kitchen", "study"}
-    assert "kitchen (2)" in capsys.readouterr().out
+    assert "kitchen (2)" in said

@@ -14,7 +14,6 @@ from safetensors import safe_open
 from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.weights.load import load_weights
 from depth_anything_ros.models.zoo import find_card
-from depth_anything_ros.tools.command import main
 
 CONTENT = b"not weights, but a file with a hash"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -33,16 +32,6 @@ def test_file(tmp_path):
     path = tmp_path / "mine.pth"
     torch.save(random_state(official_shapes(48, 4, 16, (8, 12, 16, 24))), path)
     return path
-
-
-def _weights(capsys, *words, status=0):
-    assert main(["weights", *map(str, words)]) == status
-    said = capsys.readouterr()
-    if status:
-        assert said.out == "" and said.err.count("\n") == 1
-        assert said.err.startswith("depth_anything weights: ")
-        return said.err
-    return said.out
 
 
 # fetch
@@ -95,24 +84,23 @@ def test_fetch_fills_the_cache_once_copies_and_checks_the_hash(tmp_path):
         ("depth_anything_v2_smal", "did you mean depth_anything_v2_small"),
     ],
 )
-def test_fetch_of_what_there_is_not(name, words, capsys):
-    assert words in _weights(capsys, "fetch", name, status=2)
+def test_fetch_of_what_there_is_not(name, words, command):
+    assert words in command.refuses("weights", "fetch", name)
 
 
-def test_fetch_of_the_bundled_weights_says_where_they_are(capsys, tmp_path):
-    said = _weights(capsys, "fetch", "tiny", "--output", tmp_path / "new" / "copy.safetensors")
-
-    assert "tiny.safetensors (9.4 MB)" in said
-    assert (tmp_path / "new" / "copy.safetensors").stat().st_size > 9_000_000
-
-
-# convert
+def test_fetch_of_the_bundled_weights_says_where_they_are(command, tmp_path):
+    copy = tmp_path / "new" / "copy.safetensors"
+    assert "tiny.safetensors (9.4 MB)" in command.says("weights", "fetch", "tiny", "--output", copy)
+    assert copy.stat().st_size > 9_000_000
 
 
-def test_convert_writes_safetensors_that_say_what_they_are(test_file, capsys, tmp_path):
+# convert and check
+
+
+def test_convert_writes_safetensors_that_say_what_they_are(test_file, command, tmp_path):
     output = tmp_path / "new" / "out.safetensors"
 
-    said = _weights(capsys, "convert", test_file, output, "--model", "test_metric")
+    said = command.says("weights", "convert", test_file, output, "--model", "test_metric")
 
     assert said == f"{output}: 122 tensors of test_metric (1.1 MB)\n"
     with safe_open(output, "pt") as file:
@@ -123,29 +111,31 @@ def test_convert_writes_safetensors_that_say_what_they_are(test_file, capsys, tm
     load_weights(second, card, output)
     for name, values in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], values), name
-    assert "fits     test_metric\n" in _weights(capsys, "check", output)
-    message = _weights(capsys, "check", output, "--model", "test_relative", status=2)
+    assert "fits     test_metric\n" in command.says("weights", "check", output)
+    message = command.refuses("weights", "check", output, "--model", "test_relative")
     assert "is metric up to 20 m by its metadata, and test_relative is relative" in message
 
 
-def test_convert_asks_which_model_where_nothing_says_so(official, capsys, tmp_path):
-    message = _weights(capsys, "convert", official, tmp_path / "out.safetensors", status=2)
-
+def test_where_nothing_says_which_model_it_is(official, command, tmp_path):
+    message = command.refuses("weights", "convert", official, tmp_path / "out.safetensors")
     assert "may be of depth_anything_v2_small or depth_anything_v2_metric_indoor_" in message
     assert message.strip().endswith("give --model")
     assert not list(tmp_path.iterdir())
 
+    said = command.says("weights", "check", official)
+    assert "  fits     depth_anything_v2_small\n" in said
+    assert "    or     depth_anything_v1_small\n" in said
+    assert "nothing says of which the file is" in said
 
-def test_convert_takes_the_model_that_the_file_says(official, capsys, tmp_path):
-    named = tmp_path / "depth_anything_vits14.pth"
+
+def test_convert_takes_the_model_that_the_file_says(official, command, tmp_path):
+    named, output = tmp_path / "depth_anything_vits14.pth", tmp_path / "out.safetensors"
     named.symlink_to(official)
 
-    said = _weights(capsys, "convert", named, tmp_path / "out.safetensors")
+    said = command.says("weights", "convert", named, output)
 
     assert "of depth_anything_v1_small (99 MB)" in said
-    assert "fits     depth_anything_v1_small\n" in _weights(
-        capsys, "check", tmp_path / "out.safetensors"
-    )
+    assert "fits     depth_anything_v1_small\n" in command.says("weights", "check", output)
 
 
 @pytest.mark.parametrize(
@@ -156,25 +146,18 @@ def test_convert_takes_the_model_that_the_file_says(official, capsys, tmp_path):
         ("there.safetensors/out.safetensors", "cannot write"),
     ],
 )
-def test_convert_overwrites_nothing(output, words, test_file, capsys, tmp_path):
+def test_convert_overwrites_nothing(output, words, test_file, command, tmp_path):
     (tmp_path / "there.safetensors").touch()
-
-    message = _weights(
-        capsys, "convert", test_file, tmp_path / output, "--model", "test_relative", status=2
-    )
-
-    assert words in message
+    convert = ("weights", "convert", test_file, tmp_path / output)
+    assert words in command.refuses(*convert, "--model", "test_relative")
     assert (tmp_path / "there.safetensors").stat().st_size == 0
 
 
-# check
-
-
-def test_check_says_what_a_file_is(official, capsys, tmp_path):
+def test_check_says_what_a_file_is(official, command, tmp_path):
     named = tmp_path / "depth_anything_v2_metric_hypersim_vits.pth"
     named.symlink_to(official)
 
-    lines = _weights(capsys, "check", named).splitlines()
+    lines = command.says("weights", "check", named).splitlines()
 
     assert lines[0] == str(named)
     facts = dict(line.strip().split("  ", 1) for line in lines[1:])
@@ -188,41 +171,27 @@ def test_check_says_what_a_file_is(official, capsys, tmp_path):
     assert facts["sha256"].endswith("which is not a pinned one")
 
 
-def test_check_lists_what_a_file_may_be(official, capsys):
-    said = _weights(capsys, "check", official)
-
-    assert "  fits     depth_anything_v2_small\n" in said
-    assert "    or     depth_anything_v1_small\n" in said
-    assert "nothing says of which the file is" in said
-
-
-def test_check_of_the_bundled_weights(capsys, repository):
+def test_check_of_the_bundled_weights(command, repository):
     path = repository / "depth_anything_ros" / "weights" / "tiny.safetensors"
-
-    said = _weights(capsys, "check", path)
-
+    said = command.says("weights", "check", path)
     assert "it says  tiny, by its metadata" in said
     assert said.endswith("One file answers as each of these.\n")
 
 
-def test_check_with_a_model(test_file, capsys):
-    assert "fits test_metric: 122 tensors" in _weights(
-        capsys, "check", test_file, "--model", "test_metric"
-    )
-    message = _weights(capsys, "check", test_file, "--model", "depth_anything_v2_large", status=2)
+def test_check_with_a_model(test_file, command):
+    check = ("weights", "check", test_file, "--model")
+    assert "fits test_metric: 122 tensors" in command.says(*check, "test_metric")
+    message = command.refuses(*check, "depth_anything_v2_large")
     assert "is a Test checkpoint (48 wide), and the model asked for, depth_anything_v2_l" in message
+    assert "there is no model" in command.refuses(*check, "no")
 
 
-def test_check_of_files_that_cannot_be_used(capsys, tmp_path):
+def test_check_of_files_that_cannot_be_used(command, tmp_path):
     torch.save({"conv1.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "resnet.pth")
     (tmp_path / "page.pth").write_text("<html>")
-
     for name, words in (
         ("resnet.pth", "is of no model in the zoo: its 1 names begin with conv1.weight"),
         ("page.pth", "it is a web page"),
         ("missing.pth", "cannot read"),
     ):
-        assert words in _weights(capsys, "check", tmp_path / name, status=2)
-    assert "there is no model" in _weights(
-        capsys, "check", tmp_path / "resnet.pth", "--model", "no", status=2
-    )
+        assert words in command.refuses("weights", "check", tmp_path / name)

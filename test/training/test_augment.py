@@ -18,7 +18,7 @@ from depth_anything_ros.training.augment import (
     random_window,
     resize_label,
 )
-from depth_anything_ros.training.data import collate
+from depth_anything_ros.training.batches import collate
 from depth_anything_ros.training.samples import Sample
 
 PLAIN = AugmentOptions(flip=0, jitter=0, grayscale=0, blur=0)

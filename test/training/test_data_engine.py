@@ -17,6 +17,8 @@ from depth_anything_ros.training.objective import normalise
 from depth_anything_ros.training.recipe import RECIPE_FOLDER, load_recipe
 from depth_anything_ros.training.samples import FolderSource
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 96, 64  # multiples of 32, of pictures that are as wide as 4:3
 SMALL = {
     "sizes": f"[[{WIDTH}, {HEIGHT}, 1]]",

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from lesson import picture, write_lesson
+from lesson import picture, write_lesson, write_sample
 from safetensors import safe_open
 
 from depth_anything_ros.core.errors import RecipeError, TrainingError
@@ -21,11 +21,9 @@ from depth_anything_ros.training.recipe import (
     Optimiser,
     Recipe,
     Source,
-    Teacher,
     Validation,
     load_recipe,
 )
-from depth_anything_ros.training.samples import write_sample
 from depth_anything_ros.training.trainer import MOST_BAD_STEPS, Progress, train
 
 
@@ -113,13 +111,9 @@ def test_the_log_has_a_row_a_report(finished):
     assert said[1].startswith("step 10/150  loss ") and said[-1].startswith("finished: 450 pict")
 
 
-def test_the_recipe_lies_beside_the_weights(finished):
+def test_the_weights_say_what_they_are_and_their_recipe_lies_beside_them(finished):
     recipe, result, _ = finished
     assert load_recipe(result.output / "recipe.yaml") == recipe
-
-
-def test_the_weights_say_what_they_are(finished):
-    recipe, result, _ = finished
     with safe_open(result.output / "weights.safetensors", "pt") as file:
         facts = file.metadata()
     assert facts[MODEL_KEY] == "test_metric" and facts["recipe"] == recipe.to_yaml()
@@ -284,22 +278,6 @@ def test_passes_that_are_accumulated_count_as_one_batch(pictures, tmp_path):
     recipe = recipe_of(pictures, tmp_path, steps=2, accumulate=2)
     result = train(recipe, say=str)
     assert result.pictures == 12 and result.is_finished
-
-
-def test_features_follow_a_frozen_teacher(pictures, tmp_path):
-    recipe = recipe_of(
-        pictures,
-        tmp_path,
-        steps=60,
-        log_every=10,
-        losses=Losses(feature_alignment=1, log_l1=0.1),
-        teacher=Teacher("test_relative", "random"),
-        optimiser=Optimiser(lr=5e-3, warmup_steps=5, weight_decay=0),
-    )
-    train(recipe, say=str)
-    rows = [float(row["feature_alignment"]) for row in table(tmp_path)]
-    assert rows[-1] < 0.7 * rows[0]
-    assert not any("teacher" in name for name in weights_of(tmp_path))
 
 
 def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(pictures, tmp_path):

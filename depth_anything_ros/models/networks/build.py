@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import family_of
@@ -20,12 +22,33 @@ class FirstAnswer(Protocol):
         ...
 
 
+class _NothingWritten(TorchFunctionMode):
+    """Leave out what is written into tensors: on ``meta`` it is lost, and costs torch's compiler.
+
+    Its import takes as long as torch's own.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - of any function
+        """Call a function of torch, unless it writes."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name.endswith("_") and not name.endswith("__"):  # in place; of torch.nn.init too
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 def empty_network(card: ModelCard) -> nn.Module:
     """Build a card's network on the CPU with memory that nothing has been written to.
 
     Initial values that a checkpoint overwrites take seconds for a large model.
     """
-    with torch.device("meta"):
+    with torch.device("meta"), _NothingWritten():
         network = family_of(card).build(card)
     return network.to_empty(device="cpu")
 

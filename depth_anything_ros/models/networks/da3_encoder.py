@@ -240,16 +240,8 @@ class CameraDecoder(nn.Module):
 def pose_encoding(extrinsics: Tensor, intrinsics: Tensor, height: int, width: int) -> Tensor:
     """Encode cameras (``extri_intri_to_pose_encoding`` in model/utils/transform.py).
 
-    Args:
-        extrinsics: (n, 4, 4), world -> camera.
-        intrinsics: (n, 3, 3) in pixels of a picture of height x width; the principal point is
-            not told.
-        height: of the picture.
-        width: of the picture.
-
-    Returns:
-        (n, 9): translation and quaternion (x, y, z, w, with w >= 0) of camera -> world, vertical
-        and horizontal field of view in radians.
+    Of (n, 4, 4) world -> camera and (n, 3, 3) of an image of height x width, whose principal point
+    is not told: (n, 9), as of ViewsOutput, with w >= 0.
     """
     turned = extrinsics[:, :3, :3].transpose(1, 2)
     moved = -(turned @ extrinsics[:, :3, 3:])[..., 0]

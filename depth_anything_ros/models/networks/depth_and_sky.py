@@ -103,11 +103,7 @@ class DepthAndSky(nn.Module):
         self.detail.weight.mul_(0.02)
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """Predict from normalised pictures.
-
-        Args:
-            image: (batch, 3, height, width), both sides multiples of 32.
-        """
+        """Predict from (batch, 3, height, width), both sides multiples of 32."""
         hidden = self.decoder(self.encoder(image))
         coarse = convolve_in_float32(self.answer, hidden)
         detail = functional.pixel_shuffle(convolve_in_float32(self.detail, hidden), 2)

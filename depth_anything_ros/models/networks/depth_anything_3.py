@@ -126,16 +126,7 @@ class RayDecoder(Pyramid):
         self.patch_size = patch_size
 
     def forward(self, tokens: Sequence[Tensor], rows: int, columns: int) -> tuple[Tensor, ...]:
-        """Decode.
-
-        Args:
-            tokens: four of (n, rows * columns, width).
-            rows: patches from top to bottom.
-            columns: patches from left to right.
-
-        Returns:
-            The first four of ViewsOutput.
-        """
+        """Decode four of (n, rows * columns, width) to the first four of ViewsOutput."""
         aspect = columns / rows
         pyramid = []
         for index, level in enumerate(self.level):
@@ -199,14 +190,7 @@ class SingleView(nn.Module):
         bias.fill_(_FIRST_SKY)
 
     def forward(self, image: Tensor) -> NetworkOutput:
-        """Predict from normalised pictures.
-
-        Args:
-            image: (batch, 3, height, width), both sides multiples of the patch size.
-
-        Returns:
-            Of DA3METRIC, metres at a focal length of 300 px; of DA3MONO, affine depth.
-        """
+        """Predict metres at a focal length of 300 px (DA3METRIC), or affine depth (DA3MONO)."""
         maps = self.encoder(image)
         with torch.autocast(image.device.type, enabled=False):  # as the official code does
             return NetworkOutput(*self.decoder([m.float() for m in maps]))
@@ -227,14 +211,7 @@ class AnyView(nn.Module):
         self.camera_decoder.reset_first_answer()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict from normalised pictures, each by itself.
-
-        Args:
-            image: (batch, 3, height, width), both sides multiples of the patch size.
-
-        Returns:
-            float32 (batch, height, width): depth along Z up to an unknown scale, more than 0.
-        """
+        """Predict depth up to an unknown scale from (batch, 3, height, width), each by itself."""
         return self._decode(image[:, None], None).depth
 
     def views(
@@ -323,17 +300,7 @@ def prepare(
     both in whole values of 0 to 255: ``upper_bound_resize`` of InputProcessor in
     utils/io/input_processor.py.
 
-    Args:
-        rgb: uint8 (height, width, 3).
-        card: of the model.
-        input_size: length in pixels of the longer side, before it is rounded to a multiple.
-        device: of the network.
-
-    Returns:
-        float32 (1, 3, new height, new width) on the device.
-
-    Raises:
-        ImageError: as ``preprocess``.
+    Arguments and errors are those of ``preprocess``.
     """
     whole = replace(card, multiple=1, mean=(0.0, 0.0, 0.0), std=(1 / 255,) * 3)
     picture = preprocess(rgb, whole, input_size, device).round().clamp(0, 255)

@@ -21,14 +21,6 @@ class DepthAnythingV2(nn.Module):
         self.max_depth_m = card.max_depth_m
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict from normalised pictures.
-
-        Args:
-            image: (batch, 3, height, width), both sides multiples of the patch size.
-
-        Returns:
-            float32 (batch, height, width): disparity (0 is farthest) of a relative model, metres
-            along Z of a metric one.
-        """
+        """Predict disparity (0 is farthest) or metres, of sides that are multiples of a patch."""
         values: Tensor = self.decoder(self.encoder(image))
         return values if self.max_depth_m is None else values * self.max_depth_m

@@ -90,13 +90,9 @@ class DinoV2(nn.Module):
         self._cache = _EmbeddingCache()
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Encode pictures.
+        """Encode (batch, 3, height, width) to four of (batch, width of a token, rows, columns).
 
-        Args:
-            image: (batch, 3, height, width), normalised, both sides multiples of the patch size.
-
-        Returns:
-            Four feature maps of (batch, width of a token, rows, columns), after the last norm.
+        The maps are taken after the last norm; both sides are multiples of the patch size.
         """
         vit = self.vit
         rows, columns = image.shape[-2] // self.patch_size, image.shape[-1] // self.patch_size

@@ -145,14 +145,7 @@ class DptDecoder(Pyramid):
         self.patch_size = patch_size
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Decode.
-
-        Args:
-            maps: four of (batch, width, rows, columns).
-
-        Returns:
-            float32 (batch, rows * patch_size, columns * patch_size), 0 or more.
-        """
+        """Decode four of (batch, width, rows, columns) to a value a pixel, 0 or more."""
         rows, columns = maps[0].shape[-2:]
         fused = self.head1(fuse(self.fusion, self.levels(maps)))
         fused = resize(fused, rows * self.patch_size, columns * self.patch_size)

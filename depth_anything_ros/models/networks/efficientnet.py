@@ -55,6 +55,23 @@ class ScaledConv(nn.Conv2d):
             )
         return functional.conv2d(maps, weight, self.bias, self.stride, self.padding)
 
+    @torch.no_grad()
+    def folded(self) -> nn.Module:
+        """Return a plain convolution that answers the same, after its padding if it has one."""
+        stride, padding = self.stride[0], int(self.padding[0])
+        plain = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size[0],
+            stride,
+            padding,
+            groups=self.groups,
+        )
+        plain.weight = nn.Parameter(self.weight * self.scale[:, None, None, None])
+        plain.bias = self.bias
+        ends = (*self.ends, *self.ends)
+        return nn.Sequential(nn.ZeroPad2d(ends), plain) if any(ends) else plain
+
 
 class EfficientNetLite(nn.Module):
     """The maps of EfficientNet-Lite at strides of 2, 4, 8, 16 and 32.

@@ -37,13 +37,7 @@ class Midas(nn.Module):
         self.decoder = MidasDecoder(card)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict from normalised pictures.
-
-        Args:
-            image: (batch, 3, height, width), both sides multiples of 32.
-
-        Returns:
-            float32 (batch, height, width): disparity, 0 or more (0 is farthest).
+        """Predict disparity, 0 or more, from (batch, 3, height, width), multiples of 32.
 
         Raises:
             ModelError: (``input_size``) where the encoder takes one size only, and it is another.
@@ -93,16 +87,7 @@ class MidasDecoder(nn.Module):
         self.aligned: bool = card.option("aligned")
 
     def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
-        """Decode.
-
-        Args:
-            maps: of (batch, channels, rows, columns), from fine to coarse.
-            height: of the answer, in pixels.
-            width: of the answer, in pixels.
-
-        Returns:
-            float32 (batch, height, width), 0 or more.
-        """
+        """Decode maps from fine to coarse to float32 (batch, height, width), 0 or more."""
         levels = [conv(found) for conv, found in zip(self.level, maps, strict=True)]
         fused = fuse(self.fusion, levels)
         if self.enlarge is not None:

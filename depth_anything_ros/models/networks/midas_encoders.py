@@ -90,13 +90,7 @@ def resample_position_embedding(embedding: Tensor, rows: int, columns: int) -> T
 
     ``_resize_pos_embed`` in midas/backbones/vit.py.
 
-    Args:
-        embedding: (1, 1 + side * side, width): the class token's, then the patches'.
-        rows: patches from top to bottom.
-        columns: patches from left to right.
-
-    Returns:
-        (1, 1 + rows * columns, width).
+    The first is the class token's; then come those of the patches, row by row.
     """
     side = math.isqrt(embedding.shape[1] - 1)
     grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (side, side))
@@ -229,7 +223,7 @@ class FixedGrid(nn.Module):
         of keys, which are 0. timm fills them when it builds a network, in ways that change.
         """
         card = replace(self.card, timm_overrides=(*self.card.timm_overrides, *self.thin))
-        with torch.device("cpu"):
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             values = dict(type(self)(card).named_buffers())
         held = self.state_dict()
         for name, buffer in self.named_buffers():
@@ -289,7 +283,7 @@ class Levit(FixedGrid):
         return maps
 
 
-class EfficientNetLite(nn.Module):
+class TappedEfficientNet(nn.Module):
     """EfficientNet-Lite, whose maps come after four of its stages.
 
     timm's network is ``efficientnet``; what it has after the last tap is left out.
@@ -318,5 +312,5 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "beit": Beit,
     "swin": SwinV2,
     "levit": Levit,
-    "efficientnet": EfficientNetLite,
+    "efficientnet": TappedEfficientNet,
 }

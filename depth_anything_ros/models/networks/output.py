@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Kind
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.models.networks.dpt import resize
 from depth_anything_ros.models.zoo.card import ModelCard
 
@@ -50,7 +54,7 @@ class NetworkOutput(NamedTuple):
     field_of_view_deg: Tensor | None = None
 
     @classmethod
-    def of(cls, answer: Tensor | NetworkOutput, kind: Kind) -> NetworkOutput:
+    def of(cls, answer: AnyOutput, kind: Kind) -> NetworkOutput:
         """Name an answer of one tensor by what its card's kind says; any other is itself."""
         if not isinstance(answer, Tensor):
             return answer
@@ -81,6 +85,10 @@ class NetworkOutput(NamedTuple):
             return None
         mask = self.sky < NOT_SKY_BELOW
         return mask if bool(mask.any()) else None
+
+
+# What networks answer: one that knows one map answers the tensor of it alone.
+AnyOutput = Tensor | NetworkOutput
 
 
 def at_image(
@@ -177,3 +185,16 @@ class Exportable:
     network: nn.Module
     any_size: bool = True
     most_images: int = 64
+
+
+def no_prompt(prompt_m: NDArray[np.float32], card: ModelCard, device: torch.device) -> Tensor:
+    """Refuse a LiDAR's depth, which most networks take none of.
+
+    Raises:
+        ModelError: (``prompt``).
+    """
+    raise ModelError(
+        f"{card.name} takes no prompt of depth; leave prompt_m out, or use a model of Prompt Depth "
+        f"Anything, as hf:depth-anything/prompt-depth-anything-vits-hf",
+        reason="prompt",
+    )

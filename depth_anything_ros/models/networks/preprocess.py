@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from depth_anything_ros.core.errors import ImageError
 from depth_anything_ros.models.device import to_device
-from depth_anything_ros.models.zoo.card import Channels, Fit, Interpolation, ModelCard
+from depth_anything_ros.models.zoo.card import Channels, FitSide, Interpolation, ModelCard
 
 # A strip of 7 x 900 would become 518 x 66,600 pixels, or 176,000 tokens that all attend to each
 # other. The longest pictures in use, equirectangular and stitched panoramas, stay below 5.
@@ -22,7 +22,7 @@ _MODES = {"linear": "bilinear", "cubic": "bicubic", "area": "bicubic"}
 
 
 def network_size(
-    width: int, height: int, input_size: int, multiple: int, fit: Fit = "shorter"
+    width: int, height: int, input_size: int, multiple: int, fit: FitSide = "shorter"
 ) -> tuple[int, int]:
     """Compute the size that a picture is resized to.
 
@@ -46,12 +46,7 @@ def network_size(
     Raises:
         ImageError: (``aspect``) on a picture that is longer than 8 times its shorter side.
     """
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise ImageError(
-            f"picture is {width}x{height}; the longer side may be at most {MAX_ASPECT:g} times "
-            f"the shorter: crop it, or pad it",
-            reason="aspect",
-        )
+    check_aspect(width, height)
     scales = (input_size / width, input_size / height)
     if fit == "square":
         lengths = (float(input_size), float(input_size))
@@ -62,7 +57,35 @@ def network_size(
     return new_width, new_height
 
 
-def _scale(scales: tuple[float, float], fit: Fit) -> float:
+def check_aspect(width: int, height: int) -> None:
+    """Refuse what is longer than 8 times its shorter side.
+
+    Raises:
+        ImageError: (``aspect``).
+    """
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise ImageError(
+            f"picture is {width}x{height}; the longer side may be at most {MAX_ASPECT:g} times "
+            f"the shorter: crop it, or pad it",
+            reason="aspect",
+        )
+
+
+def check_array(rgb: NDArray[np.uint8]) -> None:
+    """Refuse what is no array of colours.
+
+    Raises:
+        ImageError: (``shape``).
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+        raise ImageError(
+            f"picture must be a uint8 array of shape (height, width, 3), "
+            f"got {rgb.dtype} of shape {rgb.shape}",
+            reason="shape",
+        )
+
+
+def _scale(scales: tuple[float, float], fit: FitSide) -> float:
     """Choose between the scales that make the width and the height the input size."""
     if fit == "longer":
         return min(scales)
@@ -72,7 +95,7 @@ def _scale(scales: tuple[float, float], fit: Fit) -> float:
     return max(scales)
 
 
-def _fit(length: float, bound: int, multiple: int, fit: Fit) -> int:
+def _fit(length: float, bound: int, multiple: int, fit: FitSide) -> int:
     """Round to the nearest multiple (halves to even, as NumPy does), or to one within the bound."""
     nearest = round(length / multiple) * multiple
     if fit == "shorter" and nearest < bound:
@@ -178,22 +201,14 @@ def preprocess(
 
     Args:
         rgb: uint8 (height, width, 3).
-        card: of the model, for its fit, multiple, interpolation, mean and std.
+        card: of the model.
         input_size: in pixels, of the side of the network's input that the card's fit names.
-        device: of the network.
-
-    Returns:
-        float32 (1, 3, new height, new width) on the device.
+        device: that the result, float32 (1, 3, new height, new width), is on.
 
     Raises:
-        ImageError: (``shape``) on anything but uint8 (height, width, 3), and as network_size.
+        ImageError: as ``check_array`` and ``network_size``.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
-        raise ImageError(
-            f"picture must be a uint8 array of shape (height, width, 3), "
-            f"got {rgb.dtype} of shape {rgb.shape}",
-            reason="shape",
-        )
+    check_array(rgb)
     height, width = rgb.shape[:2]
     new_width, new_height = network_size(width, height, input_size, card.multiple, card.fit)
     picture = to_device(torch.from_numpy(_writable(rgb)), device)

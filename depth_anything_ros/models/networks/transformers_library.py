@@ -25,33 +25,8 @@ DEPTH_PRO = "depth_pro"
 _DEPTH_PRO_MAX_M = 1e4
 
 
-def _metric(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401 - of any transformers
-    return "metric", None
-
-
-def _bounded(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401
+def _bounded(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401 - of any transformers
     return "metric", float(config.max_depth)
-
-
-def _depth_anything(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401
-    return _bounded(config) if config.depth_estimation_type == "metric" else ("relative", None)
-
-
-def _depth_pro(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401
-    return "metric", _DEPTH_PRO_MAX_M
-
-
-def _dpt(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401
-    """Tell MiDaS's DPT from DINOv2's depth heads, which answer metres.
-
-    Only the latter have the projection: convert_dinov2_depth_to_hf.py of transformers.
-    """
-    return ("metric", None) if config.add_projection else ("relative", None)
-
-
-def _prompted(config: Any) -> tuple[Kind, float | None]:  # noqa: ANN401
-    """With no prompt, the network answers (depth - nearest) / (farthest - nearest) of the scene."""
-    return "affine_depth", None
 
 
 class _Type(NamedTuple):
@@ -74,18 +49,27 @@ _ON_14 = {"keep_aspect_ratio": True, "ensure_multiple_of": 14, **_IMAGENET}
 # By the model_type of config.json. Not here: chmv2, whose answer is the height of trees.
 TYPES: dict[str, _Type] = {
     "depth_anything": _Type(
-        _depth_anything, "DPTImageProcessor", {"size": {"height": 518, "width": 518}, **_ON_14}
+        lambda c: _bounded(c) if c.depth_estimation_type == "metric" else ("relative", None),
+        "DPTImageProcessor",
+        {"size": {"height": 518, "width": 518}, **_ON_14},
     ),
-    DEPTH_PRO: _Type(_depth_pro, "DepthProImageProcessor", {}),
-    "dpt": _Type(_dpt, "DPTImageProcessor", {}),
+    DEPTH_PRO: _Type(lambda _: ("metric", _DEPTH_PRO_MAX_M), "DepthProImageProcessor", {}),
+    # MiDaS's DPT, or DINOv2's depth heads, which answer metres. Only the latter have the
+    # projection: convert_dinov2_depth_to_hf.py of transformers.
+    "dpt": _Type(
+        lambda c: ("metric" if c.add_projection else "relative", None), "DPTImageProcessor", {}
+    ),
     "glpn": _Type(_bounded, "GLPNImageProcessor", {}),
+    # With no prompt, it answers (depth - nearest) / (farthest - nearest) of the scene.
     PROMPTED: _Type(
-        _prompted,
+        lambda _: ("affine_depth", None),
         "PromptDepthAnythingImageProcessor",
         {"size": {"height": 756, "width": 756}, **_ON_14},
     ),
     "tipsv2_dpt": _Type(_bounded, "Tipsv2DptImageProcessor", {}),
-    "zoedepth": _Type(_metric, "ZoeDepthImageProcessor", {"ensure_multiple_of": 32}),
+    "zoedepth": _Type(
+        lambda _: ("metric", None), "ZoeDepthImageProcessor", {"ensure_multiple_of": 32}
+    ),
 }
 
 

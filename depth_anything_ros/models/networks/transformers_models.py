@@ -21,8 +21,8 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Kind
 from depth_anything_ros.core.depth_prompt import dense_prompt
 from depth_anything_ros.core.errors import ImageError, ModelError
-from depth_anything_ros.models.networks.output import NetworkOutput
-from depth_anything_ros.models.networks.preprocess import MAX_ASPECT
+from depth_anything_ros.models.networks.output import NetworkOutput, no_prompt
+from depth_anything_ros.models.networks.preprocess import check_array, check_aspect
 from depth_anything_ros.models.networks.transformers_library import (
     DEPTH_PRO,
     PROMPTED,
@@ -34,7 +34,6 @@ from depth_anything_ros.models.networks.transformers_library import (
     transformers_library,
 )
 from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.models.zoo.rows_transformers import FAMILY, PREFIX
 
 _MIN_SIDE = 32  # of a picture: GLPN's encoder takes no less
 
@@ -65,22 +64,23 @@ def prepare(
 ) -> Tensor:
     """Make the network's input of a picture with the model's own image processor.
 
-    Args:
-        rgb: uint8 (height, width, 3).
-        card: of the model.
-        input_size: the lesser of the height and width in the processor's ``size``, whose ratio
-            stays. GLPN and Depth Pro take none but the card's.
-        device: of the network.
-
-    Returns:
-        float32 (1, 3, h, w) on the device.
+    ``input_size`` is the lesser of the height and width in the processor's ``size``, whose ratio
+    stays. GLPN and Depth Pro take none but the card's.
 
     Raises:
         ImageError: ``shape``; ``size`` on a side below 32 pixels; ``aspect`` on a picture longer
             than 8 times its shorter side.
         ModelError: (``input_size``).
     """
-    _check_picture(rgb)
+    check_array(rgb)
+    height, width = rgb.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        raise ImageError(
+            f"picture is {width}x{height}; each side must be {_MIN_SIDE} pixels or more: enlarge "
+            f"it",
+            reason="size",
+        )
+    check_aspect(width, height)
     processor = load_processor(Path(card.option("folder")), card.option("model_type"))
     inputs = processor(
         images=np.require(rgb, requirements=["C", "W"]),
@@ -90,28 +90,6 @@ def prepare(
     )
     image: Tensor = inputs["pixel_values"]
     return image.to(device, torch.float32)
-
-
-def _check_picture(rgb: NDArray[np.uint8]) -> None:
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ImageError(
-            f"picture must be a uint8 array of shape (height, width, 3), "
-            f"got {rgb.dtype} of shape {rgb.shape}",
-            reason="shape",
-        )
-    shorter, longer = sorted(rgb.shape[:2])
-    if shorter < _MIN_SIDE:
-        raise ImageError(
-            f"picture is {rgb.shape[1]}x{rgb.shape[0]}; each side must be {_MIN_SIDE} pixels or "
-            f"more: enlarge it",
-            reason="size",
-        )
-    if longer > MAX_ASPECT * shorter:
-        raise ImageError(
-            f"picture is {rgb.shape[1]}x{rgb.shape[0]}; the longer side may be at most "
-            f"{MAX_ASPECT:g} times the shorter: crop it, or pad it",
-            reason="aspect",
-        )
 
 
 def prompt_input(prompt_m: NDArray[np.float32], card: ModelCard, device: torch.device) -> Tensor:
@@ -129,12 +107,8 @@ def prompt_input(prompt_m: NDArray[np.float32], card: ModelCard, device: torch.d
         ModelError: (``prompt``) where the model takes none.
         ImageError: as ``dense_prompt``.
     """
-    if card.family != FAMILY or card.option("model_type") != PROMPTED:
-        raise ModelError(
-            f"{card.name} takes no prompt of depth; leave prompt_m out, or use a model of "
-            f"Prompt Depth Anything, as {PREFIX}depth-anything/prompt-depth-anything-vits-hf",
-            reason="prompt",
-        )
+    if card.option("model_type") != PROMPTED:
+        return no_prompt(prompt_m, card, device)
     return torch.from_numpy(dense_prompt(prompt_m))[None, None].to(device)
 
 
@@ -220,17 +194,8 @@ def at_image(
     of a camera stands in for the latter, as ``f_px`` does in depth_pro.py of apple/ml-depth-pro:
     depth = fx / (width * inverse depth), in pixels of the image.
 
-    Args:
-        answer: with a batch of one.
-        card: of the model.
-        kind: of this answer.
-        camera: of the image, if known.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        align_corners: left aside, for the processor says how.
-
-    Returns:
-        float32 (height, width); NaN where metres would not be positive (the resize overshoots).
+    Arguments are those of ``output.at_image``; align_corners is left aside, for the processor says
+    how. NaN is where metres would not be positive (the resize overshoots).
     """
     values = answer.parts[0]
     angle = answer.field_of_view_deg

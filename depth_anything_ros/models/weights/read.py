@@ -29,7 +29,7 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict", "model_ema", "module")
 # The first whose weights_only keeps a crafted pickle from running code (CVE-2025-32434).
 PROTECTING_TORCH = (2, 6)
 # What torch's reader lets through on a damaged or crafted file: it has no error of its own.
-_READ_ERRORS = (
+READ_ERRORS = (
     RuntimeError,
     EOFError,
     OSError,
@@ -113,7 +113,7 @@ def _damaged(path: Path, error: BaseException) -> CheckpointError:
 def _read_safetensors(path: Path) -> object:
     try:
         return load_file(path)
-    except (SafetensorError, *_READ_ERRORS) as error:
+    except (SafetensorError, *READ_ERRORS) as error:
         raise _damaged(path, error) from error
 
 
@@ -139,7 +139,7 @@ def _read_torch(path: Path, mapped: bool) -> object:
             f"it was executed; use a file that holds tensors only, best a .safetensors",
             reason="unsafe",
         ) from error
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         if "TorchScript" in str(error):
             raise CheckpointError(
                 f"{path} is a TorchScript archive, which holds code, so it was refused and nothing "

@@ -182,12 +182,6 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], file: Path, card: Mode
 
     The network gives up its memory first, so it is empty where this raises.
 
-    Args:
-        network: of the card.
-        state: name to tensor.
-        file: where they are from, for messages.
-        card: of the model.
-
     Raises:
         CheckpointError: ``other_model`` where the config.json beside the file says so,
             ``missing_keys``, ``wrong_shapes`` or ``wrong_kinds``.

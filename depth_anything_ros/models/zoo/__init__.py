@@ -2,5 +2,6 @@
 
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.cards import CARDS, card_names, find_card
+from depth_anything_ros.models.zoo.family import Family
 
-__all__ = ["CARDS", "ModelCard", "card_names", "find_card"]
+__all__ = ["CARDS", "Family", "ModelCard", "card_names", "find_card"]

@@ -10,7 +10,7 @@ from depth_anything_ros.core.depth import Kind as Kind
 Activation = Literal["relu", "sigmoid", "exp"]
 # What input_size is the length of: the shorter side, the longer side, the side that is the nearer
 # to it by ratio, or both sides of a square.
-Fit = Literal["shorter", "longer", "nearest", "square"]
+FitSide = Literal["shorter", "longer", "nearest", "square"]
 # Kernel of the resize: bicubic always, bicubic up and area down, or bilinear.
 Interpolation = Literal["cubic", "area", "linear"]
 Four = tuple[int, int, int, int]
@@ -89,7 +89,7 @@ class ModelCard:
     knows_sky: bool = False
     options: tuple[tuple[str, Any], ...] = ()
     input_size: int = 518
-    fit: Fit = "shorter"
+    fit: FitSide = "shorter"
     multiple: int = 14
     interpolation: Interpolation = "cubic"
     antialias: bool = False

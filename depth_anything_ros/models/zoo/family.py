@@ -34,7 +34,10 @@ class Family:
         names: how the names of such files begin, for messages.
         prepare: makes the network's input; see ``networks.preprocess``.
         finish: brings an answer to the size of the image; see ``networks.output.at_image``.
+        prompt: makes the network's second input of a LiDAR's depth.
         export: says what is exported of a network; see ``networks.output.Exportable``.
+        float32: modules of the network whose 16 bits would cost too much accuracy; see
+            ``networks.inference``.
         fill: puts a file's tensors into a network, of a library that has its own way; "" is by
             their names.
         prefix: of the names of models that have no row; "" where all have one.
@@ -48,7 +51,9 @@ class Family:
     names: str
     prepare: str = f"{MODELS}.networks.preprocess:preprocess"
     finish: str = f"{MODELS}.networks.output:at_image"
+    prompt: str = f"{MODELS}.networks.output:no_prompt"
     export: str = f"{MODELS}.networks.output:Exportable"
+    float32: tuple[str, ...] = ()
     fill: str = ""
     prefix: str = ""
     card: str = ""

@@ -44,6 +44,13 @@ def families() -> list[Family]:
             f"{MODELS}.networks.depth_and_sky:DepthAndSky",
             f"{MODELS}.weights.layouts:own_names",
             "encoder.lite.* and decoder.*",
+            # In bfloat16 its answer moves by up to 3.6 % of its range on the gate's patterns, and
+            # by up to 1.5 % with these in float32.
+            float32=(
+                "encoder.lite.conv_stem",
+                "encoder.lite.blocks.0",
+                "encoder.lite.blocks.1.0",
+            ),
         )
     ]
 

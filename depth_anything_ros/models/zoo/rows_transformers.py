@@ -24,6 +24,7 @@ def families() -> list[Family]:
             "those of transformers",
             prepare=f"{network}:prepare",
             finish=f"{network}:at_image",
+            prompt=f"{network}:prompt_input",
             fill=f"{files}:fill",
             prefix=PREFIX,
             card=f"{files}:transformers_card",

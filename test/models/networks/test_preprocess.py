@@ -198,14 +198,6 @@ def test_noise_is_neither_smoothed_nor_clipped():
     assert np.abs(found - expected).max() < 1e-3
 
 
-def test_a_picture_of_the_network_size_keeps_its_values(picture_of):
-    rgb = picture_of(56, 70)
-
-    found = preprocess(rgb, CARD, 56, CPU)[0].permute(1, 2, 0).numpy() * STD + MEAN
-
-    np.testing.assert_allclose(found, rgb / 255, atol=1e-6)
-
-
 def test_read_only_and_reversed_arrays_are_taken(picture_of):
     rgb = picture_of(64, 48)
     read_only = rgb.copy()

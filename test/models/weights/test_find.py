@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import COMMIT, serve
+from hub_server import serve, store
 from huggingface_hub import constants
 from official_layout import hf_from_official, official_shapes, random_state
 from safetensors.torch import save as to_safetensors
@@ -24,26 +24,6 @@ SMALL = find_card("depth_anything_v2_small")
 BASE = find_card("depth_anything_v2_base")
 CONTENT = b"not weights, but a file with a hash"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache of the hub, and no way to the hub itself."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    return tmp_path / "hub"
-
-
-def _store(cache, repo, name, content=CONTENT, blob=SHA256):
-    """Put a file into the cache, laid out as huggingface_hub does."""
-    folder = cache / f"models--{repo.replace('/', '--')}"
-    for path, data in (("refs/main", COMMIT.encode()), (f"blobs/{blob}", content)):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    link = folder / "snapshots" / COMMIT / name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(folder / "blobs" / blob)
-    return link
 
 
 def _refusal(reason, *args, **kwargs):
@@ -164,7 +144,7 @@ def test_a_folder_with_the_own_file_is_taken(bundled, cache):
     ],
 )
 def test_a_hub_id_is_found_in_the_cache(weights, repo, name, cache):
-    link = _store(cache, repo or weights, name)
+    link = store(cache, repo or weights, name, CONTENT)
 
     assert resolve_weights(weights, SMALL) == link
 
@@ -173,7 +153,7 @@ def test_a_hub_id_is_found_in_the_cache(weights, repo, name, cache):
     "weights", ["", "depth_anything_v2_small", SMALL.hub_repo, f"{SMALL.hub_repo}:{SMALL.hub_file}"]
 )
 def test_the_pinned_hash_is_checked_however_the_file_is_named(weights, cache):
-    link = _store(cache, SMALL.hub_repo, SMALL.hub_file)
+    link = store(cache, SMALL.hub_repo, SMALL.hub_file, CONTENT)
 
     message = _refusal("sha256", weights, SMALL)
 
@@ -183,7 +163,7 @@ def test_the_pinned_hash_is_checked_however_the_file_is_named(weights, cache):
 
 def test_a_pinned_file_that_is_right_is_found(cache, caplog):
     card = dataclasses.replace(SMALL, hub_repo="org/tiny", sha256=SHA256)
-    link = _store(cache, "org/tiny", card.hub_file)
+    link = store(cache, "org/tiny", card.hub_file, CONTENT)
 
     with caplog.at_level(logging.INFO):
         assert resolve_weights("", card) == link
@@ -191,7 +171,7 @@ def test_a_pinned_file_that_is_right_is_found(cache, caplog):
 
 
 def test_a_damaged_blob_is_refused_though_no_hash_is_pinned(cache, caplog):
-    _store(cache, "org/other", "model.safetensors", content=CONTENT[:-1])
+    store(cache, "org/other", "model.safetensors", CONTENT[:-1], SHA256)
 
     with caplog.at_level(logging.INFO):
         assert f"expected {SHA256}" in _refusal("sha256", "org/other", SMALL)
@@ -243,7 +223,7 @@ def test_the_licence_of_official_weights_is_logged(card, level, words, cache, tm
     path = tmp_path / card.hub_file
     path.touch()
     repo = f"{card.hub_repo}-hf"
-    _store(cache, repo, "model.safetensors")
+    store(cache, repo, "model.safetensors", CONTENT)
 
     with caplog.at_level(logging.INFO):
         resolve_weights(str(path), card)
@@ -273,7 +253,7 @@ def test_weights_of_ones_own_have_a_licence_that_is_not_known(cache, tmp_path, c
 def test_a_name_that_any_model_has_makes_no_weights_official(cache, tmp_path, caplog):
     v1 = find_card("depth_anything_v1_small")
     (tmp_path / v1.hub_file).touch()
-    _store(cache, v1.hub_repo, v1.hub_file)
+    store(cache, v1.hub_repo, v1.hub_file, CONTENT)
 
     with caplog.at_level(logging.INFO):
         resolve_weights(str(tmp_path / v1.hub_file), v1)
@@ -290,7 +270,7 @@ def test_whether_weights_are_on_this_machine(name, cache):
     assert (cached_weights(card) is None) == (name != "tiny")
 
     if card.hub_repo:
-        assert _store(cache, card.hub_repo, card.hub_file) == cached_weights(card)
+        assert store(cache, card.hub_repo, card.hub_file, CONTENT) == cached_weights(card)
 
 
 # Downloads, in a process of their own since huggingface_hub reads its environment at import

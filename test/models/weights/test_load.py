@@ -4,6 +4,7 @@ import pickle
 import re
 import resource
 import stat
+from functools import partial
 
 import pytest
 import torch
@@ -75,36 +76,21 @@ def test_wrappers_and_prefixes_are_taken_off(wrap, state, tmp_path):
     assert all(torch.equal(found[name], values) for name, values in state.items())
 
 
-def test_the_format_before_zip_is_read(state, tmp_path):
-    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-
-    assert set(read_state_dict(tmp_path / "old.pth")) == set(state)
-
-
-def test_the_content_decides_and_not_the_suffix(state, tmp_path):
-    save_file(state, tmp_path / "weights.pth")
-
-    assert set(read_state_dict(tmp_path / "weights.pth")) == set(state)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_named_safetensors_is_read_as_what_it_is(zipped, state, network, tmp_path):
-    torch.save(state, tmp_path / "a.safetensors", _use_new_zipfile_serialization=zipped)
-
-    load_weights(network, CARD, tmp_path / "a.safetensors")
-
-    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], state["pretrained.norm.bias"])
+SAVE = {
+    "zip": torch.save,
+    "old": partial(torch.save, _use_new_zipfile_serialization=False),
+    "safetensors": save_file,
+}
 
 
 @pytest.mark.parametrize("layout", ["official", "hf", "ours"])
+@pytest.mark.parametrize("save", SAVE)
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
-def test_every_layout_and_format_fills_the_network(layout, suffix, state, network, tmp_path):
+def test_every_layout_and_format_fills_the_network(layout, save, suffix, state, network, tmp_path):
+    """The content decides, and not the suffix."""
+    layouts = {"official": state, "hf": hf_from_official(state, 4), "ours": from_official(state)}
     path = tmp_path / f"mine.{suffix}"
-    save = torch.save if suffix == "pth" else save_file
-    save(
-        {"official": state, "hf": hf_from_official(state, 4), "ours": from_official(state)}[layout],
-        path,
-    )
+    SAVE[save](layouts[layout], path)
 
     load_weights(network, CARD, path)
 
@@ -112,12 +98,15 @@ def test_every_layout_and_format_fills_the_network(layout, suffix, state, networ
         assert torch.equal(network.state_dict()[name], values), name
 
 
-def test_half_precision_files_become_float32(state, network, tmp_path):
-    path = _saved({name: values.half() for name, values in state.items()}, tmp_path / "half.pth")
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_widths_of_floating_point_numbers_become_float32(kind, state, network, tmp_path):
+    path = _saved({name: values.to(kind) for name, values in state.items()}, tmp_path / "mine.pth")
 
     load_weights(network, CARD, path)
 
     assert {values.dtype for values in network.state_dict().values()} == {torch.float32}
+    expected = state["pretrained.norm.bias"].to(kind).float()
+    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], expected)
 
 
 def test_a_file_may_vanish_once_it_is_loaded(state, tmp_path):
@@ -131,43 +120,40 @@ def test_a_file_may_vanish_once_it_is_loaded(state, tmp_path):
     assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], state["pretrained.norm.bias"])
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-def test_a_folder_in_the_hub_layout_is_taken(name, tmp_path):
-    (tmp_path / name).touch()
+@pytest.mark.parametrize(
+    ("model", "files", "taken"),
+    [
+        ("test_relative", ["model.safetensors"], "model.safetensors"),
+        ("test_relative", ["pytorch_model.bin"], "pytorch_model.bin"),
+        (
+            "depth_anything_v2_small",
+            ["model.safetensors", "depth_anything_v2_vits.pth"],
+            "depth_anything_v2_vits.pth",
+        ),
+    ],
+)
+def test_the_known_file_of_a_folder_is_taken(model, files, taken, tmp_path):
+    for name in files:
+        (tmp_path / name).touch()
 
-    assert checkpoint_file(tmp_path, CARD) == tmp_path / name
-
-
-def test_a_folder_with_the_official_file_is_taken(tmp_path):
-    card = find_card("depth_anything_v2_small")
-    (tmp_path / "model.safetensors").touch()
-    (tmp_path / card.hub_file).touch()
-
-    assert checkpoint_file(tmp_path, card) == tmp_path / card.hub_file
+    assert checkpoint_file(tmp_path, find_card(model)) == tmp_path / taken
 
 
 # Files that are not
 
 
-def test_a_missing_file(tmp_path):
-    message = _refusal("not_found", checkpoint_file, tmp_path / "no.pth", CARD)
+@pytest.mark.parametrize(
+    ("model", "name", "words"),
+    [
+        ("test_relative", "no.pth", "there is no file "),
+        ("tiny", "no.pth", "or leave weights empty to take tiny.safetensors of this package"),
+        ("depth_anything_v2_base", "", " has none of depth_anything_v2_vitb.pth, model.saf"),
+    ],
+)
+def test_a_missing_file(model, name, words, tmp_path):
+    message = _refusal("not_found", checkpoint_file, tmp_path / name, find_card(model))
 
-    assert f"there is no file {tmp_path / 'no.pth'}" in message
-
-
-def test_a_missing_file_of_a_model_whose_weights_come_with_the_package(tmp_path):
-    message = _refusal("not_found", checkpoint_file, tmp_path / "no.pth", find_card("tiny"))
-
-    assert "or leave weights empty to take tiny.safetensors of this package" in message
-
-
-def test_a_folder_without_a_known_file(tmp_path):
-    (tmp_path / "other.txt").touch()
-    card = find_card("depth_anything_v2_base")
-
-    message = _refusal("not_found", checkpoint_file, tmp_path, card)
-
-    assert f"folder {tmp_path} has none of depth_anything_v2_vitb.pth, model.saf" in message
+    assert words in message and str(tmp_path / name) in message
 
 
 @pytest.mark.parametrize(
@@ -191,13 +177,10 @@ def test_what_is_no_checkpoint_is_named(content, words, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-@pytest.mark.parametrize("kind", ["zip", "old", "safetensors"])
+@pytest.mark.parametrize("kind", SAVE)
 def test_a_truncated_file(kind, kept, state, tmp_path):
     path = tmp_path / "weights"
-    if kind == "safetensors":
-        save_file(state, path)
-    else:
-        torch.save(state, path, _use_new_zipfile_serialization=kind == "zip")
+    SAVE[kind](state, path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
 
@@ -217,35 +200,26 @@ class _Code:
         return (os.system, (self.command,))
 
 
-def _zip_with_code(code, path):
-    torch.save({"model": code}, path)
-
-
-def _old_with_code(code, path):
-    torch.save({"model": code}, path, _use_new_zipfile_serialization=False)
-
-
-def _pickle_with_code(code, path):
-    path.write_bytes(pickle.dumps({"model": code}, protocol=2))
-
-
-def _new_pickle_with_code(code, path):
-    path.write_bytes(pickle.dumps({"model": code}, protocol=4))
+WITH_CODE = {
+    "zip": SAVE["zip"],
+    "old": SAVE["old"],
+    "pickle": lambda code, path: path.write_bytes(pickle.dumps(code, protocol=2)),
+    "new pickle": lambda code, path: path.write_bytes(pickle.dumps(code, protocol=4)),
+}
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
-@pytest.mark.parametrize(
-    "write", [_zip_with_code, _old_with_code, _pickle_with_code, _new_pickle_with_code]
-)
+@pytest.mark.parametrize("write", WITH_CODE)
 def test_code_in_a_pickle_is_refused_and_not_run(write, tmp_path):
     marker, path = tmp_path / "executed", tmp_path / "weights.pth"
-    write(_Code(marker), path)
+    WITH_CODE[write]({"model": _Code(marker)}, path)
 
     message = _refusal("unsafe", read_state_dict, path)
 
     assert not marker.exists()
     assert f"{path} holds more than tensors" in message
     assert "nothing in it was executed" in message
+    assert re.search(r"it would run (posix|os)\.system", message) or write != "zip"
     pickle.load(io.BytesIO(pickle.dumps(_Code(marker))))
     assert marker.exists()  # it would have run
 
@@ -259,6 +233,8 @@ def test_no_refusal_passes_on_the_advice_to_read_a_file_unsafely(network, tmp_pa
     torch.save(class_and_tensors, old, _use_new_zipfile_serialization=False)
     script = tmp_path / "script.pt"
     torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)).save(str(script))
+    whole = _saved(network, tmp_path / "network.pth")
+    assert "depth_anything_v2.DepthAnythingV2" in _refusal("unsafe", read_state_dict, whole)
     forged = tmp_path / "forged.pth"
     forged.write_bytes(b"\x80\x02cos\nsys\x1b[31mtem\nq\x00.")
     for path, reason in (
@@ -266,7 +242,7 @@ def test_no_refusal_passes_on_the_advice_to_read_a_file_unsafely(network, tmp_pa
         (old, ("unsafe",)),
         (script, ("unsafe",)),
         (forged, ("unsafe", "damaged")),
-        (_saved(network, tmp_path / "network.pth"), ("unsafe",)),
+        (whole, ("unsafe",)),
     ):
         with pytest.raises(CheckpointError) as error:
             read_state_dict(path)
@@ -291,16 +267,6 @@ def test_numbers_that_would_load_changed_are_refused(kind, state, network, tmp_p
     assert f"encoder.vit.norm.bias is {said}; expected float16, bfloat16" in message
     assert all(torch.equal(before[name], values) for name, values in network.state_dict().items())
     assert identify(path).cards == () and f"bias is {said}" in identify(path).reason
-
-
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_widths_of_floating_point_numbers_are_taken(kind, state, network, tmp_path):
-    path = _saved({name: values.to(kind) for name, values in state.items()}, tmp_path / "mine.pth")
-
-    load_weights(network, CARD, path)
-
-    expected = state["pretrained.norm.bias"].to(kind).float()
-    assert torch.equal(network.state_dict()["encoder.vit.norm.bias"], expected)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -353,20 +319,6 @@ def test_weights_that_cannot_be_written_leave_what_was_there(state, tmp_path, sm
     assert (tmp_path / "out.safetensors").read_bytes() == b"before"
 
 
-def test_the_code_that_was_refused_is_named(tmp_path):
-    _zip_with_code(_Code(tmp_path / "executed"), tmp_path / "weights.pth")
-
-    message = _refusal("unsafe", read_state_dict, tmp_path / "weights.pth")
-
-    assert re.search(r"it would run (posix|os)\.system", message)
-
-
-def test_a_whole_pickled_network_is_refused(network, tmp_path):
-    message = _refusal("unsafe", read_state_dict, _saved(network, tmp_path / "network.pth"))
-
-    assert "depth_anything_v2.DepthAnythingV2" in message
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -385,80 +337,68 @@ def test_a_file_without_weights(content, words, tmp_path):
 # Weights of something else
 
 
-def _unchanged(network, reason, path):
-    """The refusal of load_weights, which must leave the network as it was."""
-    before = {name: values.clone() for name, values in network.state_dict().items()}
-    message = _refusal(reason, load_weights, network, CARD, path)
-    assert str(path) in message
-    assert all(torch.equal(values, before[k]) for k, values in network.state_dict().items())
-    return message
+def _without(state):
+    return {name: v for name, v in state.items() if not re.search("blocks.[01].ls1.gamma", name)}
 
 
-def test_missing_names(state, network, tmp_path):
-    for block in range(2):
-        del state[f"pretrained.blocks.{block}.ls1.gamma"]
-
-    message = _unchanged(network, "missing_keys", _saved(state, tmp_path / "weights.pth"))
-
-    assert "does not fit test_relative: of 122 tensors it has 120, and lacks 2: " in message
-    assert "encoder.vit.blocks.0.ls1.gamma" in message
+def _with(state):
+    return state | {f"depth_head.extra.{i}.weight": torch.zeros(1) for i in range(5)}
 
 
-def test_unexpected_names(state, network, tmp_path):
-    for index in range(5):
-        state[f"depth_head.extra.{index}.weight"] = torch.zeros(1)
-
-    message = _unchanged(network, "unexpected_keys", _saved(state, tmp_path / "weights.pth"))
-
-    assert "of 122 tensors it has 122, and has besides 5: depth_head.extra.0.weight" in message
-    assert "depth_head.extra.2.weight, ..." in message
+def _of_width(width):
+    state = {"pretrained.cls_token": torch.zeros(1, 1, width)}
+    return state | {"depth_head.projects.0.bias": torch.zeros(48)}
 
 
-def test_wrong_shapes(network, tmp_path):
-    state = random_state(official_shapes(48, 4, 16, (8, 12, 16, 32)))
-
-    message = _unchanged(network, "wrong_shapes", _saved(state, tmp_path / "weights.pth"))
-
-    assert "5 of 122 tensors have another shape: decoder." in message
-    assert "decoder.reassemble.resample.3.bias is (32,), expected (24,)" in message
+ASKED = "the model asked for, test_relative, is Test (48)"
 
 
 @pytest.mark.parametrize(
-    ("width", "words"),
+    ("change", "reason", "words"),
     [
-        (768, "is a Base checkpoint (768 wide)"),
-        (1024, "is a Large checkpoint (1024 wide)"),
-        (192, "is a checkpoint of no known size (192 wide)"),
-        (96, "is a checkpoint of no known size (96 wide)"),
+        (
+            _without,
+            "missing_keys",
+            "does not fit test_relative: of 122 tensors it has 120, and lacks 2: "
+            "encoder.vit.blocks.0.ls1.gamma, encoder.vit.blocks.1.ls1.gamma",
+        ),
+        (
+            _with,
+            "unexpected_keys",
+            "of 122 tensors it has 122, and has besides 5: depth_head.extra.0.weight, "
+            "depth_head.extra.1.weight, depth_head.extra.2.weight, ...",
+        ),
+        (
+            lambda state: random_state(official_shapes(48, 4, 16, (8, 12, 16, 32))),
+            "wrong_shapes",
+            "5 of 122 tensors have another shape: decoder.",
+        ),
+        (lambda state: _of_width(768), "other_size", "is a Base checkpoint (768 wide)"),
+        (lambda state: _of_width(1024), "other_size", "is a Large checkpoint (1024 wide)"),
+        (lambda state: _of_width(192), "other_size", f"no known size (192 wide), and {ASKED}"),
+        (
+            lambda state: {"conv1.weight": torch.zeros(8, 3, 7, 7)},
+            "unknown_layout",
+            "is not a checkpoint of Depth Anything V2: its 1 names begin with conv1.weight; "
+            "expected pretrained.* and depth_head.*",
+        ),
+        (
+            lambda state: {name: v for name, v in state.items() if name.startswith("pretrained.")},
+            "unknown_layout",
+            "is not a checkpoint of Depth Anything V2",
+        ),
     ],
 )
-def test_weights_of_another_size(width, words, network, tmp_path):
-    state = {
-        "pretrained.cls_token": torch.zeros(1, 1, width),
-        "depth_head.projects.0.bias": torch.zeros(48),
-    }
+def test_weights_of_something_else_leave_the_network_as_it_was(
+    change, reason, words, state, network, tmp_path
+):
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    path = _saved(change(state), tmp_path / "weights.pth")
 
-    message = _unchanged(network, "other_size", _saved(state, tmp_path / "weights.pth"))
+    message = _refusal(reason, load_weights, network, CARD, path)
 
-    assert words in message
-    assert "the model asked for, test_relative, is Test (48)" in message
-
-
-def test_weights_of_another_family(network, tmp_path):
-    path = _saved({"conv1.weight": torch.zeros(8, 3, 7, 7)}, tmp_path / "resnet.pth")
-
-    message = _unchanged(network, "unknown_layout", path)
-
-    assert (
-        "is not a checkpoint of Depth Anything V2: its 1 names begin with conv1.weight" in message
-    )
-    assert "expected pretrained.* and depth_head.*" in message
-
-
-def test_an_encoder_alone_is_not_enough(state, network, tmp_path):
-    encoder = {name: v for name, v in state.items() if name.startswith("pretrained.")}
-
-    _unchanged(network, "unknown_layout", _saved(encoder, tmp_path / "dinov2.pth"))
+    assert words in message and str(path) in message
+    assert all(torch.equal(values, before[k]) for k, values in network.state_dict().items())
 
 
 @pytest.mark.parametrize(

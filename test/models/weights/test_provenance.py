@@ -16,7 +16,8 @@ V1 = find_card("depth_anything_v1_small")
 INDOOR = find_card("depth_anything_v2_metric_indoor_small")
 OUTDOOR = find_card("depth_anything_v2_metric_outdoor_small")
 LARGE = find_card("depth_anything_v2_large")
-TINY = find_card("tiny")
+TINY, TWIN = find_card("tiny"), find_card("tiny_relative")
+METRIC = {"depth_estimation_type": "metric"}
 
 
 def _config(folder, **fields):
@@ -40,75 +41,56 @@ def test_official_names_fit_their_own_card(card):
     check_claims(Path("/weights") / card.hub_file, card)
 
 
-@pytest.mark.parametrize(
-    ("card", "other", "words"),
-    [
-        (RELATIVE, INDOOR, "is metric up to 20 m by its name"),
-        (INDOOR, RELATIVE, "is relative by its name"),
-        (INDOOR, OUTDOOR, "is metric up to 80 m by its name"),
-        (OUTDOOR, INDOOR, "is metric up to 20 m by its name"),
-    ],
-    ids=["metric as relative", "relative as metric", "outdoor as indoor", "indoor as outdoor"],
-)
-def test_an_official_name_of_another_kind_is_refused(card, other, words):
-    message = _refusal(Path("/weights") / other.hub_file, card)
-
-    assert words in message
-    assert f"and {card.name} is " in message
+V1_SAID = "is of Depth Anything V1 (depth_anything_v1_small) by "
+HUB = "hub/models--LiheYoung--"
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "card", "other", "words"),
     [
-        "depth_anything_vits14.pth",
-        "depth_anything_vits14_finetuned.pth",
-        "DEPTH_ANYTHING_VITS14.PTH",
-        "depth_anything_vits14/pytorch_model.bin",
-        "depth-anything-small-hf/model.safetensors",
-        "hub/models--LiheYoung--depth_anything_vits14/snapshots/0123/pytorch_model.bin",
-        "hub/models--LiheYoung--depth_anything_vits14/blobs/0123",
-        "hub/models--LiheYoung--depth-anything-small-hf/snapshots/0123/model.safetensors",
-        "hub/spaces--LiheYoung--Depth-Anything/snapshots/0/checkpoints/depth_anything_vits14.pth",
+        ("depth_anything_vits14.pth", V1, RELATIVE, V1_SAID),
+        ("depth_anything_vits14_finetuned.pth", V1, RELATIVE, V1_SAID),
+        ("DEPTH_ANYTHING_VITS14.PTH", V1, RELATIVE, V1_SAID),
+        ("depth_anything_vits14/pytorch_model.bin", V1, RELATIVE, V1_SAID),
+        ("depth-anything-small-hf/model.safetensors", V1, RELATIVE, V1_SAID),
+        (f"{HUB}depth_anything_vits14/snapshots/0/pytorch_model.bin", V1, RELATIVE, V1_SAID),
+        (f"{HUB}depth_anything_vits14/blobs/0123", V1, RELATIVE, "since V1 taps other layers"),
+        (f"{HUB}depth-anything-small-hf/a/b/model.safetensors", V1, RELATIVE, V1_SAID),
+        (
+            "hub/spaces--LiheYoung--Depth-Anything/a/b/depth_anything_vits14.pth",
+            V1,
+            RELATIVE,
+            "and depth_anything_v2_small is of Depth Anything V2",
+        ),
+        ("depth_anything_v2_vits.pth", RELATIVE, V1, f"V2 ({RELATIVE.name}) by its name"),
+        ("depth_anything_v2_vits.pth", RELATIVE, TINY, f"V2 ({RELATIVE.name}) by its name"),
+        ("hub/models--depth-anything--Depth-Anything-V2-Small/blobs/0", RELATIVE, V1, "V2 (depth"),
+        (
+            "hub/models--depth-anything--Depth-Anything-V2-Small-hf/a/b/model.safetensors",
+            RELATIVE,
+            INDOOR,
+            "is relative by its repository",
+        ),
+        (INDOOR.hub_file, INDOOR, RELATIVE, "is metric up to 20 m by its name"),
+        (OUTDOOR.hub_file, OUTDOOR, INDOOR, "is metric up to 80 m by its name"),
+        ("Depth-Anything-V2-Metric-Indoor-Small-hf/model.safetensors", INDOOR, OUTDOOR, "20 m by"),
+        ("Depth-Anything-V2-Metric-VKITTI-Small/model.safetensors", OUTDOOR, INDOOR, "80 m by its"),
+        ("depth_anything_metric_depth_indoor.pt", None, V1, "the metric head of ZoeDepth by its"),
+        ("depth_anything_metric_depth_indoor.pt", None, INDOOR, "the metric head of ZoeDepth by"),
+        # A file with a name of its own says nothing, whatever its folder is called.
+        ("depth_anything_vits14/mine.pth", RELATIVE, None, ""),
+        ("data/depth-anything-small.v", RELATIVE, None, ""),
+        ("mine.pth", INDOOR, None, ""),
+        ("depth_anything_v2_vits_finetuned_20m.pth", OUTDOOR, None, ""),
     ],
 )
-def test_weights_of_v1_are_known_by_name_or_folder_and_refused_in_a_row_of_v2(path):
-    check_claims(Path("/weights") / path, V1)
-
-    message = _refusal(Path("/weights") / path, RELATIVE)
-
-    assert "is of Depth Anything V1 (depth_anything_v1_small) by " in message
-    assert "and depth_anything_v2_small is of Depth Anything V2" in message
-    assert "the depth be wrong, since V1 taps other layers" in message
-
-
-@pytest.mark.parametrize(
-    ("path", "card"),
-    [
-        ("depth_anything_v2_vits.pth", RELATIVE),
-        ("hub/models--depth-anything--Depth-Anything-V2-Small/blobs/0123", RELATIVE),
-        ("hub/models--depth-anything--Depth-Anything-V2-Small-hf/a/b/model.safetensors", RELATIVE),
-        ("Depth-Anything-V2-Metric-Indoor-Small-hf/model.safetensors", INDOOR),
-        ("Depth-Anything-V2-Metric-VKITTI-Small/model.safetensors", OUTDOOR),
-    ],
-)
-def test_weights_of_v2_are_known_by_name_or_folder_and_refused_elsewhere(path, card):
-    check_claims(Path("/weights") / path, card)
-
-    assert f"is of Depth Anything V2 ({card.name}) by " in _refusal(Path("/weights") / path, V1)
-    for other in {RELATIVE, INDOOR, OUTDOOR} - {card}:
-        assert "the weights would load" in _refusal(Path("/weights") / path, other)
-
-
-def test_the_metric_models_of_v1_are_of_no_row():
-    path = Path("depth_anything_metric_depth_indoor.pt")
-
-    for card in (V1, INDOOR):
-        assert "V1 with the metric head of ZoeDepth by its name" in _refusal(path, card)
-
-
-@pytest.mark.parametrize("path", ["depth_anything_vits14/mine.pth", "data/depth-anything-small.v"])
-def test_a_folder_says_nothing_of_a_file_with_a_name_of_its_own(path):
-    check_claims(Path("/weights") / path, RELATIVE)
+def test_names_and_folders_fit_the_cards_they_name_and_no_others(path, card, other, words):
+    path = Path("/weights") / path
+    if card is not None:
+        check_claims(path, card)
+    if other is not None:
+        message = _refusal(path, other)
+        assert words in message and f"and {other.name} is " in message
 
 
 def _zip(path, stored_as):
@@ -146,50 +128,26 @@ def test_a_renamed_file_is_known_by_its_hash(tmp_path, monkeypatch):
     check_claims(path, V1)
 
 
-@pytest.mark.parametrize("name", ["mine.pth", "depth_anything_v2_vits_finetuned_20m.pth"])
-def test_names_of_ones_own_claim_nothing(name):
-    for card in (RELATIVE, INDOOR, OUTDOOR):
-        check_claims(Path(name), card)
-
-
 @pytest.mark.parametrize(
-    ("fields", "card"),
+    ("fields", "card", "other", "words"),
     [
-        ({"depth_estimation_type": "relative"}, RELATIVE),
-        ({"max_depth": 1}, RELATIVE),  # V1's files, and the defaults, say no more
-        ({"depth_estimation_type": "metric", "max_depth": 20}, INDOOR),
-        ({"depth_estimation_type": "metric", "max_depth": 80}, OUTDOOR),
+        ({"depth_estimation_type": "relative"}, RELATIVE, INDOOR, "is relative by "),
+        ({"max_depth": 1}, RELATIVE, OUTDOOR, "is relative by "),  # what V1's files say, by default
+        ({**METRIC, "max_depth": 20}, INDOOR, OUTDOOR, "is metric up to 20 m by "),
+        ({**METRIC, "max_depth": 80}, OUTDOOR, RELATIVE, "is metric up to 80 m by "),
+        ({"out_indices": [9, 10, 11, 12]}, V1, RELATIVE, "is of Depth Anything V1 by "),
+        ({}, RELATIVE, V1, "is of Depth Anything V2 by "),
+        ({"out_indices": [5, 12, 18, 24]}, LARGE, RELATIVE, "trained on layers (4, 11, 17, 23)"),
+        ({"out_indices": [1, 2, 3, 12]}, None, RELATIVE, "small taps (2, 5, 8, 11)"),
     ],
 )
-def test_a_config_fits_its_own_card_only(fields, card, tmp_path):
+def test_a_config_fits_the_card_it_describes(fields, card, other, words, tmp_path):
     path = _config(tmp_path, **fields)
+    if card is not None:
+        check_claims(path, card)
 
-    check_claims(path, card)
-
-    for other in {RELATIVE, INDOOR, OUTDOOR} - {card}:
-        assert str(tmp_path / "config.json") in _refusal(path, other)
-
-
-def test_a_config_with_the_layers_of_v1_is_refused(tmp_path):
-    message = _refusal(_config(tmp_path, out_indices=[9, 10, 11, 12]), RELATIVE)
-
-    assert f"is of Depth Anything V1 by {tmp_path / 'config.json'}" in message
-    check_claims(tmp_path / "model.safetensors", V1)
-
-
-def test_a_config_with_the_layers_of_v2_is_refused_in_a_row_of_v1(tmp_path):
-    assert "is of Depth Anything V2 by " in _refusal(_config(tmp_path), V1)
-
-
-def test_a_config_with_layers_that_no_row_taps_is_refused(tmp_path):
-    message = _refusal(_config(tmp_path, out_indices=[1, 2, 3, 12]), RELATIVE)
-
-    assert "trained on layers (0, 1, 2, 11)" in message
-    assert "depth_anything_v2_small taps (2, 5, 8, 11)" in message
-
-
-def test_a_config_of_large_fits_large(tmp_path):
-    check_claims(_config(tmp_path, out_indices=[5, 12, 18, 24]), LARGE)
+    message = _refusal(path, other)
+    assert words in message and str(tmp_path / "config.json") in message
 
 
 def _stored(path, **metadata):
@@ -197,33 +155,28 @@ def _stored(path, **metadata):
     return path
 
 
-@pytest.mark.parametrize("model", ["tiny", "tiny_relative", "depth_and_sky"])
-def test_metadata_of_the_own_network_fit_its_cards_only(model, tmp_path):
-    path = _stored(tmp_path / "mine.safetensors", model=model)
-
-    check_claims(path, TINY)
-    check_claims(path, find_card("tiny_relative"))
-
-    message = _refusal(path, RELATIVE)
-    assert "by its metadata, and depth_anything_v2_small is of Depth Anything V2" in message
+OWN = "by its metadata, and depth_anything_v2_small is of Depth Anything V2"
 
 
-def test_metadata_that_name_a_card_say_its_kind_as_well(tmp_path):
-    path = _stored(tmp_path / "mine.safetensors", model=INDOOR.name)
-
-    check_claims(path, INDOOR)
-
-    assert "is metric up to 20 m by its metadata" in _refusal(path, OUTDOOR)
-    assert (
-        "is of Depth Anything V2 (depth_anything_v2_metric_indoor_small) by its metadata"
-        in _refusal(path, TINY)
-    )
-
-
-@pytest.mark.parametrize("metadata", [{}, {"format": "pt"}, {"model": "bert", "format": "pt"}])
-def test_metadata_of_others_claim_nothing(metadata, tmp_path):
-    for card in (RELATIVE, TINY):
-        check_claims(_stored(tmp_path / "mine.safetensors", **metadata), card)
+@pytest.mark.parametrize(
+    ("metadata", "cards", "other", "words"),
+    [
+        ({"model": "tiny"}, [TINY, TWIN], RELATIVE, OWN),
+        ({"model": "tiny_relative"}, [TINY, TWIN], RELATIVE, OWN),
+        ({"model": "depth_and_sky"}, [TINY, TWIN], RELATIVE, OWN),
+        ({"model": INDOOR.name}, [INDOOR], OUTDOOR, "is metric up to 20 m by its metadata"),
+        ({"model": INDOOR.name}, [INDOOR], TINY, f"V2 ({INDOOR.name}) by its metadata"),
+        ({}, [RELATIVE, TINY], None, ""),
+        ({"format": "pt"}, [RELATIVE, TINY], None, ""),
+        ({"model": "bert", "format": "pt"}, [RELATIVE, TINY], None, ""),
+    ],
+)
+def test_metadata_fit_the_cards_they_name(metadata, cards, other, words, tmp_path):
+    path = _stored(tmp_path / "mine.safetensors", **metadata)
+    for card in cards:
+        check_claims(path, card)
+    if other is not None:
+        assert words in _refusal(path, other)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x02", b"\xff" * 100])
@@ -232,12 +185,6 @@ def test_a_file_without_readable_metadata_claims_nothing(content, tmp_path):
     path.write_bytes(content)
 
     check_claims(path, TINY)
-
-
-def test_official_names_are_of_no_own_network():
-    message = _refusal(Path("/weights") / RELATIVE.hub_file, find_card("tiny_relative"))
-
-    assert "is of Depth Anything V2 (depth_anything_v2_small) by its name" in message
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"model_type": "bert"}', "\xff"])
