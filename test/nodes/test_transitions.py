@@ -1,5 +1,6 @@
 """Transitions that are prepared in a thread, of a node in the test's own process."""
 
+import itertools
 import threading
 import time
 from types import SimpleNamespace
@@ -23,14 +24,15 @@ SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.FAILURE,
     TransitionCallbackReturn.ERROR,
 )
-NAME = "/transitions/slow"
+# A service of the test before, of the same name, may be found for a while.
+NAMESPACES = (f"/transitions_{number}" for number in itertools.count())
 
 
 class Slow(LifecycleNode):
     """Its configuration waits for the test, and ends as the test says."""
 
-    def __init__(self, context):
-        super().__init__("slow", namespace="transitions", context=context)
+    def __init__(self, context, namespace):
+        super().__init__("slow", namespace=namespace, context=context)
         self.go_on = threading.Event()
         self.threads = []
         self.outcome = SUCCESS
@@ -55,7 +57,8 @@ class Slow(LifecycleNode):
 def slow(logs):
     context = rclpy.Context()
     rclpy.init(context=context)
-    node = Slow(context)
+    namespace = next(NAMESPACES)
+    node = Slow(context, namespace)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     ended = threading.Event()
@@ -66,8 +69,9 @@ def slow(logs):
 
     thread = threading.Thread(target=spin)
     thread.start()
-    client = Camera("/transitions", outputs=())
-    yield SimpleNamespace(node=node, client=client, executor=thread)
+    client = Camera(namespace, outputs=())
+    name = f"{namespace}/slow"
+    yield SimpleNamespace(node=node, name=name, client=client, executor=thread)
     node.go_on.set()
     client.close()
     ended.set()
@@ -79,7 +83,7 @@ def slow(logs):
 
 def configure(slow):
     """Ask for it, and return the future of the answer and a function that gives the client back."""
-    client = slow.client.node.create_client(ChangeState, f"{NAME}/change_state")
+    client = slow.client.node.create_client(ChangeState, f"{slow.name}/change_state")
     assert client.wait_for_service(timeout_sec=60)
     request = ChangeState.Request()
     request.transition.id = Transition.TRANSITION_CONFIGURE
@@ -101,17 +105,17 @@ def test_services_answer_while_a_transition_is_prepared(slow, outcome, succeeds,
     slow.node.outcome = outcome
     future = configure(slow)
 
-    assert slow.client.state(NAME) == "configuring"
-    assert slow.client.get_parameter(NAME, "use_sim_time").bool_value is False
+    assert slow.client.state(slow.name) == "configuring"
+    assert slow.client.get_parameter(slow.name, "use_sim_time").bool_value is False
     assert "configuring for " in slow.node.transitions.under_way
     for number in (*range(9), 10, 11, 12):  # 10 to 12 are rcl's own: success, failure, error
-        assert not slow.client.change_state(NAME, number)
-    assert slow.client.state(NAME) == "configuring" and not future.done()
+        assert not slow.client.change_state(slow.name, number)
+    assert slow.client.state(slow.name) == "configuring" and not future.done()
 
     slow.node.go_on.set()
     wait_until(future.done, what="the answer")
     assert future.result().success is succeeds
-    assert slow.client.state(NAME) in (state, "unconfigured")
+    assert slow.client.state(slow.name) in (state, "unconfigured")
     assert slow.node.transitions.under_way == ""
     prepared, called = slow.node.threads
     assert prepared not in (slow.executor, threading.main_thread()) and called is slow.executor
@@ -123,8 +127,8 @@ def test_a_preparation_that_cannot_begin_leaves_no_state_in_between(slow):
 
     slow.node.transitions._prepare = fail
     slow.node.go_on.set()
-    assert not slow.client.change_state(NAME, Transition.TRANSITION_CONFIGURE)
-    assert slow.client.state(NAME) in ("finalized", "unconfigured")
+    assert not slow.client.change_state(slow.name, Transition.TRANSITION_CONFIGURE)
+    assert slow.client.state(slow.name) in ("finalized", "unconfigured")
     assert slow.node.transitions.under_way == ""
 
 

@@ -92,7 +92,7 @@ def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path)
         "sources.0.cache": "",
         "sources.1.path": labels,
         "sources.1.weight": 3,
-        "steps": 120,
+        "steps": 240,
         "batch_size": 8,
         "optimiser.lr": 1e-3,
         "log_every": 10,
