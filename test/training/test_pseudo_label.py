@@ -1,4 +1,3 @@
-import argparse
 import json
 
 import cv2
@@ -9,6 +8,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools import pseudo_label
+from depth_anything_ros.tools.command import build_parser
 from depth_anything_ros.training.pseudo_label import PROVENANCE
 from depth_anything_ros.training.samples import FolderSource
 
@@ -27,11 +27,9 @@ def pictures(tmp_path):
 
 
 def label(pictures, output, *more, model="test_relative"):
-    parser = argparse.ArgumentParser()
-    pseudo_label.add_parser(parser.add_subparsers())
     words = ["pseudo-label", "--model", model, "--weights", "random", "--device", "cpu"]
     words += ["--input-size", "56", "--input", str(pictures), "--output", str(output), *more]
-    return pseudo_label.run(parser.parse_args(words))
+    return pseudo_label.run(build_parser().parse_args(words))
 
 
 def test_disparity_of_a_relative_teacher(pictures, tmp_path, capsys):

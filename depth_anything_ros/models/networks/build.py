@@ -23,9 +23,10 @@ class FirstAnswer(Protocol):
 
 
 class _NothingWritten(TorchFunctionMode):
-    """Leave out what is written into tensors: on ``meta`` it is lost, and costs torch's compiler.
+    """Leave out what is written into tensors on ``meta``: it is lost, and costs torch's compiler.
 
-    Its import takes as long as torch's own.
+    Its import takes as long as torch's own. Elsewhere all is written: who draws until the values
+    are within bounds would draw for ever.
     """
 
     def __torch_function__(
@@ -39,7 +40,9 @@ class _NothingWritten(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__"):  # in place; of torch.nn.init too
-            return args[0] if args else kwargs["tensor"]
+            written = args[0] if args else kwargs["tensor"]
+            if written.is_meta:
+                return written
         return func(*args, **kwargs)
 
 

@@ -154,6 +154,7 @@ def _wait(
     """Watch a download until it says how it ended."""
     assert process.stdout is not None
     watch, total, rest, other = _Watch(PATIENCE), 0, b"", ""
+    progress(0, total)
     while True:
         if select.select([process.stdout], [], [], _LOOK_S)[0]:
             said = os.read(process.stdout.fileno(), 1 << 16)
