@@ -146,8 +146,8 @@ def compare(
     mask, depth = counted.mask(truth), truth.depth_m
     constant = best_constant(depth, mask)
     metric = None
-    if is_metric and isinstance(answer, DepthMap):
-        metric = score(counted.clamped(answer), depth, mask)
+    if is_metric and answer.metric is not None:
+        metric = score(counted.clamped(answer.metric), depth, mask)
     elif alignment.method == "none":
         raise ParameterError(
             "an answer without metres cannot be scored without an alignment; choose one of "

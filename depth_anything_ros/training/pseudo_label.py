@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.core.files import atomically
 from depth_anything_ros.core.frames import read_picture
@@ -30,6 +29,8 @@ from depth_anything_ros.training.samples import (
 )
 
 PROVENANCE = "provenance.json"
+# What a kind of answer is among labels.
+_LABELS = {"metric": "depth_m", "relative": "disparity"}
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,13 @@ class PseudoLabeller:
 
     def _label(self, path: Path, rgb: NDArray[np.uint8], camera: Camera | None) -> None:
         answer = self.teacher.infer(rgb, camera)
-        if isinstance(answer, DepthMap):
-            write_labels(self.output, path.stem, depth_m=answer.depth_m, camera=camera)
-        elif isinstance(answer, DisparityMap):
-            write_labels(self.output, path.stem, disparity=answer.disparity, camera=camera)
-        else:
+        label = _LABELS.get(answer.kind)
+        if label is None:
             raise SourceError(
                 f"{self.teacher.card.name} gives affine depth, which is no label: take a teacher "
                 "of metres or of disparity"
             )
+        write_labels(self.output, path.stem, camera=camera, **{label: answer.values})
         _link(path, self.output / path.name)
 
 

@@ -1,5 +1,7 @@
 """depth_node with other models, weights and cameras, which it takes while it is inactive."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -187,13 +189,22 @@ def test_a_camera_faster_than_the_model_gets_the_newest_answered(camera):
     camera.restart(NODE, input_size=280, diagnostics__input_timeout_s=60.0)
     before = values(camera.status())
     camera.ask(picture(), camera_info())
-    message = picture()
-    camera.answer("depth/image_rect", [camera.show(message) for _ in range(60)][-1])
+    keys = []
+
+    def since_before(status):
+        return {name: int(n) - int(before.get(name, 0)) for name, n in counts(status).items()}
+
+    def one_is_dropped():
+        time.sleep(0.01)
+        keys.append(camera.show(picture()))
+        return since_before(camera.last_status)["dropped: newer_frame"] > 0
+
+    wait_until(one_is_dropped, what="a picture that is dropped for a newer one")
+    camera.answer("depth/image_rect", keys[-1])
 
     def all_accounted_for(status):
-        new = {name: int(n) - int(before.get(name, 0)) for name, n in counts(status).items()}
-        dropped = new["dropped: newer_frame"]
-        return dropped > 0 and new["frames in"] == new["frames out"] + dropped
+        new = since_before(status)
+        return new["frames in"] == new["frames out"] + new["dropped: newer_frame"]
 
     status = camera.wait_for_status(all_accounted_for)
     assert status.level == b"\x00"  # that is the design, no fault
