@@ -4,6 +4,7 @@ colcon comes from PyPI into a virtual environment of its own, ``.venv-colcon``, 
 """
 
 import ast
+import fcntl
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -66,21 +68,28 @@ def colcon_environment():
     return {key: value for key, value in os.environ.items() if key not in dropped}
 
 
+def make_colcon(venv):
+    shutil.rmtree(venv, ignore_errors=True)
+    run([sys.executable, "-m", "venv", venv], env=colcon_environment())
+    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", *COLCON_REQUIREMENTS]
+    done = subprocess.run(pip, capture_output=True, text=True, env=colcon_environment())
+    if done.returncode != 0:
+        said = done.stderr[-2000:]
+        pytest.fail(f"pip could not install colcon (network?): {said}", pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def colcon(repository):
     """The colcon of .venv-colcon, made anew where its requirements or Python changed."""
     venv = repository / ".venv-colcon"
     stamp = venv / ".installed"
     wanted = "\n".join((sys.version, *COLCON_REQUIREMENTS))
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        shutil.rmtree(venv, ignore_errors=True)
-        run([sys.executable, "-m", "venv", venv], env=colcon_environment())
-        pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", *COLCON_REQUIREMENTS]
-        done = subprocess.run(pip, capture_output=True, text=True, env=colcon_environment())
-        if done.returncode != 0:
-            said = done.stderr[-2000:]
-            pytest.fail(f"pip could not install colcon (network?): {said}", pytrace=False)
-        stamp.write_text(wanted)
+    # Tests of this module may run in several processes: the first one makes it.
+    with Path(tempfile.gettempdir(), f"colcon_{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.is_file() or stamp.read_text() != wanted:
+            make_colcon(venv)
+            stamp.write_text(wanted)
     return venv / "bin" / "colcon"
 
 

@@ -7,10 +7,11 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rosbags.rosbag2 import Reader
 from std_msgs.msg import String
 
-from depth_anything_ros.nodes.recorder_node import RecorderNode
+Reader = pytest.importorskip("rosbags.rosbag2", reason="needs the extra demo").Reader
+
+from depth_anything_ros.nodes.recorder_node import RecorderNode  # noqa: E402 - it needs rosbags
 
 QUIET_S = 0.2
 
