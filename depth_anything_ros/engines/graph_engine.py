@@ -18,6 +18,7 @@ from torch import Tensor
 from depth_anything_ros import __version__
 from depth_anything_ros.engines.by_size import BySize, Size
 from depth_anything_ros.engines.cache import Cache, hash_of, key_of
+from depth_anything_ros.engines.outputs import names_of
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
 
@@ -93,8 +94,9 @@ class GraphEngine(ABC, Generic[Network, Graph]):
 
     def _opened(self, size: Size) -> Graph:
         def write(network: Network, folder: Path) -> None:
-            names = json.dumps(self._names_at(size))
-            (folder / _NAMES_FILE).write_text(names, encoding="utf-8")
+            # The same at all sizes, and on a large network a second to find out.
+            self._names = self._names or names_of(self._estimator, size)
+            (folder / _NAMES_FILE).write_text(json.dumps(self._names), encoding="utf-8")
             self._write(network, folder)
 
         def read(folder: Path) -> Graph:
@@ -103,17 +105,12 @@ class GraphEngine(ABC, Generic[Network, Graph]):
             return self._read(folder, size)
 
         def without(network: Network) -> Graph:
-            self._names = self._names_at(size)
+            self._names = self._names or names_of(self._estimator, size)
             return self._opened_in_memory(network, size)
 
         return self._cache.opened(
             self._key(size), lambda: self._exported(size), write, read, without
         )
-
-    def _names_at(self, size: Size) -> tuple[str, ...]:
-        zeros = torch.zeros(1, 3, *size, device=self._estimator.device)
-        with torch.inference_mode():
-            return self._estimator.run_network(zeros).names
 
     def _key(self, size: Size) -> str:
         """Return a name for everything that a graph depends on."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, ModelError, first_line
 from depth_anything_ros.engines.openvino_library import core, library
-from depth_anything_ros.engines.outputs import FlatNetwork
+from depth_anything_ros.engines.outputs import FlatNetwork, names_of
 from depth_anything_ros.engines.quiet import quiet_exporters
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.engines.traceable import traceable
@@ -56,7 +56,7 @@ def convert(
             _split_group_norms(model)
             # The network's own names, and that of the input, in place of torch's.
             model.inputs[0].set_names({"image"})
-            names = names_of(estimator, height, width)
+            names = names_of(estimator, (height, width))
             for output, name in zip(model.outputs, names, strict=True):
                 output.set_names({name})
     except DepthAnythingError:
@@ -97,12 +97,6 @@ def _split_group_norms(model: Any) -> None:  # noqa: ANN401 - openvino.Model
             ops.reshape(values, channels, special_zero=False) for values in (scale, shift)
         )
         norm.output(0).replace(ops.add(ops.multiply(whole, scale), shift).output(0))
-
-
-@torch.inference_mode()
-def names_of(estimator: DepthEstimator, height: int, width: int) -> tuple[str, ...]:
-    """Return the names of what a network answers, as of one input of zeros."""
-    return estimator.run_network(torch.zeros(1, 3, height, width)).names
 
 
 def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401 - openvino.Model

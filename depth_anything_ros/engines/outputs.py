@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo.card import ModelCard
 
@@ -33,3 +35,14 @@ class FlatNetwork(nn.Module):
         if self.names is None:
             return answer.parts
         return tuple(getattr(answer, name) for name in self.names)
+
+
+@torch.inference_mode()
+def names_of(estimator: DepthEstimator, size: tuple[int, int]) -> tuple[str, ...]:
+    """Return the names of what a network answers, as of one input of zeros.
+
+    Args:
+        estimator: whose network it is.
+        size: height and width of the input, in pixels.
+    """
+    return estimator.run_network(torch.zeros(1, 3, *size, device=estimator.device)).names
