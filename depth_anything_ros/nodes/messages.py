@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.errors import ImageError
 
 _POINT_FIELDS = {
@@ -102,12 +103,8 @@ def depth_message(
     if encoding == "32FC1" or depth.metric is None:
         return image_message(header, depth.values, "32FC1", outgoing)
     outgoing = outgoing or Outgoing(Image)
-    with np.errstate(invalid="ignore", over="ignore"):
-        millimetres = depth.values * np.float32(1000.0)
-        millimetres += np.float32(0.5)
-        millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
-    values = outgoing.memory(millimetres.shape, np.uint16)
-    np.copyto(values, millimetres, casting="unsafe")
+    values = outgoing.memory(depth.values.shape, np.uint16)
+    millimetres(depth.metric.depth_m, values)
     return image_message(header, values, encoding, outgoing)
 
 

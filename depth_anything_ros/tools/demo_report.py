@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.cloud import BackProjector, Cloud, write_ply
+from depth_anything_ros.core.cloud import BackProjector, Cloud
+from depth_anything_ros.core.cloud_files import write_cloud
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.evaluation import Alignment, Comparison, DepthRange, compare
@@ -304,4 +305,4 @@ def _write_cloud(path: Path, bag: DemoBag, scored: ScoredImage) -> dict[str, Any
     else:
         why = "no metres without ground truth" if image.camera else "the camera is not known"
         return {"source": f"none: {why}"}
-    return {"source": source, "points": write_ply(path, cloud, f"depth_anything_ros: {source}")}
+    return {"source": source, "points": write_cloud(path, cloud, f"depth_anything_ros: {source}")}
