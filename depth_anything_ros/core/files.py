@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,33 @@ def write_atomically(
     """Write a file as a whole, or leave the path as it was; ``error`` as of ``atomically``."""
     with atomically(path, error) as partial:
         partial.write_bytes(data)
+
+
+def claim_folder(path: Path, made_of: Mapping[str, Any], what: str, other: str = "") -> None:
+    """Write into a folder what its contents are made of, or refuse one that holds others.
+
+    Args:
+        path: of the JSON file in the folder.
+        made_of: plain values.
+        what: it holds, for the message: "labels".
+        other: way out than another folder, for the message: "give --restart".
+
+    Raises:
+        SourceError: naming both, or where the file cannot be read or written.
+    """
+    ways = f"choose another folder, or {other or 'remove that one'}"
+    if not path.is_file():
+        write_atomically(path, json.dumps(made_of, indent=1).encode(), SourceError)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"cannot read {path}: {one_line(error)}; {ways}") from error
+    if found != made_of:
+        raise SourceError(
+            f"{path.parent} has {what} of {one_line(found, 400)}, and these are of {made_of}; "
+            f"{ways}"
+        )
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

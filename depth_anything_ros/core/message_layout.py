@@ -23,18 +23,6 @@ def image_layout(values: NDArray[Any], encoding: str) -> dict[str, Any]:
     return {"height": height, "width": width, "encoding": encoding, "step": step}
 
 
-def millimetres_into(depth_m: NDArray[np.float32], out: NDArray[np.uint16]) -> None:
-    """Write metres as 16UC1, REP 118.
-
-    What is unknown, beyond range, or more than the 65.535 m that fit becomes 0.
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        millimetres = depth_m * np.float32(1000.0)
-        millimetres += np.float32(0.5)
-        millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
-    np.copyto(out, millimetres, casting="unsafe")
-
-
 def camera_layout(camera: Camera | None, size: tuple[int, int]) -> dict[str, Any]:
     """Return the fields of a CameraInfo; without a camera, those of an uncalibrated one.
 

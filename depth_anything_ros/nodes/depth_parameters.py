@@ -1,4 +1,4 @@
-"""The parameters of depth_node. config/depth.yaml and README.md hold the same names."""
+"""The parameters of depth_node. config/depth.yaml and doc/depth_node.md hold the same names."""
 
 from __future__ import annotations
 

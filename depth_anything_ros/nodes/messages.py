@@ -14,13 +14,13 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.message_layout import (
     camera_layout,
     cloud_kind,
     cloud_layout,
     floats_kind,
     image_layout,
-    millimetres_into,
 )
 
 Message = TypeVar("Message", Image, PointCloud2)
@@ -80,7 +80,7 @@ def depth_message(
         return image_message(header, depth.values, "32FC1", outgoing)
     outgoing = outgoing or Outgoing(Image)
     values = outgoing.memory(depth.values.shape, np.uint16)
-    millimetres_into(depth.values, values)
+    millimetres(depth.metric.depth_m, values)
     return image_message(header, values, encoding, outgoing)
 
 

@@ -1,4 +1,4 @@
-"""The parameters of player_node. README.md holds the same names."""
+"""The parameters of player_node. doc/player_node.md holds the same names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The parameters of scale_anchor_node.
 
-config/scale_anchor.yaml and README.md hold the same names.
+config/scale_anchor.yaml and doc/scale_anchor_node.md hold the same names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parameters of sim_node. README.md holds the same names."""
+"""The parameters of sim_node. doc/sim_node.md holds the same names."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Parameters: one dataclass, one YAML, one table in the README."""
+"""Parameters: one dataclass, one YAML, one page."""
 
-import re
+import importlib.util
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -50,17 +50,37 @@ def test_the_yaml_holds_every_parameter_at_its_default(repository, name):
     assert {k: typed(v) for k, v in given.items()} == {k: typed(v) for k, v in expected.items()}
 
 
-@pytest.mark.parametrize("node", TABLES)
-def test_the_readme_table_holds_every_parameter_with_its_default(repository, node):
+@pytest.fixture(scope="module")
+def pages(repository):
+    """The script that writes the tables."""
+    spec = importlib.util.spec_from_file_location("pages", repository / "doc/parameters.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_each_node_has_its_parameters(repository, pages):
+    assert pages.NODES == TABLES
     readme = (repository / "README.md").read_text()
-    (section,) = re.findall(rf"^### {node}$(.*?)(?=^##|\Z)", readme, re.M | re.S)
-    rows = dict(re.findall(r"^\| `([\w.]+)` \| `([^`]*)` \|", section, re.M))
-    expected = {}
-    for spec in specs(TABLES[node]):
-        value = list(spec.default) if spec.type is tuple else spec.default
-        expected[spec.name] = str(value).lower() if isinstance(value, bool) else str(value)
-    expected = {name: value or '""' for name, value in expected.items()}
-    assert rows == expected
+    for node, cls in TABLES.items():
+        text = (repository / f"doc/{node}.md").read_text()
+        assert text == pages.page(text, cls), "run: python doc/parameters.py"
+        assert f"[{node}](doc/{node}.md)" in readme
+
+
+def test_a_page_says_all_of_a_parameter(pages):
+    rows = pages.table(DepthParameters).splitlines()
+    (size,) = (row for row in rows if row.startswith("| `input_size` "))
+    assert size.startswith("| `input_size` | `0` | px | Length that the")
+    assert size.endswith("coarser. ◆ |")
+    (encoding,) = (row for row in rows if row.startswith("| `depth.encoding` "))
+    assert encoding.endswith("range). One of `32FC1`, `16UC1`. |")
+    assert any(row.startswith('| `weights` | `""` |  | ') for row in rows)
+    assert any(row.startswith("| `autostart` | `true` |  | ") for row in rows)
+    assert "`[0.0, 0.0, 0.0, 1.0]`" in pages.table(ScaleAnchorParameters)
+    assert "◆" not in pages.table(PlayerParameters)
+    with pytest.raises(SystemExit, match="lacks the lines"):
+        pages.page("# a page without a table", DepthParameters)
 
 
 @pytest.mark.parametrize("cls", TABLES.values())
