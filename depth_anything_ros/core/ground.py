@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros.core.alignment import Space, fit_scale_shift
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.errors import check_ranges
@@ -39,7 +40,7 @@ _WEIGHT_OF_HOLES = 2.0
 
 
 @dataclass(frozen=True)
-class GroundOptions:
+class GroundLimits:
     """What counts as ground.
 
     Attributes:
@@ -120,17 +121,17 @@ class GroundFinder:
     Args:
         camera: of the pictures.
         up: against gravity, in the optical frame; any length.
-        options: what counts as ground.
+        limits: what counts as ground.
     """
 
     def __init__(
         self,
         camera: Camera,
         up: NDArray[np.float64] | tuple[float, ...] = LEVEL_UP,
-        options: GroundOptions | None = None,
+        limits: GroundLimits | None = None,
     ) -> None:
         self.camera = camera
-        self.options = options or GroundOptions()
+        self.limits = limits or GroundLimits()
         self.up = np.asarray(up, np.float64) / np.linalg.norm(up)
         step = max(1, round(np.sqrt(camera.width * camera.height / (2 * _SAMPLES))))
         rows, columns = np.mgrid[step // 2 : camera.height : step, step // 2 : camera.width : step]
@@ -142,13 +143,19 @@ class GroundFinder:
         self._rays, self._rows, self._columns = rays[seen], rows[seen], columns[seen]
         self._triples = _triples(len(self._rays))
 
-    def find(self, estimate: Estimate) -> Ground:
-        """Return the ground of a depth map, in its metres.
+    def find(self, estimate: Estimate, height_m: float = 0.0) -> Ground:
+        """Return the ground of a depth map, or of a relative estimate.
 
         Args:
-            estimate: of the camera's pixels, with depth in metres.
+            estimate: of the camera's pixels.
+            height_m: of the camera above the ground. A relative estimate needs it: its scale and
+                shift are those with which it best shows a ground at this height. The height of a
+                depth map's ground is in its own metres.
         """
-        depth = estimate.values[self._rows, self._columns].astype(np.float64)
+        values = estimate.values[self._rows, self._columns]
+        if estimate.metric is None:
+            values = self._in_metres(values, estimate.space, height_m)
+        depth = values.astype(np.float64)
         known = np.isfinite(depth) & (depth > 0)
         if known.sum() < 0.1 * _SAMPLES:
             return Ground("unseen")
@@ -156,7 +163,18 @@ class GroundFinder:
         found = self._search(points, self._triples % len(points))
         if found is None:
             return Ground("no_plane")
-        return self._judged(found, points, np.flatnonzero(known))
+        ground = self._judged(found, points, np.flatnonzero(known))
+        if estimate.metric is None and abs(ground.height / height_m - 1) > self.limits.tolerance:
+            return replace(ground, reason=ground.reason or "no_plane", confidence=0.0)
+        return ground
+
+    def _in_metres(
+        self, values: NDArray[np.float32], space: Space, height_m: float
+    ) -> NDArray[np.float32]:
+        """Return the depth of relative values if what they show is a ground at this height."""
+        expected = height_m / -(self._rays @ self.up)
+        fit = fit_scale_shift(values, expected, None, "log_ransac", space)
+        return fit.apply(values) if fit.ok else np.full(values.shape, np.nan, np.float32)
 
     def _search(self, points: Floats, triples: NDArray[np.intp]) -> Floats | None:
         """Return w of the plane w · P = 1 that most points agree with; None of no plane."""
@@ -167,7 +185,7 @@ class GroundFinder:
         planes = np.linalg.solve(corners[usable], np.ones((usable.sum(), 3, 1)))[..., 0]
         upward = -planes @ self.up / np.linalg.norm(planes, axis=1)
         # Three points tell a normal badly; the final plane has to be nearer to gravity.
-        planes = planes[upward > np.cos(np.radians(3 * self.options.max_tilt_deg))]
+        planes = planes[upward > np.cos(np.radians(3 * self.limits.max_tilt_deg))]
         if not len(planes):
             return None
         first = points[:: max(1, len(points) // _FIRST_LOOK)]
@@ -178,33 +196,33 @@ class GroundFinder:
     def _votes(self, planes: Floats, points: Floats) -> Floats:
         """Return how many points are on each plane, less those below it."""
         error = planes @ points.T - 1  # depth over that of the plane, less 1
-        votes = np.abs(error) < self.options.tolerance
-        holes = error > 2 * self.options.tolerance
+        votes = np.abs(error) < self.limits.tolerance
+        holes = error > 2 * self.limits.tolerance
         return np.asarray(votes.sum(axis=1) - _WEIGHT_OF_HOLES * holes.sum(axis=1), np.float64)
 
     def _fitted(self, plane: Floats, points: Floats) -> Floats:
         """Fit a plane to the points that agree with it, closer each time."""
-        limit = self.options.tolerance
+        limit = self.limits.tolerance
         for _ in range(_ROUNDS):
             error = points @ plane - 1
             near = np.abs(error) < limit
             if near.sum() < 3:
                 break
             some = points[near]
-            plane = np.linalg.lstsq(some, np.ones(len(some)), rcond=None)[0]
+            plane = np.asarray(np.linalg.lstsq(some, np.ones(len(some)), rcond=None)[0], np.float64)
             sigma = 1.4826 * np.median(np.abs(some @ plane - 1))
-            limit = float(np.clip(_SIGMAS * sigma, 0.25 * limit, self.options.tolerance))
+            limit = float(np.clip(_SIGMAS * sigma, 0.25 * limit, self.limits.tolerance))
         return plane
 
     def _judged(self, plane: Floats, points: Floats, index: NDArray[np.intp]) -> Ground:
-        options, error = self.options, points @ plane - 1
-        on = np.abs(error) < options.tolerance
+        limits, error = self.limits, points @ plane - 1
+        on = np.abs(error) < limits.tolerance
         height = 1 / float(np.linalg.norm(plane))
         normal = -plane * height
         tilt = float(np.degrees(np.arccos(np.clip(normal @ self.up, -1, 1))))
         share = float(on.mean())
         ground = Ground("no_plane", normal, height, 0.0, share, tilt)
-        if share < options.min_share:
+        if share < limits.min_share:
             return ground
         uneven = float(1.4826 * np.median(np.abs(error[on] - np.median(error[on]))))
         low, high = np.percentile(points[on, 2], (5, 95))
@@ -215,18 +233,19 @@ class GroundFinder:
             rays=self._rays[index[on]],
             pixels=(self._rows[index[on]], self._columns[index[on]]),
         )
-        for reason, is_so in (
-            ("tilted", tilt > options.max_tilt_deg),
-            ("holes", holes > options.max_holes),
-            ("uneven", uneven > options.max_unevenness),
-            ("narrow", high < options.min_stretch * low),
-        ):
+        faults: dict[Reason, bool] = {
+            "tilted": tilt > limits.max_tilt_deg,
+            "holes": holes > limits.max_holes,
+            "uneven": uneven > limits.max_unevenness,
+            "narrow": bool(high < limits.min_stretch * low),
+        }
+        for reason, is_so in faults.items():
             if is_so:
                 return replace(ground, reason=reason)
         doubts = (
-            tilt / options.max_tilt_deg,
-            holes / options.max_holes if options.max_holes else 0.0,
-            uneven / options.max_unevenness,
+            tilt / limits.max_tilt_deg,
+            holes / limits.max_holes if limits.max_holes else 0.0,
+            uneven / limits.max_unevenness,
         )
         sure = np.prod([1 - doubt**2 for doubt in doubts]) * min(1.0, share / 0.4)
         return replace(ground, reason="", confidence=float(sure))
@@ -237,7 +256,7 @@ class GroundFinder:
         within = np.isin(self._columns[index], columns)
         top = self._rows[index[on]].min()
         within &= self._rows[index] >= top
-        below = within & (error > 2 * self.options.tolerance)
+        below = within & (error > 2 * self.limits.tolerance)
         return float(below.sum() / max(1, (below | on).sum()))
 
 

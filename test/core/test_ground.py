@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import ParameterError
-from depth_anything_ros.core.ground import GroundFinder, GroundOptions
+from depth_anything_ros.core.ground import GroundFinder, GroundLimits
 
 CAMERA = Camera.from_hfov(320, 240, 80.0)
 
@@ -56,7 +56,7 @@ class Scene:
     def find(self, scale=1.0, noise=0.0, **options):
         speckle = 1 + noise * np.random.default_rng(0).standard_normal(self.depth.shape)
         depth = np.where(np.isinf(self.depth), np.nan, self.depth * scale * speckle)
-        finder = GroundFinder(CAMERA, self.up, GroundOptions(**options))
+        finder = GroundFinder(CAMERA, self.up, GroundLimits(**options))
         return finder.find(DepthMap(depth.astype(np.float32), CAMERA))
 
 
@@ -83,6 +83,18 @@ def test_a_wrong_scale_is_told_by_the_height_of_the_camera(scale):
     points, true = ground.points(0.5), room().depth[ground.pixels]
     np.testing.assert_allclose(points[:, 2], true, rtol=0.11)
     assert np.median(np.abs(points[:, 2] / true - 1)) < 0.005
+
+
+@pytest.mark.parametrize("kind", [DisparityMap, AffineDepthMap])
+def test_a_relative_estimate_shows_the_ground_of_a_known_height(kind):
+    scene = room()
+    values = 3 / scene.depth + 0.4 if kind is DisparityMap else 0.2 * scene.depth + 0.7
+    finder = GroundFinder(CAMERA, scene.up)
+    ground = finder.find(kind(values.astype(np.float32), CAMERA), 0.5)
+    assert ground.ok and ground.height == pytest.approx(0.5, rel=0.01)
+    np.testing.assert_allclose(ground.points(0.5)[:, 2], scene.depth[ground.pixels], rtol=0.12)
+    wall = DisparityMap(np.full((240, 320), 0.7, np.float32), CAMERA)
+    assert not finder.find(wall, 0.5).ok
 
 
 def stairs(step, going=0.3):
@@ -139,4 +151,4 @@ def test_a_floor_that_is_not_flat_enough_is_told_by_its_unevenness():
 
 def test_options_outside_of_their_range_are_refused():
     with pytest.raises(ParameterError, match="max_tilt_deg"):
-        GroundOptions(max_tilt_deg=50)
+        GroundLimits(max_tilt_deg=50)
