@@ -164,9 +164,12 @@ class GroundFinder:
         if found is None:
             return Ground("no_plane")
         ground = self._judged(found, points, np.flatnonzero(known))
-        if estimate.metric is None and abs(ground.height / height_m - 1) > self.limits.tolerance:
-            return replace(ground, reason=ground.reason or "no_plane", confidence=0.0)
-        return ground
+        if estimate.metric is not None or not ground.ok:
+            return ground
+        if abs(ground.height / height_m - 1) > self.limits.tolerance:
+            return replace(ground, reason="no_plane", confidence=0.0)
+        # Its scale and shift were chosen for this plane; what is left of a tilt is their error.
+        return replace(ground, normal=self.up, height=height_m)
 
     def _in_metres(
         self, values: NDArray[np.float32], space: Space, height_m: float
@@ -174,6 +177,9 @@ class GroundFinder:
         """Return the depth of relative values if what they show is a ground at this height."""
         expected = height_m / -(self._rays @ self.up)
         fit = fit_scale_shift(values, expected, None, "log_ransac", space)
+        if fit.ok:  # closer, as what RANSAC counts in has room for the foot of a wall
+            near = np.abs(fit.apply(values) / expected - 1) < self.limits.tolerance
+            fit = fit_scale_shift(values, expected, near, "trimmed", space)
         return fit.apply(values) if fit.ok else np.full(values.shape, np.nan, np.float32)
 
     def _search(self, points: Floats, triples: NDArray[np.intp]) -> Floats | None:
@@ -225,13 +231,15 @@ class GroundFinder:
         if share < limits.min_share:
             return ground
         uneven = float(1.4826 * np.median(np.abs(error[on] - np.median(error[on]))))
+        # The foot of a wall is on the ground, too, as far as the tolerance goes.
+        sure = np.abs(error) < max(_SIGMAS * uneven, 0.1 * limits.tolerance)
         low, high = np.percentile(points[on, 2], (5, 95))
         holes = self._holes(error, on, index)
         ground = replace(
             ground,
             unevenness=uneven,
-            rays=self._rays[index[on]],
-            pixels=(self._rows[index[on]], self._columns[index[on]]),
+            rays=self._rays[index[sure]],
+            pixels=(self._rows[index[sure]], self._columns[index[sure]]),
         )
         faults: dict[Reason, bool] = {
             "tilted": tilt > limits.max_tilt_deg,
@@ -247,8 +255,8 @@ class GroundFinder:
             holes / limits.max_holes if limits.max_holes else 0.0,
             uneven / limits.max_unevenness,
         )
-        sure = np.prod([1 - doubt**2 for doubt in doubts]) * min(1.0, share / 0.4)
-        return replace(ground, reason="", confidence=float(sure))
+        trust = np.prod([1 - doubt**2 for doubt in doubts]) * min(1.0, share / 0.4)
+        return replace(ground, reason="", confidence=float(trust))
 
     def _holes(self, error: Floats, on: Bools, index: NDArray[np.intp]) -> float:
         """Return the share of what lies below, of all in the columns and rows of the plane."""
