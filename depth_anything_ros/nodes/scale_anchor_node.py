@@ -13,23 +13,24 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera_lookup import frame_name
 from depth_anything_ros.core.depth import ESTIMATES, Kind
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import transformed
-from depth_anything_ros.core.stage_times import StageTimes
-from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
-from depth_anything_ros.nodes.camera_lookup import frame_name
-from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
-from depth_anything_ros.nodes.health import Health
-from depth_anything_ros.nodes.outputs import Style
-from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
-from depth_anything_ros.nodes.range_messages import (
+from depth_anything_ros.core.range_messages import (
     check_size,
     decode_depth,
     decode_relative,
     sparse_depth_points,
 )
+from depth_anything_ros.core.stage_times import StageTimes
+from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
+from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
+from depth_anything_ros.nodes.health import Health
+from depth_anything_ros.nodes.outputs import Style
+from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.status import (

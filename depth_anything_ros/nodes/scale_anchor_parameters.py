@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.options import group, parameter
+from depth_anything_ros.core.range_messages import MOST_POINTS
 from depth_anything_ros.nodes.depth_parameters import (
     AnsweringParameters,
     DepthImageParameters,
     DiagnosticsParameters,
 )
-from depth_anything_ros.nodes.range_messages import MOST_POINTS
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
     ResidualOptions,
