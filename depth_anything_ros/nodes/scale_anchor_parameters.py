@@ -18,7 +18,7 @@ from depth_anything_ros.nodes.depth_parameters import (
 )
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
-    GroundOptions,
+    GroundAnchorOptions,
     ResidualOptions,
     StampOptions,
 )
@@ -95,7 +95,7 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
-class GroundParameters(GroundOptions):
+class GroundParameters(GroundAnchorOptions):
     """When the ground anchors, and where it is."""
 
     frame: str = parameter(
