@@ -26,6 +26,11 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "--download": {"action": "store_true", "help": "fetch weights from the hub"},
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:N or mps"},
+    "--engine": {
+        "default": "auto",
+        "help": "that runs the network: auto, torch, openvino, onnxruntime or tensorrt",
+    },
+    "--precision": {"default": "auto", "help": "of the network: auto, fp32, bf16, fp16 or int8"},
     "--input-size": {
         "type": int,
         "default": 0,
@@ -39,6 +44,9 @@ _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command; ``module`` of what it parses is the verb's module."""
+    # Which are built of add_shared.
+    from depth_anything_ros.tools.parsers_bag import add_bag
+
     parser = argparse.ArgumentParser(
         prog="depth_anything", description="Depth from one camera: tools around the ROS 2 nodes."
     )
@@ -46,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
         _demo,
+        add_bag,
         _models,
         _weights,
         _export,
