@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.depth import ESTIMATES
 from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import write_atomically
+from depth_anything_ros.core.files import read_document, write_atomically
 from depth_anything_ros.core.message_layout import (
     camera_layout,
     cloud_kind,
@@ -242,7 +242,7 @@ def assemble(folders: Sequence[Path], output: Path, path: Path) -> None:
     output.mkdir(exist_ok=True)
     parts = []
     for folder in folders:
-        said = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))[_INFORMATION]
+        said = read_document(folder / "metadata.yaml", "the metadata")[_INFORMATION]
         parts.append(said)
         for name in said["relative_file_paths"]:
             if (folder / name).exists():

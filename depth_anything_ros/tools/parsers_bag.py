@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from depth_anything_ros.tools.parsers import add_shared
+from depth_anything_ros.tools.shared_options import add_shared
 
 
 def add_bag(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
