@@ -43,6 +43,7 @@ from depth_anything_ros.nodes.status import (
     dropped_for,
 )
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
+from depth_anything_ros.pipeline.ground import CameraMount
 
 OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")
 
@@ -89,7 +90,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _start(self) -> Answering:
         p, source = self.parameters, INPUTS[self.parameters.input]
-        if p.extrinsics.source == "tf":
+        if p.extrinsics.source == "tf" or (p.ground.use != "off" and not p.ground.camera_height_m):
             self._transforms = TransformExtrinsics(self)
         self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
         answer = partial(self._answer, AnchorPipeline(p), source)
@@ -131,7 +132,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         camera = self._camera(frame, p)
         points, problem = self._points(frame, camera, p)
         prediction = ESTIMATES[source.kind](values, camera)
-        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch)
+        mount = self._mount(frame, p)
+        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch, mount)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
@@ -183,13 +185,32 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 _check_frame(ranges.frame_id, header.frame_id)
             return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
-        if self._transforms is None:
+        if e.source == "parameters":
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)
         else:
+            assert self._transforms is not None  # from activation until the worker has ended
             matrix = self._transforms.find(
                 header.frame_id, ranges.frame_id, header.stamp, e.timeout_s
             )
         return transformed(ranges.points, matrix)
+
+    def _mount(self, frame: Frame, p: ScaleAnchorParameters) -> CameraMount | None:
+        """Return where the camera is on the robot, where the ground is to anchor."""
+        ground = p.ground
+        if ground.use == "off":
+            return None
+        if ground.camera_height_m:
+            return CameraMount.pitched(ground.camera_height_m, ground.camera_pitch_deg)
+        assert self._transforms is not None  # from activation until the worker has ended
+        header = frame.header
+        try:
+            T_base_camera = self._transforms.find(
+                ground.frame, header.frame_id, header.stamp, p.extrinsics.timeout_s
+            )
+        except DepthAnythingError as error:
+            frame.stream.say_fault("no_transform of the ground", f"the ground anchors not: {error}")
+            return None
+        return CameraMount.on_base(T_base_camera)
 
     # Diagnostics ----------------------------------------------------------------------------
 

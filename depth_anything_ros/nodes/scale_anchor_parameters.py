@@ -18,6 +18,7 @@ from depth_anything_ros.nodes.depth_parameters import (
 )
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
+    GroundOptions,
     ResidualOptions,
     StampOptions,
 )
@@ -94,6 +95,17 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
+class GroundParameters(GroundOptions):
+    """When the ground anchors, and where it is."""
+
+    frame: str = parameter(
+        "base_footprint",
+        "Frame on the ground, z upwards, from which tf2 knows the camera's height.",
+        static=True,
+    )
+
+
+@dataclass(frozen=True)
 class AnchoredCameraParameters:
     """Which camera is the picture's."""
 
@@ -122,6 +134,7 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     )
     sync: RangeSyncParameters = group(RangeSyncParameters)
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
+    ground: GroundParameters = group(GroundParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
