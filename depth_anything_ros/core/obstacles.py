@@ -98,13 +98,20 @@ class ObstacleFinder:
         self._lost = ~np.isfinite(self._rays[..., 0])
         self._looked: tuple[NDArray[np.float64], Floats] | None = None
 
-    def find(self, depth: DepthMap, normal: NDArray[np.float64], height_m: float) -> Obstacles:
+    def find(
+        self,
+        depth: DepthMap,
+        normal: NDArray[np.float64],
+        height_m: float,
+        wants_ground: bool = True,
+    ) -> Obstacles:
         """Return what stands above the plane of the ground.
 
         Args:
             depth: of the camera; +Inf is free, NaN unknown.
             normal: of the ground, unit, upwards, in the optical frame.
             height_m: of the camera above the ground, in the depth's own metres.
+            wants_ground: whether to return points of the ground, too.
         """
         limits, step = self.limits, self.limits.stride
         if depth.depth_m.shape != (self.camera.height, self.camera.width):
@@ -125,7 +132,7 @@ class ObstacleFinder:
         distance = np.hypot(planar[:, 0], planar[:, 1])
         margin = np.float32(limits.min_height_m) + np.float32(limits.relative_margin) * distance
         stands = (above > margin) & (above < limits.max_height_m)
-        lies = np.abs(above) <= margin
+        lies = np.abs(above) <= margin if wants_ground else np.zeros(len(above), bool)
         return Obstacles(
             thinned(points[stands], limits.voxel_m),
             thinned(points[lies], limits.voxel_m),

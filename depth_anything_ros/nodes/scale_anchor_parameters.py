@@ -16,6 +16,7 @@ from depth_anything_ros.nodes.depth_parameters import (
     DepthImageParameters,
     DiagnosticsParameters,
 )
+from depth_anything_ros.nodes.mount import MountParameters
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
     GroundAnchorOptions,
@@ -95,14 +96,8 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
-class GroundParameters(GroundAnchorOptions):
+class GroundParameters(GroundAnchorOptions, MountParameters):
     """When the ground anchors, and where it is."""
-
-    frame: str = parameter(
-        "base_footprint",
-        "Frame on the ground, z upwards, from which tf2 knows the camera's height.",
-        static=True,
-    )
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,12 @@ class ObstaclePipeline:
         self._epoch, self._state = 0, GroundState()
 
     def look(
-        self, depth: DepthMap, mount: CameraMount, stamp_ns: int, epoch: int = 0
+        self,
+        depth: DepthMap,
+        mount: CameraMount,
+        stamp_ns: int,
+        epoch: int = 0,
+        wants_ground: bool = True,
     ) -> Surroundings:
         """Return the ground and what stands on it.
 
@@ -85,6 +90,7 @@ class ObstaclePipeline:
             mount: of the camera on the robot.
             stamp_ns: the stamp of the picture.
             epoch: counts the backward jumps of time; with another one, all starts anew.
+            wants_ground: whether points of the ground are wanted, too.
 
         Raises:
             CameraError: (``uncalibrated``) on depth without a camera.
@@ -104,7 +110,7 @@ class ObstaclePipeline:
             said = said if found.ok else f"held: {said}; {why_none(found)}"
         else:
             said = f"not seen, taken from the camera's height: {why_none(found)}"
-        obstacles = self._finder_of(depth).find(depth, normal, height)
+        obstacles = self._finder_of(depth).find(depth, normal, height, wants_ground)
         return Surroundings(obstacles, self._scan(depth, obstacles, normal), said, state.ok)
 
     def _finder_of(self, depth: DepthMap) -> ObstacleFinder:
