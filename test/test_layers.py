@@ -146,6 +146,7 @@ ROOMS = {
     "zoo": set(),
     "networks": {"zoo", "device"},
     "weights": {"zoo", "networks"},
+    "neighbours": {"zoo", "networks"},
 }
 
 

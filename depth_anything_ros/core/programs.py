@@ -16,6 +16,7 @@ EXTRAS = {
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
+    "diffusers": "diffusers transformers",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
     "openvino": "openvino nncf rich",
