@@ -98,6 +98,7 @@ setup(
         "console_scripts": [
             f"depth_node = {NAME}.nodes.depth_node:main",
             f"scale_anchor_node = {NAME}.nodes.scale_anchor_node:main",
+            f"obstacles_node = {NAME}.nodes.obstacles_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
             f"depth_anything = {NAME}.tools.command:main",
