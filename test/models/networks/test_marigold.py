@@ -10,6 +10,7 @@ import torch
 from hub_server import serve, store
 from huggingface_hub import constants
 from PIL import Image
+from refusals import refusal
 
 from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
 from depth_anything_ros.core.errors import CheckpointError, ImageError, ModelError
@@ -40,14 +41,6 @@ def saved(tmp_path_factory):
     """A folder with a pipeline, and the pipeline."""
     folder = tmp_path_factory.mktemp("marigold") / "one"
     return folder, tiny.save(folder)
-
-
-def refusal(kind, reason, call, *args, **options):
-    with pytest.raises(kind) as error:
-        call(*args, **options)
-    assert error.value.reason == reason, str(error.value)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_same_answers_as_the_pipeline_of_diffusers(saved, parity):
