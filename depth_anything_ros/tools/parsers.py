@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from depth_anything_ros import __version__
-from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
 from depth_anything_ros.tools.shared_options import add_shared
 
 EVALUATED = Path("out/evaluate")
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
         _weights,
         _export,
         _train,
+        add_adapt,
         _pseudo_label,
         _render_world,
         _evaluate,
