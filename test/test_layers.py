@@ -155,6 +155,7 @@ ROOMS = {
     "zoo": set(),
     "networks": {"zoo", "device"},
     "weights": {"zoo", "networks"},
+    "neighbours": {"zoo", "networks"},
 }
 
 

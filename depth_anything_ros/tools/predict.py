@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.core.colormap import COLORMAPS
-from depth_anything_ros.core.errors import CameraError, ParameterError, printable
+from depth_anything_ros.core.errors import CameraError, ParameterError
 from depth_anything_ros.core.files import claim_folder
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.models.device import choose_device
@@ -18,6 +18,7 @@ from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.options import OutputOptions
 from depth_anything_ros.tools.options import check_known, check_least
 from depth_anything_ros.tools.predict_inputs import (
@@ -28,7 +29,8 @@ from depth_anything_ros.tools.predict_inputs import (
 )
 from depth_anything_ros.tools.predict_outputs import Layout, is_done, parse_outputs
 from depth_anything_ros.tools.predict_pictures import Asked, Batch, Outcome, PicturePredictor
-from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.predict_videos import VideoPredictor, is_video_done
+from depth_anything_ros.tools.progress import Progress, say, warn
 
 # What the answers of a folder are made of; hidden, so that no picture's JSON has its name.
 CLAIM = ".predict.json"
@@ -41,21 +43,49 @@ def run(options: argparse.Namespace) -> int:
     card = find_card(options.model, options.download)
     asked, made_of = _asked(options, card)
     inputs = find_inputs(options.inputs, options.output, sys.stdin)
-    size = options.batch or _batch_of(options.device)
-    _claim(options, asked, inputs, made_of | {"batch": size})
-    batches = _batches(inputs, size)
-    missing = [batch for batch in batches if not all(_is_done(asked, item) for item in batch)]
-    count = sum(not _is_done(asked, item) for batch in missing for item in batch)
-    if not count:
-        say(f"all {len(inputs)} are done already, in {options.output}")
+    _claim(options, asked, inputs, made_of)
+    missing = [item for item in inputs if not _is_done(asked.layout, item)]
+    done = len(inputs) - len(missing)
+    if done:
+        say(f"{done} of {len(inputs)} are done already")
+    if not missing:
         return 0
-    if count < len(inputs):
-        say(f"{len(inputs) - count} of {len(inputs)} are done already")
-    tally = _Tally()
     pipeline = asked.pipeline()
     say(pipeline.estimator.description)
-    tally.count(PicturePredictor(asked, pipeline).run(missing), count)
+    tally = _Tally()
+    _pictures(asked, pipeline, inputs, set(missing), tally)
+    predictor = VideoPredictor(asked, pipeline)
+    for item in missing:
+        if item.is_video:
+            _video(predictor, item, tally)
     return tally.status(options.output)
+
+
+def _pictures(
+    asked: Asked,
+    pipeline: DepthPipeline,
+    inputs: Sequence[Input],
+    missing: set[Input],
+    tally: _Tally,
+) -> None:
+    batches = [batch for batch in _batches(inputs, asked.batch) if missing & set(batch)]
+    count = sum(not item.is_video for item in missing)
+    if not count:
+        return
+    with Progress(count, "pictures") as progress:
+        for outcome in PicturePredictor(asked, pipeline).run(batches):
+            tally.add(outcome)
+            progress.add(1)
+
+
+def _video(predictor: VideoPredictor, item: Input, tally: _Tally) -> None:
+    with Progress(0, f"frames of {item.name}") as progress:
+
+        def done(count: int, total: int) -> None:
+            progress.total = total
+            progress.add(count - progress.done)
+
+        tally.add(predictor.run(item, done))
 
 
 def _batch_of(device: str) -> int:
@@ -74,6 +104,7 @@ def _asked(options: argparse.Namespace, card: ModelCard) -> tuple[Asked, dict[st
         name: getattr(options, name) for name in ("model", "engine", "precision", "input_size")
     }
     model |= {"device": options.device, "output_size": options.output_size}
+    model["batch"] = options.batch or _batch_of(options.device)
     model |= {"weights_sha256": sha256_of(weights) if weights else "", "colormap": options.colormap}
     cameras = _cameras(options, card)
     asked = Asked(
@@ -114,13 +145,17 @@ def _claim(
     claim_folder(claim, plain, "answers", "give --restart, which removes them")
 
 
-def _is_done(asked: Asked, item: Input) -> bool:
-    return is_done(asked.layout.files(item.place), item.path)
+def _is_done(layout: Layout, item: Input) -> bool:
+    if item.is_video:
+        return is_video_done(layout, item)
+    return is_done(layout.files(item.place), item.path)
 
 
 def _batches(inputs: Sequence[Input], size: int) -> Iterator[Batch]:
-    for start in range(0, len(inputs), size):
-        yield tuple(inputs[start : start + size])
+    """Yield all pictures in batches, the same ones whatever is done already."""
+    pictures = [item for item in inputs if not item.is_video]
+    for start in range(0, len(pictures), size):
+        yield tuple(pictures[start : start + size])
 
 
 @dataclass
@@ -130,20 +165,15 @@ class _Tally:
     written: int = 0
     failed: int = 0
     assumed: int = 0
-    _said: set[str] = field(default_factory=set)
 
-    def count(self, outcomes: Iterable[Outcome], total: int) -> None:
-        """Count outcomes as they come, with progress, and say what failed."""
-        with Progress(total, "pictures") as progress:
-            for outcome in outcomes:
-                if outcome.problem:
-                    self.failed += 1
-                    problem = printable(f"left out: {outcome.problem}")
-                    print(problem, file=sys.stderr, flush=True)
-                else:
-                    self.written += 1
-                    self.assumed += outcome.camera_from == "assumed"
-                progress.add(1)
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome, and say so where it is a failure."""
+        if outcome.problem:
+            self.failed += 1
+            warn(f"left out: {outcome.problem}")
+        else:
+            self.written += 1
+            self.assumed += outcome.camera_from == "assumed"
 
     def status(self, output: Path) -> int:
         """Say how it went; return the exit status."""

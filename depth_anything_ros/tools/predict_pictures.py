@@ -44,6 +44,7 @@ class Asked:
         cameras: of the inputs.
         layout: of the files.
         colormap: of ``core.colormap``.
+        batch: inputs that the network is given together.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Asked:
     cameras: CameraChoice
     layout: Layout
     colormap: str
+    batch: int
 
     def pipeline(self) -> DepthPipeline:
         """Load the model."""

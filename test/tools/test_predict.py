@@ -13,18 +13,6 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.pipeline.depth import DepthPipeline
-from depth_anything_ros.tools.command import main
-
-
-@pytest.fixture
-def predict(tmp_path, capsys):
-    """Run predict into ``out``; return its status and what it said."""
-
-    def run(*words, output="out"):
-        status = main(["predict", *map(str, words), "--output", str(tmp_path / output), *SMALL])
-        return status, "".join(capsys.readouterr())
-
-    return run
 
 
 def png(path):
