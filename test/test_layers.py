@@ -70,6 +70,7 @@ ALLOWED = {
         "torch",
         "cv2",
         "imgviz",
+        "gradio",  # the extra web
         "rosbags",
         "matplotlib",  # an extra, for plots
         "av",  # the extra video, imported where it is used

