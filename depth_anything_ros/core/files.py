@@ -156,10 +156,20 @@ def claim_folder(path: Path, made_of: Mapping[str, Any], what: str, other: str =
     except (ValueError, RecursionError) as error:
         raise SourceError(f"cannot read {path}: {one_line(error)}; {ways}") from error
     if found != made_of:
+        theirs, ours = _differences(found, made_of)
         raise SourceError(
-            f"{path.parent} has {what} of {one_line(found, 400)}, and these are of {made_of}; "
-            f"{ways}"
+            f"{path.parent} has {what} of {one_line(theirs, 400)}, and these are of "
+            f"{one_line(ours, 400)}; {ways}"
         )
+
+
+def _differences(found: Any, made_of: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 - of a JSON file
+    """Return of both what the other has not, or has otherwise."""
+    if not isinstance(found, dict):
+        return found, made_of
+    theirs = {key: value for key, value in found.items() if (key, value) not in made_of.items()}
+    ours = {key: value for key, value in made_of.items() if (key, value) not in found.items()}
+    return theirs, ours
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

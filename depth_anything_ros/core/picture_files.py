@@ -146,15 +146,20 @@ def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str,
     return name, picture
 
 
-def decode_file(path: Path, flags: int) -> NDArray[Any]:
+def decode_file(path: Path, flags: int, data: bytes | None = None) -> NDArray[Any]:
     """Read a picture file as ``cv2.imread`` does, once its header was judged.
 
     Of a JPEG whose data end too early, though not the file, the log has a warning.
 
+    Args:
+        path: of the file.
+        flags: of cv2.imread.
+        data: of the file, where they are there already.
+
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
-    data = read_file(path, "the picture")
+    data = read_file(path, "the picture") if data is None else data
     try:
         name, picture = decode_picture(data, flags, MAX_FILE_MEGAPIXELS)
     except ImageError as error:

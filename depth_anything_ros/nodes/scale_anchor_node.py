@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.camera_lookup import frame_name
 from depth_anything_ros.core.depth import ESTIMATES, Kind
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
+from depth_anything_ros.core.errors import DepthAnythingError, quoted
 from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.core.range_messages import (
@@ -29,6 +29,7 @@ from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, au
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import Health
+from depth_anything_ros.nodes.mount import find_mount
 from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.running import run_node
@@ -43,6 +44,7 @@ from depth_anything_ros.nodes.status import (
     dropped_for,
 )
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
+from depth_anything_ros.pipeline.ground import CameraMount
 
 OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")
 
@@ -89,7 +91,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _start(self) -> Answering:
         p, source = self.parameters, INPUTS[self.parameters.input]
-        if p.extrinsics.source == "tf":
+        if p.extrinsics.source == "tf" or (p.ground.use != "off" and not p.ground.camera_height_m):
             self._transforms = TransformExtrinsics(self)
         self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
         answer = partial(self._answer, AnchorPipeline(p), source)
@@ -128,10 +130,11 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         wanted = frame.stream.outputs.wanted()
         check_size(frame.message, p.sync.max_points)
         values = source.decode(frame.message)
-        camera = self._camera(frame, p)
+        camera = frame.stream.camera_of_depth(frame, not p.camera.check_frame_id)
         points, problem = self._points(frame, camera, p)
         prediction = ESTIMATES[source.kind](values, camera)
-        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch)
+        mount = self._mount(frame, p)
+        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch, mount)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
@@ -140,16 +143,6 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             raise DepthAnythingError(report.reason, reason)
         style = Style(p.depth.encoding)
         frame.stream.outputs.publish(frame.header, answer, wanted, style, StageTimes())
-
-    def _camera(self, frame: Frame, p: ScaleAnchorParameters) -> Camera:
-        any_frame = not p.camera.check_frame_id
-        size = (frame.message.width, frame.message.height)
-        try:
-            # As it came: by K and D, whatever P and R would make of it.
-            return frame.stream.camera_of(frame.header.frame_id, *size, any_frame).as_taken()
-        except CameraError as error:
-            topic = frame.stream.resolved("camera_info")
-            raise CameraError(f"{topic}: {error}", error.reason) from error
 
     def _points(
         self, frame: Frame, camera: Camera, p: ScaleAnchorParameters
@@ -183,13 +176,24 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 _check_frame(ranges.frame_id, header.frame_id)
             return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
-        if self._transforms is None:
+        if e.source == "parameters":
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)
         else:
+            assert self._transforms is not None  # from activation until the worker has ended
             matrix = self._transforms.find(
                 header.frame_id, ranges.frame_id, header.stamp, e.timeout_s
             )
         return transformed(ranges.points, matrix)
+
+    def _mount(self, frame: Frame, p: ScaleAnchorParameters) -> CameraMount | None:
+        """Return where the camera is on the robot, where the ground is to anchor."""
+        if p.ground.use == "off":
+            return None
+        try:
+            return find_mount(p.ground, self._transforms, frame.header, p.extrinsics.timeout_s)
+        except DepthAnythingError as error:
+            frame.stream.say_fault("no_transform of the ground", f"the ground anchors not: {error}")
+            return None
 
     # Diagnostics ----------------------------------------------------------------------------
 

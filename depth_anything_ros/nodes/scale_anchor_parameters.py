@@ -16,8 +16,10 @@ from depth_anything_ros.nodes.depth_parameters import (
     DepthImageParameters,
     DiagnosticsParameters,
 )
+from depth_anything_ros.nodes.mount import MountParameters
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
+    GroundAnchorOptions,
     ResidualOptions,
     StampOptions,
 )
@@ -94,6 +96,11 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
+class GroundParameters(GroundAnchorOptions, MountParameters):
+    """When the ground anchors, and where it is."""
+
+
+@dataclass(frozen=True)
 class AnchoredCameraParameters:
     """Which camera is the picture's."""
 
@@ -122,6 +129,7 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     )
     sync: RangeSyncParameters = group(RangeSyncParameters)
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
+    ground: GroundParameters = group(GroundParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)

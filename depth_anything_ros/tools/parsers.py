@@ -5,35 +5,30 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from depth_anything_ros import __version__
+from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_web import add_web
+from depth_anything_ros.tools.shared_options import add_shared
 
-# Far from the seeds of training (from 0) and of validation (from 1,000,000,000).
-FIRST_SEED = 2_000_000_000
 EVALUATED = Path("out/evaluate")
 # What evaluate's --data is, and the protocol that its papers use; none scores pairs only.
 DATASETS = {"folder": "range", "nyu": "nyu", "kitti_eigen": "kitti_garg", "da2k": ""}
 # What export writes, and how its files end.
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
-# Options that several verbs have.
-_SHARED: dict[str, dict[str, Any]] = {
-    "--model": {"default": "tiny", "help": "name of the zoo"},
-    "--weights": {
-        "default": "",
-        "help": "checkpoint: path, zoo name or hub id; without it, the model's own; random shows "
-        "only that everything runs",
-    },
-    "--download": {"action": "store_true", "help": "fetch weights from the hub"},
-    "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:N or mps"},
-    "--input-size": {
-        "type": int,
-        "default": 0,
-        "metavar": "PX",
-        "help": "shorter side of the network's input; 0: its own",
-    },
-    "--first-seed": {"type": int, "default": FIRST_SEED, "help": "seed of the first view"},
+# What predict can write, and of what it needs metres and a camera.
+OUTPUTS = {
+    "depth_png": "16-bit PNG, in millimetres or, of a model without metres, normalised",
+    "color": "depth in colours: PNG, of a video an MP4",
+    "side_by_side": "the picture beside that",
+    "npy": "float32 of numpy",
+    "exr": "float32 of OpenEXR",
+    "ply": "cloud",
+    "pcd": "cloud of PCL",
+    "glb": "cloud for browsers",
 }
+CLOUDS = ("ply", "pcd", "glb")
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -46,7 +41,9 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
         _demo,
-        _web,
+        _predict,
+        add_bag,
+        add_web,
         _models,
         _weights,
         _export,
@@ -58,13 +55,6 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         add(verbs)
     return parser
-
-
-def add_shared(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:
-    """Add options that several verbs have, with other defaults where they are given."""
-    for name in names:
-        parser.add_argument(name, **_SHARED[name])
-    parser.set_defaults(**defaults)
 
 
 def _verb(verbs: _Verbs, name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -103,25 +93,70 @@ def _demo(verbs: _Verbs) -> None:
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
 
 
-def _web(verbs: _Verbs) -> None:
+def _predict(verbs: _Verbs) -> None:
     parser = _verb(
         verbs,
-        "web",
-        "look at depth in a browser: a page for pictures and videos",
-        "Serve a page for a browser on this machine: upload a picture or a video, or take a "
-        "picture with a webcam, choose a model, compare, read values, turn the point cloud, "
-        "download. Nothing is asked of any other machine.",
-    )
-    add_shared(parser, "--model", "--weights", "--device")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to serve at; 0.0.0.0: all of this machine's"
-    )
-    parser.add_argument("--port", type=int, default=7860, help="0: any that is free")
-    parser.add_argument(
-        "--max-upload", type=float, default=100.0, metavar="MiB", help="of a file that is taken"
+        "predict",
+        "depth of pictures, folders and videos, as files",
+        "Write the depth of pictures and videos. A run that was stopped goes on where it stopped; "
+        "what cannot be read is reported and left out, and the exit status is 1 then. "
+        "More: doc/offline.md.",
     )
     parser.add_argument(
-        "--max-megapixels", type=float, default=50.0, metavar="MP", help="of a picture"
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a picture, a video, a folder with all that is in it, a pattern ('day/**/*.jpg'), or "
+        "- for a list of files on stdin",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="to write")
+    parser.add_argument(
+        "--outputs",
+        default="depth_png,color",
+        metavar="LIST",
+        help=f"with commas: {'; '.join(f'{name}, {what}' for name, what in OUTPUTS.items())}",
+    )
+    parser.add_argument(
+        "--colormap",
+        type=str.lower,
+        default="inferno",
+        help="inferno, turbo, spectral, magma, plasma, viridis or gray; near is bright, or red",
+    )
+    _add_camera(parser)
+    parser.add_argument(
+        "--output-size",
+        default="image",
+        metavar="SIZE",
+        help="image, network, or the shorter side of what is written [px]",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="do all anew, and remove what an earlier run wrote"
+    )
+    add_shared(parser, "--model", "--weights", "--download", "--device", "--engine")
+    add_shared(parser, "--precision", "--input-size")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures that the network is given together; 0: 8 on a GPU, else 1",
+    )
+
+
+def _add_camera(parser: argparse.ArgumentParser) -> None:
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--camera",
+        type=Path,
+        metavar="FILE",
+        help="calibration of all pictures (ROS or OpenCV YAML, or JSON), of the pixels as stored",
+    )
+    camera.add_argument(
+        "--hfov",
+        type=float,
+        metavar="DEG",
+        help="instead, the horizontal field of view of all; without both, a picture's own focal "
+        "length (EXIF)",
     )
 
 

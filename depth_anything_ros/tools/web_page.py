@@ -17,9 +17,9 @@ from depth_anything_ros.core.camera import PLAUSIBLE_VIEW_DEG
 from depth_anything_ros.core.colormap import COLORMAPS, colorize
 from depth_anything_ros.tools import web_session as session
 from depth_anything_ros.tools.command import why
+from depth_anything_ros.tools.predict_inputs import ASSUMED_HFOV_DEG
 from depth_anything_ros.tools.web_examples import write_examples
 
-HFOV_DEG = 60.0  # at first
 STYLE = """
 footer {display: none !important}
 #title h1 {font-size: 1.4rem; margin-bottom: 0}
@@ -103,7 +103,7 @@ class Page:
             )
             self.hfov = gr.Slider(
                 *PLAUSIBLE_VIEW_DEG,
-                HFOV_DEG,
+                ASSUMED_HFOV_DEG,
                 step=0.1,
                 label="Camera's horizontal field of view [degrees]",
                 elem_id="hfov",
@@ -184,7 +184,7 @@ class Page:
             view = session.view_of(picture, self.models.pipeline(model), own or hfov_deg)
             painted = colorize(view.estimate.nearness(), colours)
             with TemporaryDirectory(dir=self.folder) as folder:
-                files = session.write_files(view, painted, Path(folder))
+                files = session.write_files(view, colours, Path(folder))
                 yield [gr.skip() if own is None else own, *_shown(view, painted, files)]
         except Exception as error:
             yield _nothing()
@@ -244,7 +244,7 @@ class _Results:
 
         Gradio 6.31 never shows a Model3D that was first set while its tab was closed.
         """
-        cloud, is_open = self.files["cloud"], self._shows_cloud
+        cloud, is_open = self.files["glb"], self._shows_cloud
         event.then(_if_open, [cloud, is_open], [self.cloud], **_AT_ONCE)
 
 

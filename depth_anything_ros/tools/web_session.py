@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.cloud_files import write_cloud
 from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.depth_files import DepthPicture, png_bytes, sidecar
 from depth_anything_ros.core.errors import ImageError, ModelError, quoted
 from depth_anything_ros.core.exif import read_exif
 from depth_anything_ros.core.picture_files import decode_picture, doubt_of_filling
@@ -27,6 +25,8 @@ from depth_anything_ros.pipeline.answer import Answer
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.options import ColouredCloudOptions, DepthOptions
 from depth_anything_ros.tools.models import gives, places
+from depth_anything_ros.tools.parsers import CLOUDS
+from depth_anything_ros.tools.predict_outputs import Layout, Writer
 
 MIB = 1 << 20
 # Of a cloud: more make a browser slow, and show nothing more on a screen.
@@ -35,11 +35,12 @@ MOST_POINTS = 300_000
 LONGEST_SHOWN = 1280
 # Files that may be downloaded, and what is written on their buttons.
 DOWNLOADS = {
-    "depth": "Depth, 16-bit PNG",
-    "sidecar": "Its scale, JSON",
-    "colour": "Colours, PNG",
-    "cloud": "Point cloud, GLB",
+    "depth_png": "Depth, 16-bit PNG",
+    "json": "Its scale, JSON",
+    "color": "Colours, PNG",
+    "glb": "Point cloud, GLB",
 }
+PICTURE_OUTPUTS = tuple(name for name in DOWNLOADS if name != "json")
 _LONGEST_NAME = 100
 
 
@@ -80,12 +81,14 @@ class View:
     Attributes:
         picture: that was uploaded.
         model: that answered.
+        hfov_deg: that its camera was taken to have.
         answer: on the picture's pixels.
         summary: a line or two of Markdown about it.
     """
 
     picture: Picture
     model: str
+    hfov_deg: float
     answer: Answer
     summary: str
 
@@ -184,35 +187,30 @@ def view_of(picture: Picture, pipeline: DepthPipeline, hfov_deg: float) -> View:
     pipeline.options = DepthOptions(cloud=ColouredCloudOptions(False, stride))
     answer = pipeline.infer(picture.rgb, Camera.from_hfov(width, height, hfov_deg))
     said = "  \n".join(filter(None, (summary(pipeline, answer), picture.doubt)))
-    return View(picture, pipeline.estimator.card.name, answer, said)
+    return View(picture, pipeline.estimator.card.name, hfov_deg, answer, said)
 
 
-def write_files(view: View, painted: NDArray[np.uint8], folder: Path) -> dict[str, Path]:
-    """Write what may be downloaded, and return it by the keys of ``DOWNLOADS``.
-
-    Those that the answer has: of a relative model, there is no cloud.
+def write_files(view: View, colormap: str, folder: Path) -> dict[str, Path]:
+    """Write what may be downloaded, as ``depth_anything predict`` does.
 
     Args:
         view: of a picture.
-        painted: its depth in colours, uint8 (height, width, 3).
+        colormap: of ``core.colormap``.
         folder: to write into.
+
+    Returns:
+        The files by the keys of ``DOWNLOADS``; without a cloud where there are no metres.
     """
-    estimate, answer = view.estimate, view.answer
-    made_of = {"model": view.model, "source": view.picture.name}
-    steps = DepthPicture.of(estimate)
-    start = f"{Path(view.picture.name).stem[:_LONGEST_NAME]}_"
-    files = {"depth": folder / f"{start}{estimate.name}.png"}
-    files["depth"].write_bytes(steps.png())
-    files["sidecar"] = files["depth"].with_suffix(".json")
-    said = sidecar(estimate, answer.camera, made_of, (files["depth"].name, steps))
-    files["sidecar"].write_bytes(said)
-    files["colour"] = folder / f"{start}colour.png"
-    files["colour"].write_bytes(png_bytes(painted))
-    cloud = answer.cloud()
-    if cloud is not None:
-        files["cloud"] = folder / f"{start}cloud.glb"
-        write_cloud(files["cloud"], cloud, f"by {view.model}")
-    return files
+    picture, kind = view.picture, view.estimate.kind
+    outputs = tuple(name for name in PICTURE_OUTPUTS if name not in CLOUDS or kind == "metric")
+    layout, place = Layout(folder, outputs, kind), _place(picture.name)
+    facts = {"source": picture.name, "hfov_deg": view.hfov_deg}
+    Writer(layout, colormap, {"model": view.model}).write(place, view.answer, picture.rgb, facts)
+    return {**{name: layout.path(place, name) for name in outputs}, "json": layout.said(place)}
+
+
+def _place(name: str) -> Path:
+    return Path(Path(name).stem[:_LONGEST_NAME])
 
 
 def summary(pipeline: DepthPipeline, answer: Answer) -> str:

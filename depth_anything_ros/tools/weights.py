@@ -79,9 +79,9 @@ def _convert(options: argparse.Namespace) -> list[str]:
 
 def _card(name: str) -> ModelCard:
     card = find_card(name)
-    if family_of(card).prefix:
+    if family_of(card).fill:
         raise ModelError(
-            f"{name} is read by transformers itself; give the name of a row of the zoo",
+            f"{name} is read by {family_of(card).title} itself; give the name of another row",
             reason="unknown_model",
         )
     return card

@@ -123,15 +123,15 @@ def test_from_a_picture_to_its_files(page, png, answer, tmp_path):
     expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
     expect(page.locator("#compare img")).to_have_count(2)
     estimate = answer("tiny", 60.0)
-    path = saved(page, "depth", tmp_path)
+    path = saved(page, "depth_png", tmp_path)
     assert path.name == "corridor_depth.png"
     steps = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     assert steps.dtype == np.uint16
     np.testing.assert_allclose(steps, DepthPicture.of(estimate).steps.astype(float), atol=1)
-    said = json.loads(saved(page, "sidecar", tmp_path).read_text())
+    said = json.loads(saved(page, "json", tmp_path).read_text())
     assert (said["depth_file"], said["depth_scale_m"]) == (path.name, 0.001)
-    assert cv2.imread(str(saved(page, "colour", tmp_path))).shape == (240, 320, 3)
-    assert saved(page, "cloud", tmp_path).read_bytes()[:4] == b"glTF"
+    assert cv2.imread(str(saved(page, "color", tmp_path))).shape == (240, 320, 3)
+    assert saved(page, "glb", tmp_path).read_bytes()[:4] == b"glTF"
 
 
 def test_a_value_is_read_where_it_was_clicked(page, png, answer):
@@ -150,12 +150,12 @@ def test_the_field_of_view_changes_metres_and_cloud(page, png, answer, tmp_path)
     before = page.locator("#summary").inner_text()
     open_tab(page, "Point cloud")
     expect(page.locator("#cloud canvas")).to_be_visible(timeout=WAIT_MS)
-    narrow = saved(page, "cloud", tmp_path).read_bytes()
+    narrow = saved(page, "glb", tmp_path).read_bytes()
     page.locator("#hfov input[type=number]").fill("120")
     expect(page.locator("#summary")).not_to_have_text(before, timeout=WAIT_MS)
     near, far = np.percentile(answer("tiny", 120.0).values, (2, 98))
     expect(page.locator("#summary")).to_contain_text(f"{near:.2f} to {far:.2f} m")
-    assert saved(page, "cloud", tmp_path).read_bytes() != narrow
+    assert saved(page, "glb", tmp_path).read_bytes() != narrow
     expect(page.locator("#cloud canvas")).to_be_visible(timeout=WAIT_MS)
 
 
@@ -166,11 +166,11 @@ def test_a_relative_model_gives_no_metres(page, png, answer, tmp_path):
     page.get_by_role("option", name="tiny_relative").click()
     expect(page.locator("#summary")).to_contain_text("tiny_relative", timeout=WAIT_MS)
     expect(page.locator("#summary")).not_to_contain_text(" m,")
-    expect(page.locator("#save-cloud")).to_be_disabled()
+    expect(page.locator("#save-glb")).to_be_disabled()
     open_tab(page, "Depth")
     said = read_at(page, 0.5, 0.5)
     assert "a relative value without a unit; larger is nearer" in said and " m " not in said
-    path = saved(page, "depth", tmp_path)
+    path = saved(page, "depth_png", tmp_path)
     assert path.name == "corridor_disparity.png"
     steps = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(float)
     wanted = DepthPicture.of(answer("tiny_relative", 60.0)).steps
@@ -215,4 +215,4 @@ def test_a_file_that_cannot_be_used(page, png, tmp_path, data, why):
     # Nothing of the picture before passes for the answer to this one.
     expect(page.locator("#summary")).to_be_empty()
     expect(page.locator("#compare img")).to_have_count(0)
-    expect(page.locator("#save-depth")).to_be_disabled()
+    expect(page.locator("#save-depth_png")).to_be_disabled()

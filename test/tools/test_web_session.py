@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.depth_files import DepthPicture
 from depth_anything_ros.core.errors import ImageError, ModelError
@@ -163,35 +164,35 @@ class TestViews:
         view = session.view_of(read_picture(png, Limits()), relative, 60.0)
         assert view.answer.cloud() is None
         assert " m," not in view.summary and "no metres" in view.summary
-        files = session.write_files(view, np.zeros((4, 4, 3), np.uint8), tmp_path)
+        files = session.write_files(view, "turbo", tmp_path)
         assert [path.name for path in files.values()] == [
             "blocks_disparity.png",
-            "blocks_disparity.json",
-            "blocks_colour.png",
+            "blocks_color.png",
+            "blocks.json",
         ]
-        said = json.loads(files["sidecar"].read_text())
+        said = json.loads(files["json"].read_text())
         assert said["unit"] is None and "depth_scale_m" not in said
 
     def test_files_are_those_of_the_answer(self, png, metric, tmp_path):
         view = session.view_of(read_picture(png, Limits()), metric, 60.0)
-        painted = np.full((120, 160, 3), (1, 2, 3), np.uint8)
-        files = session.write_files(view, painted, tmp_path)
+        files = session.write_files(view, "turbo", tmp_path)
         assert sorted(tmp_path.iterdir()) == sorted(files.values())
-        steps = cv2.imread(str(files["depth"]), cv2.IMREAD_UNCHANGED)
+        steps = cv2.imread(str(files["depth_png"]), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(steps, DepthPicture.of(view.estimate).steps)
-        said = json.loads(files["sidecar"].read_text())
+        said = json.loads(files["json"].read_text())
         assert (said["unit"], said["depth_scale_m"], said["model"]) == ("m", 0.001, "tiny")
-        assert said["depth_file"] == files["depth"].name and said["source"] == "blocks.png"
+        assert said["depth_file"] == files["depth_png"].name and said["source"] == "blocks.png"
         assert said["K"] == list(view.answer.camera.K)
-        assert (cv2.imread(str(files["colour"])) == (3, 2, 1)).all()
-        assert files["cloud"].read_bytes()[:4] == b"glTF"
+        painted = colorize(view.estimate.nearness(), "turbo")
+        np.testing.assert_array_equal(cv2.imread(str(files["color"]))[..., ::-1], painted)
+        assert files["glb"].read_bytes()[:4] == b"glTF"
 
     def test_a_long_name_makes_files_all_the_same(self, png, metric, tmp_path):
         path = tmp_path / f"{'a' * 250}.png"
         path.write_bytes(png.read_bytes())
         view = session.view_of(read_picture(path, Limits()), metric, 60.0)
         (tmp_path / "files").mkdir()
-        session.write_files(view, np.zeros((4, 4, 3), np.uint8), tmp_path / "files")
+        session.write_files(view, "turbo", tmp_path / "files")
         assert len(list((tmp_path / "files").iterdir())) == 4
 
     def test_a_cloud_of_a_large_picture_is_thinned(self, metric, monkeypatch, png):
