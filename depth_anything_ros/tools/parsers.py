@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from depth_anything_ros import __version__
 from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
+from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
 
 EVALUATED = Path("out/evaluate")
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         _demo,
         _predict,
         add_bag,
+        add_web,
         _models,
         _weights,
         _export,
