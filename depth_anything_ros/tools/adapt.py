@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros import interrupts
 from depth_anything_ros.core.errors import ParameterError, SourceError
 from depth_anything_ros.core.files import atomically, claim_folder, link_or_copy, write_atomically
 from depth_anything_ros.core.protocols import find_protocol
 from depth_anything_ros.core.recording import RecordedFrame, load_calibration
-from depth_anything_ros.interrupts import INTERRUPTED
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.remote import sha256_of
@@ -186,7 +186,7 @@ class _Job:
             begin = candidates["corrected by a line"] = self._rescaled()
         steps = self._train(begin)
         if steps is None:
-            return INTERRUPTED
+            return interrupts.INTERRUPTED
         candidates["fine-tuned"] = self.folder / "run" / "weights.safetensors"
         found.steps, found.pictures = steps, self._counts()
         found.validation = {
