@@ -73,7 +73,7 @@ def test_on_the_cpu_nothing_is_copied():
     assert to_device(values, CPU).data_ptr() == values.data_ptr() == to_host(values).data_ptr()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 def test_transfers_of_cuda_go_through_pinned_memory():
     values = torch.arange(6, dtype=torch.uint8).view(2, 3)
     there = to_device(values, torch.device("cuda"))

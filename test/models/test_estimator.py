@@ -202,7 +202,7 @@ def test_a_batch_answers_as_one_by_one(relative, rgb):
         np.testing.assert_allclose(found.disparity, alone, atol=1e-5 * np.ptp(alone))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
 def test_cuda_answers_as_the_cpu(precision, relative, rgb):
     estimator = DepthEstimator("test_relative", "random", "cuda", precision, input_size=56)
