@@ -48,6 +48,7 @@ setup(
         "exr": ["OpenEXR>=3.3"],
         "video": ["av>=14"],
         "ray": ["ray[data]>=2.40"],
+        "web": ["gradio>=6.31", "av>=14"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
         "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
@@ -72,6 +73,8 @@ setup(
             "av>=14",
             "ray[data]>=2.40",
             "trimesh>=4",
+            "gradio>=6.31",
+            "playwright>=1.40",
             "hypothesis>=6",
             "transformers>=4.50",
             "diffusers>=0.33",

