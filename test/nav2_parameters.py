@@ -6,7 +6,8 @@ below its layer's). Names alone: facts, and no code of Nav2's.
 
 COSTMAP = {
     "nav2_costmap_2d/src/costmap_2d_ros.cpp": """always_send_full_costmap map_vis_z
-    footprint_padding footprint global_frame height width lethal_cost_threshold observation_sources origin_x origin_y
+    footprint_padding footprint global_frame height width lethal_cost_threshold
+    observation_sources origin_x origin_y
     plugins filters publish_frequency resolution robot_base_frame robot_radius rolling_window
     track_unknown_space transform_tolerance initial_transform_timeout trinary_costmap
     unknown_cost_value update_frequency use_maximum map_topic""",
