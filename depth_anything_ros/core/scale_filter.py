@@ -205,7 +205,10 @@ def update(state: ScaleState, fit: Fit, options: FilterOptions) -> ScaleState:
     if line[0] <= 0:
         return _started(state, fit, options, "restarted: the line turned over")
     updated = replace(
-        state, scale=float(line[0]), shift=float(line[1]), covariance=_symmetric(covariance)
+        state,
+        scale=float(line[0]),
+        shift=float(line[1]),
+        covariance=(covariance + covariance.T) / 2,
     )
     return _accepted(updated, fit, "")
 
@@ -321,7 +324,3 @@ def _one_number(state: ScaleState, fit: Fit, i: int) -> float:
     if i == 0:
         return fit.scale + (fit.shift - state.shift) / state.prediction_rms
     return fit.shift + (fit.scale - state.scale) * state.prediction_rms
-
-
-def _symmetric(matrix: Matrix) -> Matrix:
-    return np.asarray((matrix + matrix.T) / 2, np.float64)
