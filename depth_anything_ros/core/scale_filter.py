@@ -204,12 +204,8 @@ def update(state: ScaleState, fit: Fit, options: FilterOptions) -> ScaleState:
         covariance[i, i] -= gain_i * before
     if line[0] <= 0:
         return _started(state, fit, options, "restarted: the line turned over")
-    updated = replace(
-        state,
-        scale=float(line[0]),
-        shift=float(line[1]),
-        covariance=(covariance + covariance.T) / 2,
-    )
+    covariance = (covariance + covariance.T) / 2
+    updated = replace(state, scale=float(line[0]), shift=float(line[1]), covariance=covariance)
     return _accepted(updated, fit, "")
 
 
