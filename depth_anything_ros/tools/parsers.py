@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from depth_anything_ros import __version__
-from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
+from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
 
 EVALUATED = Path("out/evaluate")
@@ -42,10 +43,12 @@ def build_parser() -> argparse.ArgumentParser:
         _demo,
         _predict,
         add_bag,
+        add_web,
         _models,
         _weights,
         _export,
         _train,
+        add_adapt,
         _pseudo_label,
         _render_world,
         _evaluate,

@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.obstacles_parameters import ObstaclesParameters
 from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
@@ -19,12 +20,17 @@ from depth_anything_ros.nodes.sim_parameters import SimParameters
 TABLES = {
     "depth_node": DepthParameters,
     "scale_anchor_node": ScaleAnchorParameters,
+    "obstacles_node": ObstaclesParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
 }
 
 
-YAMLS = {"depth": DepthParameters, "scale_anchor": ScaleAnchorParameters}
+YAMLS = {
+    "depth": DepthParameters,
+    "scale_anchor": ScaleAnchorParameters,
+    "obstacles": ObstaclesParameters,
+}
 
 
 def flattened(tree, prefix=""):
