@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from depth_anything_ros import __version__
-from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
 from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
 
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         _weights,
         _export,
         _train,
+        add_adapt,
         _pseudo_label,
         _render_world,
         _evaluate,
@@ -141,6 +142,7 @@ def _predict(verbs: _Verbs) -> None:
         metavar="N",
         help="pictures that the network is given together; 0: 8 on a GPU, else 1",
     )
+    add_shared(parser, "--ray", "--workers")
 
 
 def _add_camera(parser: argparse.ArgumentParser) -> None:
