@@ -31,7 +31,7 @@ from depth_anything_ros.tools.parsers import CLOUDS
 from depth_anything_ros.tools.predict_inputs import CameraChoice, Input
 from depth_anything_ros.tools.predict_outputs import PAINTED, Layout, Writer
 from depth_anything_ros.tools.predict_pictures import Asked
-from depth_anything_ros.tools.predict_videos import VideoPredictor
+from depth_anything_ros.tools.predict_videos import answer_video
 from depth_anything_ros.tools.video_files import VideoFile
 
 MIB = 1 << 20
@@ -288,7 +288,7 @@ def predict_video(
         )
     pipeline.options = DepthOptions()
     item = Input(path, _place(path.name), path.name)
-    outcome = VideoPredictor(asked, pipeline).run(item, done)
+    outcome = answer_video(asked, pipeline, asked.writer(pipeline), item, done)
     if outcome.problem:
         raise SourceError(_without_folder(outcome.problem, path))
     layout = asked.layout

@@ -63,7 +63,9 @@ def page(chromium, address, size, tmp_path, request):
     page.goto(address)
     expect(page.locator("#picture")).to_be_visible(timeout=WAIT_MS)
     yield page
-    page.screenshot(path=tmp_path / f"{request.node.name}.png", full_page=True, animations="disabled")
+    page.screenshot(
+        path=tmp_path / f"{request.node.name}.png", full_page=True, animations="disabled"
+    )
     page.close()
     local = (address, "data:", "blob:")
     assert not [url for url in asked if not url.startswith(local)]
