@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 import numpy as np
 import pytest
 import torch
+from refusals import refusal
 from safetensors.torch import save_file
 
 from depth_anything_ros.core.camera import Camera
@@ -172,14 +173,6 @@ def picture(height, width, red=128, green=255):
 def camera(height, width, focal_px, shift_px=0):
     middle = (width / 2 - 0.5, height / 2 - 0.5 + shift_px)
     return Camera(width, height, (focal_px, 0, middle[0], 0, focal_px, middle[1], 0, 0, 1))
-
-
-def refusal(kind, reason, call, *args, **options):
-    with pytest.raises(kind) as error:
-        call(*args, **options)
-    assert error.value.reason == reason, str(error.value)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 # Rows

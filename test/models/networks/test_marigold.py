@@ -10,6 +10,7 @@ import torch
 from hub_server import serve, store
 from huggingface_hub import constants
 from PIL import Image
+from refusals import refusal
 
 from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
 from depth_anything_ros.core.errors import CheckpointError, ImageError, ModelError
@@ -17,8 +18,10 @@ from depth_anything_ros.engines.export import exportable
 from depth_anything_ros.engines.loading import choose_by_timing, load_estimator
 from depth_anything_ros.models import DepthEstimator, find_card
 from depth_anything_ros.models.networks.marigold import SEED
-from depth_anything_ros.models.weights.find import cached_weights, resolve_weights
+from depth_anything_ros.models.weights.find import cached_weights
 from depth_anything_ros.models.zoo import CARDS, rows_diffusers
+from depth_anything_ros.tools import weights
+from depth_anything_ros.tools.command import main
 
 SIZES = [(96, 96), (75, 110), (48, 40)]  # height and width; the last one is enlarged
 TOLERANCE = 1e-5
@@ -38,14 +41,6 @@ def saved(tmp_path_factory):
     """A folder with a pipeline, and the pipeline."""
     folder = tmp_path_factory.mktemp("marigold") / "one"
     return folder, tiny.save(folder)
-
-
-def refusal(kind, reason, call, *args, **options):
-    with pytest.raises(kind) as error:
-        call(*args, **options)
-    assert error.value.reason == reason, str(error.value)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_same_answers_as_the_pipeline_of_diffusers(saved, parity):
@@ -137,14 +132,16 @@ def test_the_row_is_here_when_all_of_its_files_are(saved, cache):
     assert path is not None and path.as_posix().endswith(f"/{ROW.hub_file}")
 
 
-def test_what_lies_beside_its_weights_is_fetched_as_well(cache, monkeypatch):
+def test_what_lies_beside_its_weights_is_fetched_and_copied_as_well(cache, monkeypatch, tmp_path):
     row = replace(ROW, options=(("beside", ("model_index.json", "vae/config.json")),))
     names = (row.hub_file, *row.option("beside"))
+    monkeypatch.setattr(weights, "find_card", lambda name, download: row)
     with serve({f"{row.hub_repo}:{name}": name.encode() for name in names}) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        path = resolve_weights("", row, download=True)
-    assert path is not None
-    assert [(path.parents[1] / name).read_text() for name in names] == list(names)
+        assert main(["weights", "fetch", row.name, "--output", str(tmp_path / "copy")]) == 0
+    path = cached_weights(row)
+    for folder in (path.parents[1], tmp_path / "copy"):
+        assert [(folder / name).read_text() for name in names] == list(names)
     said = refusal(CheckpointError, "damaged", DepthEstimator, row, str(path), "cpu")
     assert "diffusers cannot load marigold_depth_v1_1 from" in said
 
