@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ _PARSE_ERRORS = (
 _OPENCV_HEADER = re.compile(r"\A%YAML:[\d.]+[^\n]*")
 _OPENCV_TAG = "tag:yaml.org,2002:opencv-"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_PARTIAL = ".partial"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 PART = ".part_"  # how folders are called that are not whole yet
 
@@ -118,7 +119,7 @@ def atomically(path: Path, error: type[DepthAnythingError] | None = None) -> Ite
         path: of the file.
         error: that is raised in the place of an OSError, naming the file.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         yield partial
         partial.replace(path)
@@ -128,6 +129,13 @@ def atomically(path: Path, error: type[DepthAnythingError] | None = None) -> Ite
         raise error(f"cannot write {path}: {reason.strerror or one_line(reason)}") from reason
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed have left in folders that nobody writes to now."""
+    for folder in set(folders):
+        for partial in folder.glob(f".*.[0-9]*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(

@@ -142,6 +142,7 @@ def _predict(verbs: _Verbs) -> None:
         metavar="N",
         help="pictures that the network is given together; 0: 8 on a GPU, else 1",
     )
+    add_shared(parser, "--ray", "--workers")
 
 
 def _add_camera(parser: argparse.ArgumentParser) -> None:

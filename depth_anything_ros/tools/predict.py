@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.core.colormap import COLORMAPS
 from depth_anything_ros.core.errors import CameraError, ParameterError
-from depth_anything_ros.core.files import claim_folder
+from depth_anything_ros.core.files import claim_folder, remove_partial
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.weights.find import resolve_weights
 from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.models.zoo.card import ModelCard
-from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.options import OutputOptions
 from depth_anything_ros.tools.options import check_known, check_least
 from depth_anything_ros.tools.predict_inputs import (
@@ -27,10 +28,11 @@ from depth_anything_ros.tools.predict_inputs import (
     Input,
     find_inputs,
 )
-from depth_anything_ros.tools.predict_outputs import Layout, is_done, parse_outputs
-from depth_anything_ros.tools.predict_pictures import Asked, Batch, Outcome, PicturePredictor
-from depth_anything_ros.tools.predict_videos import VideoPredictor, is_video_done
+from depth_anything_ros.tools.predict_outputs import Layout, frames_folder, parse_outputs
+from depth_anything_ros.tools.predict_pictures import Asked, Batch, Outcome
+from depth_anything_ros.tools.prediction import Predictor, batches_of, is_input_done
 from depth_anything_ros.tools.progress import Progress, say, warn
+from depth_anything_ros.tools.ray_cluster import spread
 
 # What the answers of a folder are made of; hidden, so that no picture's JSON has its name.
 CLAIM = ".predict.json"
@@ -44,48 +46,60 @@ def run(options: argparse.Namespace) -> int:
     asked, made_of = _asked(options, card)
     inputs = find_inputs(options.inputs, options.output, sys.stdin)
     _claim(options, asked, inputs, made_of)
-    missing = [item for item in inputs if not _is_done(asked.layout, item)]
-    done = len(inputs) - len(missing)
-    if done:
-        say(f"{done} of {len(inputs)} are done already")
+    missing = {item for item in inputs if not is_input_done(asked.layout, item)}
+    if len(missing) < len(inputs):
+        say(f"{len(inputs) - len(missing)} of {len(inputs)} are done already")
     if not missing:
         return 0
-    pipeline = asked.pipeline()
-    say(pipeline.estimator.description)
+    batches = [batch for batch in batches_of(inputs, asked.batch) if missing & set(batch)]
     tally = _Tally()
-    _pictures(asked, pipeline, inputs, set(missing), tally)
-    predictor = VideoPredictor(asked, pipeline)
-    for item in missing:
-        if item.is_video:
-            _video(predictor, item, tally)
+    if options.ray:
+        _by_cluster(asked, batches, len(missing), options, tally)
+    else:
+        _here(asked, batches, missing, tally)
     return tally.status(options.output)
 
 
-def _pictures(
-    asked: Asked,
-    pipeline: DepthPipeline,
-    inputs: Sequence[Input],
-    missing: set[Input],
-    tally: _Tally,
-) -> None:
-    batches = [batch for batch in _batches(inputs, asked.batch) if missing & set(batch)]
-    count = sum(not item.is_video for item in missing)
-    if not count:
-        return
-    with Progress(count, "pictures") as progress:
-        for outcome in PicturePredictor(asked, pipeline).run(batches):
-            tally.add(outcome)
-            progress.add(1)
+def _here(asked: Asked, batches: Sequence[Batch], missing: set[Input], tally: _Tally) -> None:
+    predictor = Predictor(asked)
+    say(predictor.pipeline.estimator.description)
+    videos = [batch[0] for batch in batches if batch[0].is_video]
+    if len(missing) > len(videos):
+        pictures = [batch for batch in batches if not batch[0].is_video]
+        with Progress(len(missing) - len(videos), "pictures") as progress:
+            for outcome in predictor.pictures(pictures):
+                tally.add(outcome)
+                progress.add(1)
+    for item in videos:
+        _video(predictor, item, tally)
 
 
-def _video(predictor: VideoPredictor, item: Input, tally: _Tally) -> None:
+def _video(predictor: Predictor, item: Input, tally: _Tally) -> None:
     with Progress(0, f"frames of {item.name}") as progress:
 
         def done(count: int, total: int) -> None:
             progress.total = total
             progress.add(count - progress.done)
 
-        tally.add(predictor.run(item, done))
+        tally.add(predictor.video(item, done))
+
+
+def _by_cluster(
+    asked: Asked, batches: Sequence[Batch], count: int, options: argparse.Namespace, tally: _Tally
+) -> None:
+    """Spread pictures and videos over a cluster, which sees the same files by the same paths."""
+    check_least("--workers", options.workers, 0)
+    results = spread(batches, partial(Predictor, asked), options.ray, options.workers)
+    try:
+        with closing(results), Progress(count, "inputs") as progress:
+            for outcomes in results:
+                for outcome in outcomes:
+                    tally.add(outcome)
+                progress.add(len(outcomes))
+    finally:  # a worker that was killed has cleaned nothing up
+        places = [item.place for batch in batches for item in batch]
+        folders = {part.parent for place in places for part in (place, frames_folder(place) / "0")}
+        remove_partial(asked.layout.folder / folder for folder in folders)
 
 
 def _batch_of(device: str) -> int:
@@ -111,7 +125,7 @@ def _asked(options: argparse.Namespace, card: ModelCard) -> tuple[Asked, dict[st
         weights=options.weights,
         download=options.download,
         cameras=cameras,
-        layout=Layout(options.output, outputs, card.kind),
+        layout=Layout(options.output.absolute(), outputs, card.kind),
         **model,
     )
     given = cameras.given and camera_fields(cameras.given)
@@ -143,19 +157,6 @@ def _claim(
         claim.unlink(missing_ok=True)
     plain = {name: list(v) if isinstance(v, tuple) else v for name, v in made_of.items()}
     claim_folder(claim, plain, "answers", "give --restart, which removes them")
-
-
-def _is_done(layout: Layout, item: Input) -> bool:
-    if item.is_video:
-        return is_video_done(layout, item)
-    return is_done(layout.files(item.place), item.path)
-
-
-def _batches(inputs: Sequence[Input], size: int) -> Iterator[Batch]:
-    """Yield all pictures in batches, the same ones whatever is done already."""
-    pictures = [item for item in inputs if not item.is_video]
-    for start in range(0, len(pictures), size):
-        yield tuple(pictures[start : start + size])
 
 
 @dataclass

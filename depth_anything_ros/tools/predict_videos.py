@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -52,45 +52,33 @@ class _Answered(NamedTuple):
     estimate: Estimate
 
 
-@dataclass
-class VideoPredictor:
-    """Answer videos.
+def answer_video(
+    asked: Asked,
+    pipeline: DepthPipeline,
+    writer: Writer,
+    item: Input,
+    done: Callable[[int, int], None] = lambda _count, _of: None,
+) -> Outcome:
+    """Answer a video.
 
-    Attributes:
-        asked: what is wanted of them.
+    Args:
+        asked: what is wanted of it.
         pipeline: that answers.
+        writer: of the answers.
+        item: the video.
+        done: is told how many frames are on their way, and of how many.
+
+    Raises:
+        OutputError: where a file cannot be written.
     """
-
-    asked: Asked
-    pipeline: DepthPipeline
-    _writer: Writer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._writer = self.asked.writer(self.pipeline)
-
-    def run(
-        self, item: Input, done: Callable[[int, int], None] = lambda _done, _of: None
-    ) -> Outcome:
-        """Answer a video.
-
-        Args:
-            item: the video.
-            done: is told how many frames are written, and of how many.
-
-        Raises:
-            OutputError: where a file cannot be written.
-        """
-        try:
-            video = VideoFile(item.path)
-            camera, camera_from = self.asked.cameras.of(
-                video.width, video.height, Exif(video.orientation)
-            )
-            _Run(self.asked, self.pipeline, self._writer, item, video, camera, camera_from).write(
-                done
-            )
-        except Exception as error:  # `problem_of` raises what is not the video's
-            return Outcome(item.name, problem_of(item, error))
-        return Outcome(item.name, camera_from=camera_from)
+    try:
+        video = VideoFile(item.path)
+        size, exif = (video.width, video.height), Exif(video.orientation)
+        camera, camera_from = asked.cameras.of(*size, exif)
+        _Run(asked, pipeline, writer, item, video, camera, camera_from).write(done)
+    except Exception as error:  # `problem_of` raises what is not the video's
+        return Outcome(item.name, problem_of(item, error))
+    return Outcome(item.name, camera_from=camera_from)
 
 
 @dataclass
