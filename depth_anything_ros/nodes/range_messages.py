@@ -266,6 +266,17 @@ def range_points(message: Range) -> NDArray[np.float64]:
     return beam_of_range(message.range, message.field_of_view, *limits).points
 
 
+def points_of(message: RangesMessage, most: int = MOST_POINTS) -> NDArray[np.floating]:
+    """Return the points of a cloud, a scan or a range, (N, 3) in its frame, NaN where it has none.
+
+    Raises:
+        DepthAnythingError: with the reason ``bad_cloud``, ``bad_scan`` or ``too_large``.
+    """
+    if isinstance(message, PointCloud2):
+        return cloud_points(message, most)
+    return scan_points(message, most) if isinstance(message, LaserScan) else range_points(message)
+
+
 def sparse_depth_points(
     message: Image, camera: Camera, most: int = MOST_POINTS
 ) -> NDArray[np.float64]:

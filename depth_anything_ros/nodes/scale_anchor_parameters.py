@@ -92,6 +92,14 @@ class ExtrinsicsParameters:
         high=10.0,
     )
 
+    def __post_init__(self) -> None:
+        length = math.hypot(*self.rotation_xyzw)
+        if abs(length - 1) > 0.01:
+            raise ParameterError(
+                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
+                "rotation has 1"
+            )
+
 
 @dataclass(frozen=True)
 class AnchoredCameraParameters:
@@ -125,11 +133,3 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     depth: DepthImageParameters = group(DepthImageParameters)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
-
-    def __post_init__(self) -> None:
-        length = math.hypot(*self.extrinsics.rotation_xyzw)
-        if abs(length - 1) > 0.01:
-            raise ParameterError(
-                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
-                "rotation has 1"
-            )
