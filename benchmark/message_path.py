@@ -24,9 +24,9 @@ from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.image_decoding import ImageDecoder
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
-from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.nodes.messages import (
     Outgoing,
     cloud_message,

@@ -29,6 +29,8 @@ INTERRUPTED = 130
 DOUBLE_S = 1.0
 
 _first: float | None = None
+# What this process is, asked when the package is imported: later, ``python -m`` has another argv.
+_program = ""
 
 
 def program() -> str:
@@ -49,7 +51,8 @@ def program() -> str:
 
 def end_quietly_while_importing() -> None:
     """Let a signal end an executable of this package at once, until it answers signals itself."""
-    name = program()
+    global _program
+    name = _program = program()
     if not name:
         return
     status = INTERRUPTED if name == COMMAND else 0
@@ -58,8 +61,12 @@ def end_quietly_while_importing() -> None:
 
 
 def interrupt_once() -> None:
-    """Have the first Ctrl-C raise KeyboardInterrupt, and a later one end the process."""
-    signal.signal(signal.SIGINT, _interrupt)
+    """Have the first Ctrl-C raise KeyboardInterrupt, and a later one end the process.
+
+    In the command alone: a caller in Python answers Ctrl-C itself.
+    """
+    if _program == COMMAND:
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def forget_interrupts() -> None:
@@ -69,7 +76,7 @@ def forget_interrupts() -> None:
     it was caught. The next exec() makes it forget that.
     """
     exec("")
-    if program() == COMMAND and is_interrupted():
+    if _program == COMMAND and is_interrupted():
         # Python's own end gives signals back their default, which is to end the process by them.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

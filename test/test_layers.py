@@ -10,7 +10,13 @@ import pytest
 PACKAGE = "depth_anything_ros"
 # Folder: the roots that it may import, besides the standard library.
 ALLOWED = {
-    "core": {"numpy", "cv2", "yaml", f"{PACKAGE}.core"},
+    "core": {
+        "numpy",
+        "cv2",
+        "yaml",
+        "OpenEXR",  # the extra exr, imported where it is used
+        f"{PACKAGE}.core",
+    },
     "models": {
         "numpy",
         "torch",
@@ -66,6 +72,8 @@ ALLOWED = {
         "imgviz",
         "rosbags",
         "matplotlib",  # an extra, for plots
+        "av",  # the extra video, imported where it is used
+        "ray",  # an extra likewise
         PACKAGE,
         f"{PACKAGE}.core",
         f"{PACKAGE}.models",

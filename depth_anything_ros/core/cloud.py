@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -233,25 +232,3 @@ def _mark_jumps(
             jump[width - offset : stop - start : width] = False
         edges[here] |= jump[of]
         edges[other] |= jump[of]
-
-
-def write_ply(path: Path, cloud: Cloud, comment: str = "") -> int:
-    """Write the finite points of a cloud as a binary PLY and return how many there were."""
-    finite = np.isfinite(cloud.xyz).all(axis=-1)
-    fields: list[tuple[str, str]] = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
-    if cloud.has_color:
-        fields += [("red", "u1"), ("green", "u1"), ("blue", "u1")]
-    vertices = np.empty(int(finite.sum()), dtype=fields)
-    for i, axis in enumerate("xyz"):
-        vertices[axis] = cloud.xyz[finite][:, i]
-    if cloud.has_color:
-        for i, color in enumerate(("red", "green", "blue")):
-            vertices[color] = cloud.rgb[finite][:, i]
-    types = {"<f4": "float", "u1": "uchar"}
-    header = ["ply", "format binary_little_endian 1.0"]
-    header += [f"comment {line}" for line in comment.splitlines()]
-    header += [f"element vertex {len(vertices)}"]
-    header += [f"property {types[kind]} {name}" for name, kind in fields]
-    header += ["end_header", ""]
-    path.write_bytes("\n".join(header).encode("ascii", "replace") + vertices.tobytes())
-    return len(vertices)

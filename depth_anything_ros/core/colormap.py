@@ -6,12 +6,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-COLORMAPS = {
+# The 11 colours of "Spectral" by Cynthia Brewer (ColorBrewer 2.0), from blue to red, so that near
+# is red: the "Spectral_r" in which Depth Anything's own pictures are painted.
+_SPECTRAL = (
+    (94, 79, 162),
+    (50, 136, 189),
+    (102, 194, 165),
+    (171, 221, 164),
+    (230, 245, 152),
+    (255, 255, 191),
+    (254, 224, 139),
+    (253, 174, 97),
+    (244, 109, 67),
+    (213, 62, 79),
+    (158, 1, 66),
+)
+
+
+def _between(colours: tuple[tuple[int, int, int], ...]) -> NDArray[np.uint8]:
+    """Return 256 colours, BGR (256, 1, 3), on the lines between these."""
+    at, given = np.linspace(0, len(colours) - 1, 256), np.array(colours)
+    channels = [np.interp(at, np.arange(len(colours)), given[:, i]) for i in (2, 1, 0)]
+    return np.asarray(np.rint(np.stack(channels, axis=-1))[:, None], np.uint8)
+
+
+# What cv2.applyColorMap takes; None is grey.
+COLORMAPS: dict[str, int | NDArray[np.uint8] | None] = {
     "inferno": cv2.COLORMAP_INFERNO,
     "magma": cv2.COLORMAP_MAGMA,
     "plasma": cv2.COLORMAP_PLASMA,
     "viridis": cv2.COLORMAP_VIRIDIS,
     "turbo": cv2.COLORMAP_TURBO,
+    "spectral": _between(_SPECTRAL),
     "gray": None,
 }
 _PERCENTILES = (2.0, 98.0)
@@ -22,7 +48,7 @@ def colorize(
     colormap: str = "inferno",
     limits: tuple[float, float] | None = None,
 ) -> NDArray[np.uint8]:
-    """Paint values, small dark and large bright, NaN black.
+    """Paint values, small dark and large bright (of ``spectral``, blue and red), NaN black.
 
     Args:
         values: float32 (height, width).
@@ -43,10 +69,10 @@ def colorize(
     with np.errstate(invalid="ignore", over="ignore"):
         level = np.clip((values - low) * scale, 0, 255)
     gray = np.where(finite, level, 0).astype(np.uint8)
-    code = COLORMAPS[colormap]
-    if code is None:
+    table = COLORMAPS[colormap]
+    if table is None:
         rgb = cv2.merge((gray, gray, gray))
     else:
-        rgb = cv2.cvtColor(cv2.applyColorMap(gray, code), cv2.COLOR_BGR2RGB)
+        rgb = cv2.cvtColor(cv2.applyColorMap(gray, table), cv2.COLOR_BGR2RGB)
     rgb[~finite] = 0
     return np.asarray(rgb, np.uint8)

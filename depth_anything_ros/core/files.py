@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,43 @@ def write_atomically(
     """Write a file as a whole, or leave the path as it was; ``error`` as of ``atomically``."""
     with atomically(path, error) as partial:
         partial.write_bytes(data)
+
+
+def claim_folder(path: Path, made_of: Mapping[str, Any], what: str, other: str = "") -> None:
+    """Write into a folder what its contents are made of, or refuse one that holds others.
+
+    Args:
+        path: of the JSON file in the folder.
+        made_of: plain values.
+        what: it holds, for the message: "labels".
+        other: way out than another folder, for the message: "give --restart".
+
+    Raises:
+        SourceError: naming both, or where the file cannot be read or written.
+    """
+    ways = f"choose another folder, or {other or 'remove that one'}"
+    if not path.is_file():
+        write_atomically(path, json.dumps(made_of, indent=1).encode(), SourceError)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SourceError(f"cannot read {path}: {one_line(error)}; {ways}") from error
+    if found != made_of:
+        theirs, ours = _differences(found, made_of)
+        raise SourceError(
+            f"{path.parent} has {what} of {one_line(theirs, 400)}, and these are of "
+            f"{one_line(ours, 400)}; {ways}"
+        )
+
+
+def _differences(found: Any, made_of: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 - of a JSON file
+    """Return of both what the other has not, or has otherwise."""
+    if not isinstance(found, dict):
+        return found, made_of
+    theirs = {key: value for key, value in found.items() if (key, value) not in made_of.items()}
+    ours = {key: value for key, value in made_of.items() if (key, value) not in found.items()}
+    return theirs, ours
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

@@ -43,6 +43,19 @@ def _drawn(tile: Tile, width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.vconcat([caption, image]), np.uint8)
 
 
+def beside(rgb: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Set a picture and its depth in colours side by side, at the size of the latter.
+
+    Args:
+        rgb: uint8 (height, width, 3) of any size.
+        painted: uint8 (height, width, 3).
+    """
+    size = (painted.shape[1], painted.shape[0])
+    if rgb.shape != painted.shape:
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.hconcat([rgb, painted]), np.uint8)
+
+
 def stacked(rows: Sequence[NDArray[np.uint8]], gap: int = 0) -> NDArray[np.uint8]:
     """Set rows one below the other, ``gap`` pixels apart; shorter ones end in black."""
     width = max(row.shape[1] for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros.core import tiff
 from depth_anything_ros.core.errors import ImageError, SourceError, first_line, quoted
 from depth_anything_ros.core.files import read_file
 
@@ -32,8 +33,6 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _J2K_START = re.compile(rb"\xff\x4f\xff\x51")
 _AVIF_SIZE = re.compile(rb"ispe")
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # width, length, of the picture and of a tile
-_TIFF_ORIENTATION = 274
-_TIFF_KINDS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)")
 _PAM = tuple(
     re.compile(rb"^%s\s+(\d{1,10})" % side, re.MULTILINE) for side in (b"WIDTH", b"HEIGHT")
@@ -147,15 +146,20 @@ def decode_picture(data: bytes, flags: int, max_megapixels: float) -> tuple[str,
     return name, picture
 
 
-def decode_file(path: Path, flags: int) -> NDArray[Any]:
+def decode_file(path: Path, flags: int, data: bytes | None = None) -> NDArray[Any]:
     """Read a picture file as ``cv2.imread`` does, once its header was judged.
 
     Of a JPEG whose data end too early, though not the file, the log has a warning.
 
+    Args:
+        path: of the file.
+        flags: of cv2.imread.
+        data: of the file, where they are there already.
+
     Raises:
         SourceError: naming the file, where it is no picture, cut, or too large.
     """
-    data = read_file(path, "the picture")
+    data = read_file(path, "the picture") if data is None else data
     try:
         name, picture = decode_picture(data, flags, MAX_FILE_MEGAPIXELS)
     except ImageError as error:
@@ -252,31 +256,17 @@ def _webp(data: bytes) -> tuple[int, int, bool]:
 
 def _tiff(data: bytes) -> tuple[int, int, bool]:
     sizes = [0, 0]
-    for tag, form, at in _tiff_values(data):
+    for tag, form, at in tiff.values(data):
         if tag in _TIFF_SIZES:
             (value,) = struct.unpack_from(form, data, at)
             sizes[_TIFF_SIZES[tag]] = max(sizes[_TIFF_SIZES[tag]], value)
     return sizes[0], sizes[1], False
 
 
-def _tiff_values(data: bytes) -> Iterator[tuple[int, str, int]]:
-    """Yield the tags of the first picture, as what struct reads each value, and where it lies."""
-    order = "<" if data[:2] == b"II" else ">"
-    is_big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    offset, count_kind, entry, value_at = ("Q", "Q", 20, 12) if is_big else ("I", "H", 12, 8)
-    (at,) = struct.unpack_from(order + offset, data, 8 if is_big else 4)
-    (count,) = struct.unpack_from(order + count_kind, data, at)
-    at += struct.calcsize(order + count_kind)
-    for start in range(at, min(at + count * entry, len(data)), entry):
-        tag, kind = struct.unpack_from(order + "HH", data, start)
-        if kind in _TIFF_KINDS:
-            yield tag, order + _TIFF_KINDS[kind], start + value_at
-
-
 def _as_stored(data: bytes) -> bytes:
     """Return a TIFF without its orientation, which OpenCV follows whatever it is asked for."""
-    for tag, form, at in _tiff_values(data):
-        if tag == _TIFF_ORIENTATION and struct.unpack_from(form, data, at) != (1,):
+    for tag, form, at in tiff.values(data):
+        if tag == tiff.ORIENTATION and struct.unpack_from(form, data, at) != (1,):
             data = data[:at] + struct.pack(form, 1) + data[at + struct.calcsize(form) :]
     return data
 

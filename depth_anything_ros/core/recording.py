@@ -85,6 +85,12 @@ def load_calibration(path: Path, frame_id: str = "") -> Calibration:
         raise CameraError(f"the calibration {path}: {error}", error.reason) from error
 
 
+def camera_fields(camera: Camera) -> dict[str, Any]:
+    """Return the fields of a calibration in JSON that ``load_calibration`` reads as this camera."""
+    names = ("width", "height", "K", "D", "distortion_model", "R", "P", "frame_id")
+    return {name: getattr(camera, name) for name in names}
+
+
 def _from_ros_yaml(data: dict[str, Any], frame_id: str) -> Calibration:
     """Read the names that ROS and OpenCV have in common, in lower case."""
     width, height = _size(data, "image_width"), _size(data, "image_height")

@@ -13,10 +13,10 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera_lookup import CameraLookup
 from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable, trace
 from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.core.stage_times import StageTimes
-from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import FaultLog, HealthMonitor
 from depth_anything_ros.nodes.outputs import CameraOutputs

@@ -8,33 +8,13 @@ from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
 from depth_anything_ros.core.errors import ParameterError, quoted
+from depth_anything_ros.core.image_decoding import ImageOptions
 from depth_anything_ros.core.options import group, parameter
 from depth_anything_ros.pipeline.options import (
     DepthOptions,
     FallbackOptions,
     StampOptions,
 )
-
-
-@dataclass(frozen=True)
-class ImageParameters:
-    """How the pictures that come are read."""
-
-    bits: int = parameter(
-        16,
-        "Bits that the camera fills of a 16-bit picture (mono16, rgb16, bayer_*16, a 16-bit PNG), "
-        "counted from the lowest: 10, 12 or 14 for a sensor that does not scale its numbers up.",
-        low=8,
-        high=16,
-    )
-    max_megapixels: float = parameter(
-        40.0,
-        "Larger pictures are refused before they are decoded: a file of 100 kB can hold 100 "
-        "million pixels, which take gigabytes.",
-        unit="Mpx",
-        low=0.01,
-        high=1000.0,
-    )
 
 
 @dataclass(frozen=True)
@@ -197,7 +177,7 @@ class DepthParameters(AnsweringParameters, DepthOptions):
         "pays where a GPU or spare cores run the network; an answer waits for one at most.",
         static=True,
     )
-    image: ImageParameters = group(ImageParameters)
+    image: ImageOptions = group(ImageOptions)
     depth: DepthImageParameters = group(DepthImageParameters)
     camera: CameraParameters = group(CameraParameters)
     sync: RigSyncParameters = group(RigSyncParameters)

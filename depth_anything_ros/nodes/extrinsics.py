@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -12,7 +11,7 @@ from rclpy.node import Node
 from tf2_ros import Buffer, ExtrapolationException, TransformException, TransformListener
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line, quoted
-from depth_anything_ros.core.poses import rotation_of_quaternion
+from depth_anything_ros.core.poses import rigid_matrix
 
 _POLL_S = 0.005
 # As long as tf2 keeps transforms.
@@ -83,13 +82,3 @@ class TransformExtrinsics:
     def destroy(self) -> None:
         """Hear no more of them."""
         self._listener.unregister()
-
-
-def rigid_matrix(
-    translation_m: Sequence[float], rotation_xyzw: Sequence[float]
-) -> NDArray[np.float64]:
-    """Return the 4×4 matrix of a translation and a quaternion of any length but 0."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation_of_quaternion(np.asarray(rotation_xyzw, np.float64))
-    matrix[:3, 3] = translation_m
-    return matrix

@@ -7,10 +7,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.core.errors import CameraError
+from depth_anything_ros.core.image_decoding import ImageDecoder
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.camera_stream import Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.image_decoding import ImageDecoder
 from depth_anything_ros.pipeline.image import RectifiedImage, takes_as_rectified
 
 if TYPE_CHECKING:

@@ -14,34 +14,16 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.errors import ImageError
-
-_POINT_FIELDS = {
-    np.dtype(np.float32): PointField.FLOAT32,
-    np.dtype(np.uint16): PointField.UINT16,
-}
+from depth_anything_ros.core.depth_files import millimetres
+from depth_anything_ros.core.message_layout import (
+    camera_layout,
+    cloud_kind,
+    cloud_layout,
+    floats_kind,
+    image_layout,
+)
 
 Message = TypeVar("Message", Image, PointCloud2)
-
-
-def check_rows(message: Image, row: int) -> None:
-    """Refuse an Image whose step or data do not hold rows of so many bytes.
-
-    Raises:
-        ImageError: with the reason ``bad_step`` or ``bad_length``.
-    """
-    if message.step < row:
-        raise ImageError(
-            f"step is {message.step} bytes and a row of {message.width} {message.encoding} pixels "
-            f"takes {row}",
-            reason="bad_step",
-        )
-    if len(message.data) != message.step * message.height:
-        raise ImageError(
-            f"data has {len(message.data)} bytes and {message.height} rows of step "
-            f"{message.step} take {message.step * message.height}",
-            reason="bad_length",
-        )
 
 
 class Outgoing(Generic[Message]):
@@ -84,10 +66,7 @@ def image_message(
 ) -> Image:
     """Write an array (height, width[, channels]) of the encoding's type as an Image."""
     message = (outgoing or Outgoing(Image)).holding(values)
-    message.header, message.height, message.width = header, values.shape[0], values.shape[1]
-    message.encoding = encoding
-    message.step = values.nbytes // values.shape[0]
-    return message
+    return _filled(message, header, image_layout(values, encoding))
 
 
 def depth_message(
@@ -96,18 +75,12 @@ def depth_message(
     """Write a depth map as 32FC1 (metres) or 16UC1 (millimetres), REP 118.
 
     What has no unit is 32FC1 always.
-
-    In 16UC1, what is unknown, beyond range, or more than the 65.535 m that fit becomes 0.
     """
     if encoding == "32FC1" or depth.metric is None:
         return image_message(header, depth.values, "32FC1", outgoing)
     outgoing = outgoing or Outgoing(Image)
-    with np.errstate(invalid="ignore", over="ignore"):
-        millimetres = depth.values * np.float32(1000.0)
-        millimetres += np.float32(0.5)
-        millimetres[~((millimetres >= 0) & (millimetres < 65536.0))] = 0  # NaN is neither
-    values = outgoing.memory(millimetres.shape, np.uint16)
-    np.copyto(values, millimetres, casting="unsafe")
+    values = outgoing.memory(depth.values.shape, np.uint16)
+    millimetres(depth.metric.depth_m, values)
     return image_message(header, values, encoding, outgoing)
 
 
@@ -116,12 +89,7 @@ def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, 
 
     ``size`` is (width, height) of the image; ROI and binning are folded into the camera.
     """
-    message = CameraInfo(header=header, width=size[0], height=size[1])
-    if camera is not None:
-        message.distortion_model = camera.distortion_model
-        message.d, message.k = list(camera.D), list(camera.K)
-        message.r, message.p = list(camera.R), list(camera.P)
-    return message
+    return _filled(CameraInfo(), header, camera_layout(camera, size))
 
 
 def cloud_message(
@@ -131,14 +99,14 @@ def cloud_message(
 
     It is copied once, and not at all where it was made in ``outgoing.memory``.
     """
-    kind = _floats(("x", "y", "z", "rgb")[: cloud.points.shape[2]])
+    kind = cloud_kind(cloud.points.shape[2])
     return _cloud_message(header, cloud.points, kind, cloud.is_dense, outgoing)
 
 
 def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
     """Write LiDAR points (n, 4) as a PointCloud2 with x, y, z and intensity."""
     is_dense = bool(np.isfinite(points[:, :3]).all())
-    return _cloud_message(header, points[None], _floats(("x", "y", "z", "intensity")), is_dense)
+    return _cloud_message(header, points[None], floats_kind(("x", "y", "z", "intensity")), is_dense)
 
 
 def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointCloud2:
@@ -150,8 +118,11 @@ def records_cloud_message(header: Header, records: NDArray[np.void]) -> PointClo
     return _cloud_message(header, records[None], records.dtype, is_dense)
 
 
-def _floats(names: tuple[str, ...]) -> np.dtype[np.void]:
-    return np.dtype([(name, np.float32) for name in names])
+def _filled(message: Any, header: Header, fields: dict[str, Any]) -> Any:  # noqa: ANN401
+    message.header = header
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
 
 
 def _cloud_message(
@@ -163,15 +134,9 @@ def _cloud_message(
 ) -> PointCloud2:
     """Write an array (height, width, …), each of whose points has the bytes of a kind."""
     message = (outgoing or Outgoing(PointCloud2)).holding(values)
-    message.header, message.height, message.width = header, values.shape[0], values.shape[1]
-    message.fields = [
-        PointField(name=name, offset=offset, datatype=_POINT_FIELDS[field], count=1)
-        for name, (field, offset, *_) in (kind.fields or {}).items()
-    ]
-    message.point_step = kind.itemsize
-    message.row_step = kind.itemsize * message.width
-    message.is_dense = is_dense
-    return message
+    fields, points = cloud_layout(values, kind, is_dense)
+    message.fields = [PointField(**point) for point in points]
+    return _filled(message, header, fields)
 
 
 def transform_message(

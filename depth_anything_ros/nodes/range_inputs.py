@@ -15,13 +15,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.core.errors import DepthAnythingError
-from depth_anything_ros.nodes.camera_stream import stamp_of
-from depth_anything_ros.nodes.following_subscription import FollowingSubscription
-from depth_anything_ros.nodes.range_messages import (
+from depth_anything_ros.core.range_messages import (
     check_size,
     held_bytes,
     points_of,
 )
+from depth_anything_ros.nodes.camera_stream import stamp_of
+from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.scale_anchor_parameters import RangeSyncParameters
 from depth_anything_ros.nodes.stamp_buffer import StampBuffer
 from depth_anything_ros.nodes.steady_time import steady_timer

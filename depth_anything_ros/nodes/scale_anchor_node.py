@@ -13,23 +13,24 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera_lookup import frame_name
 from depth_anything_ros.core.depth import ESTIMATES, Kind
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import transformed
-from depth_anything_ros.core.stage_times import StageTimes
-from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
-from depth_anything_ros.nodes.camera_lookup import frame_name
-from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
-from depth_anything_ros.nodes.health import Health
-from depth_anything_ros.nodes.outputs import Style
-from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
-from depth_anything_ros.nodes.range_messages import (
+from depth_anything_ros.core.range_messages import (
     check_size,
     decode_depth,
     decode_relative,
     sparse_depth_points,
 )
+from depth_anything_ros.core.stage_times import StageTimes
+from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
+from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
+from depth_anything_ros.nodes.health import Health
+from depth_anything_ros.nodes.outputs import Style
+from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.status import (
@@ -42,6 +43,7 @@ from depth_anything_ros.nodes.status import (
     dropped_for,
 )
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
+from depth_anything_ros.pipeline.ground import CameraMount
 
 OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")
 
@@ -88,7 +90,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _start(self) -> Answering:
         p, source = self.parameters, INPUTS[self.parameters.input]
-        if p.extrinsics.source == "tf":
+        if p.extrinsics.source == "tf" or (p.ground.use != "off" and not p.ground.camera_height_m):
             self._transforms = TransformExtrinsics(self)
         self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
         answer = partial(self._answer, AnchorPipeline(p), source)
@@ -130,7 +132,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         camera = self._camera(frame, p)
         points, problem = self._points(frame, camera, p)
         prediction = ESTIMATES[source.kind](values, camera)
-        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch)
+        mount = self._mount(frame, p)
+        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch, mount)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
@@ -182,13 +185,32 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
                 _check_frame(ranges.frame_id, header.frame_id)
             return sparse_depth_points(ranges.readable(), camera, ranges.max_points)
         e = p.extrinsics
-        if self._transforms is None:
+        if e.source == "parameters":
             matrix = rigid_matrix(e.translation_m, e.rotation_xyzw)
         else:
+            assert self._transforms is not None  # from activation until the worker has ended
             matrix = self._transforms.find(
                 header.frame_id, ranges.frame_id, header.stamp, e.timeout_s
             )
         return transformed(ranges.points, matrix)
+
+    def _mount(self, frame: Frame, p: ScaleAnchorParameters) -> CameraMount | None:
+        """Return where the camera is on the robot, where the ground is to anchor."""
+        ground = p.ground
+        if ground.use == "off":
+            return None
+        if ground.camera_height_m:
+            return CameraMount.pitched(ground.camera_height_m, ground.camera_pitch_deg)
+        assert self._transforms is not None  # from activation until the worker has ended
+        header = frame.header
+        try:
+            T_base_camera = self._transforms.find(
+                ground.frame, header.frame_id, header.stamp, p.extrinsics.timeout_s
+            )
+        except DepthAnythingError as error:
+            frame.stream.say_fault("no_transform of the ground", f"the ground anchors not: {error}")
+            return None
+        return CameraMount.on_base(T_base_camera)
 
     # Diagnostics ----------------------------------------------------------------------------
 

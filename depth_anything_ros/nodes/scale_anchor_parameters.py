@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.options import group, parameter
+from depth_anything_ros.core.range_messages import MOST_POINTS
 from depth_anything_ros.nodes.depth_parameters import (
     AnsweringParameters,
     DepthImageParameters,
     DiagnosticsParameters,
 )
-from depth_anything_ros.nodes.range_messages import MOST_POINTS
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
+    GroundOptions,
     ResidualOptions,
     StampOptions,
 )
@@ -102,6 +103,17 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
+class GroundParameters(GroundOptions):
+    """When the ground anchors, and where it is."""
+
+    frame: str = parameter(
+        "base_footprint",
+        "Frame on the ground, z upwards, from which tf2 knows the camera's height.",
+        static=True,
+    )
+
+
+@dataclass(frozen=True)
 class AnchoredCameraParameters:
     """Which camera is the picture's."""
 
@@ -130,6 +142,7 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     )
     sync: RangeSyncParameters = group(RangeSyncParameters)
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
+    ground: GroundParameters = group(GroundParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)

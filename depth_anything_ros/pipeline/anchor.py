@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.alignment import Fit, Method, Space, fit_scale_shift
 from depth_anything_ros.core.anchoring import LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, select_anchors
+from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.misalignment import Misalignment, find_misalignment
 from depth_anything_ros.core.scale_filter import FilterOptions, ScaleState, Status, step
 from depth_anything_ros.pipeline.answer import Answer, CloudMaker
+from depth_anything_ros.pipeline.ground import CameraMount, GroundAnchor
 from depth_anything_ros.pipeline.options import AnchoringOptions
 
 NO_POINTS = np.empty((0, 3))
@@ -44,6 +46,7 @@ class AnchorReport:
             used; NaN without points.
         residual_p95: the 95th percentile of the same.
         age_s: of the last fit that was taken, at the picture's stamp; NaN before the first.
+        ground: what the ground is like, and whether it was used; "" where it was not looked for.
     """
 
     status: Status
@@ -57,6 +60,7 @@ class AnchorReport:
     residual_median: float = float("nan")
     residual_p95: float = float("nan")
     age_s: float = float("nan")
+    ground: str = ""
 
     def values(self) -> dict[str, str]:
         """Return the key-value pairs of a status."""
@@ -72,6 +76,7 @@ class AnchorReport:
             "residual median (%)": f"{100 * self.residual_median:.2f}",
             "residual p95 (%)": f"{100 * self.residual_p95:.2f}",
             "age of the fit (s)": f"{self.age_s:.3f}",
+            "ground": self.ground or "not looked for",
         }
 
 
@@ -88,6 +93,7 @@ class AnchorPipeline:
     def __init__(self, options: AnchoringOptions | None = None) -> None:
         self.options = options or AnchoringOptions()
         self._clouds = CloudMaker()
+        self._ground = GroundAnchor()
         self._restart(0)
 
     def _restart(self, epoch: int) -> None:
@@ -103,6 +109,7 @@ class AnchorPipeline:
         points: NDArray[np.floating],
         stamp_ns: int,
         epoch: int = 0,
+        mount: CameraMount | None = None,
     ) -> tuple[Answer | None, AnchorReport]:
         """Return the depth in metres, or None where there is no fit, and how that went.
 
@@ -111,6 +118,8 @@ class AnchorPipeline:
             points: (N, 3), metres in the optical frame; of none, the last fit is held.
             stamp_ns: the stamp of the image.
             epoch: counts the backward jumps of time; with another one, all starts anew.
+            mount: of the camera on the robot, by which the ground anchors; None where it is not
+                known.
 
         Raises:
             CameraError: (``uncalibrated``) on a prediction without a camera.
@@ -123,23 +132,49 @@ class AnchorPipeline:
                 "a prediction without its camera cannot be anchored: points have no pixels in it",
                 reason="uncalibrated",
             )
-        anchors = select_anchors(
-            points, camera, prediction.values, self._anchor_options(prediction)
-        )
+        ranges, both, ground = self._anchors(prediction, camera, points, mount)
+        anchors = ranges if both is None else both
         fit = self._fit_to(prediction, anchors, stamp_ns) if len(anchors) else None
         limits = FilterOptions(max_age_s=options.fit.max_age_s, late_s=options.sync.max_late_s)
         self._state = state = step(self._state, fit, stamp_ns, limits)
         if fit is not None and fit.ok:
             self._fit = fit
         line = state.as_fit(self._fit) if state.ok and self._fit is not None else None
-        if len(anchors) and line is not None:
-            self._find_misalignment(prediction, line, anchors, stamp_ns)
+        if len(ranges) and line is not None:
+            self._find_misalignment(prediction, line, ranges, stamp_ns)
         report = self._doubted(self._report(prediction.values, anchors, fit, line))
+        report = replace(report, ground=ground)
         if line is None:
             return None, report
-        local = LocalOptions(options.local.method, options.local.max_factor)  # type: ignore[arg-type]
-        result = anchored(prediction.values, line, anchors, local)
+        method = options.local.method if len(ranges) else "global"
+        local = LocalOptions(method, options.local.max_factor)  # type: ignore[arg-type]
+        result = anchored(prediction.values, line, ranges if len(ranges) else anchors, local)
         return self._answer(DepthMap(result.depth_m, camera), result.confidence), report
+
+    def _anchors(
+        self,
+        prediction: Estimate,
+        camera: Camera,
+        points: NDArray[np.floating],
+        mount: CameraMount | None,
+    ) -> tuple[Anchors, Anchors | None, str]:
+        """Choose what anchors: ranges, both, None where there is no ground, and what that is like.
+
+        The ground gives scale and shift alone: what a local correction makes of it ends where it
+        does.
+        """
+        select = partial(
+            select_anchors,
+            camera=camera,
+            prediction=prediction.values,
+            options=self._anchor_options(prediction),
+        )
+        ranges, use = select(points), self.options.ground.use
+        if mount is None or use == "off" or (use == "fallback" and len(ranges)):
+            return ranges, None, ""
+        ground, said = self._ground.points(prediction, mount, self.options.ground)
+        both = select(np.concatenate((points, ground))) if len(ground) else None
+        return ranges, both, said
 
     def _answer(self, depth: DepthMap, confidence: NDArray[np.float32]) -> Answer:
         options, size = self.options, (depth.values.shape[1], depth.values.shape[0])

@@ -189,6 +189,39 @@ class CorrectionOptions:
 
 
 @dataclass(frozen=True)
+class GroundOptions:
+    """When the ground that the robot stands on anchors."""
+
+    use: str = parameter(
+        "off",
+        "Let the ground that is seen give the scale, by the height of the camera above it: "
+        "fallback where no range anchors, or together with the ranges. It has to be flat and "
+        "level, or it is not used.",
+        choices=("off", "fallback", "together"),
+        static=True,
+    )
+    camera_height_m: float = parameter(
+        0.0,
+        "Height of the camera above the ground; 0 takes it, and how the camera leans, from tf2.",
+        unit="m",
+        low=0.0,
+        high=1000.0,
+        static=True,
+    )
+    camera_pitch_deg: float = parameter(
+        0.0,
+        "How far the camera looks down, where its height is given.",
+        unit="deg",
+        low=-90.0,
+        high=90.0,
+    )
+    max_tilt_deg: float = parameter(
+        8.0, "More than this off level is no ground.", unit="deg", low=0.1, high=44.0
+    )
+    min_confidence: float = parameter(0.3, "Less sure ground does not anchor.", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
 class ResidualOptions:
     """When the points contradict the prediction."""
 
@@ -209,6 +242,7 @@ class AnchoringOptions:
     anchors: PointOptions = group(PointOptions)
     fit: FitOptions = group(FitOptions)
     local: CorrectionOptions = group(CorrectionOptions)
+    ground: GroundOptions = group(GroundOptions)
     range: RangeOptions = group(RangeOptions)
     cloud: CloudOptions = group(CloudOptions)
     diagnostics: ResidualOptions = group(ResidualOptions)

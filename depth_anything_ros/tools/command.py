@@ -22,8 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
-    if interrupts.program():  # a caller in Python answers Ctrl-C itself
-        interrupts.interrupt_once()
+    interrupts.interrupt_once()
     try:
         _check_paths(options)
         status: int = importlib.import_module(f"{__package__}.{options.module}").run(options)

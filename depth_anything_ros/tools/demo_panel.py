@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.evaluation import Comparison
 from depth_anything_ros.core.metrics import Scores
 from depth_anything_ros.core.panels import ERROR_RANGE, Tile, color_limits, painted_error, row_of
@@ -28,7 +29,8 @@ def panel_row(
 ) -> NDArray[np.uint8]:
     """Set image and answer side by side, and ground truth and errors where there is a truth.
 
-    Metres and truth share their colours, so that a wrong scale is seen; a disparity has its own.
+    An answer has the colours of its own range, which its note says: in those of the truth, one of
+    another scale would be all bright or all black. The error beside it shows what the scale costs.
 
     Args:
         name: of the source.
@@ -39,16 +41,15 @@ def panel_row(
     """
     answer, truth = image.result, image.truth
     limits = None if truth is None else color_limits(truth.nearness())
-    own = limits if answer.metric is not None else None
-    if own is not None:
-        note = f"{note}, in the colours of the truth"
     size = f"{image.rgb.shape[1]} x {image.rgb.shape[0]}"
     tiles = [Tile(image.rgb, name, size)]
-    tiles.append(Tile(colorize(answer.nearness(), limits=own), WHAT[answer.kind], note))
+    own = f"{note}, {_range(answer)}"
+    tiles.append(Tile(colorize(answer.nearness()), WHAT[answer.kind], own))
     if truth is None:
         return row_of(tiles)
     painted = colorize(truth.nearness(), limits=limits)
-    tiles.append(Tile(painted, "ground truth", "near is bright; black is unknown or the sky"))
+    note = f"{_range(truth)}, near is bright, unknown is black"
+    tiles.append(Tile(painted, "ground truth", note))
     known = np.isfinite(truth.depth_m)
     if comparison is not None:
         tiles.append(_error(image, truth.depth_m, known, comparison))
@@ -58,6 +59,14 @@ def panel_row(
         error = painted_error(image.anchored.depth_m, truth.depth_m, known)
         tiles.append(Tile(error, "error, anchored", f"AbsRel {anchored.abs_rel:.3f}"))
     return row_of(tiles)
+
+
+def _range(answer: Estimate) -> str:
+    """Say from where to where the colours of an answer go."""
+    low, high = color_limits(answer.nearness())
+    if answer.metric is None or not 0 <= low < high:
+        return "in the colours of its own range"
+    return f"from {1 / high:.2g} m to {f'{1 / low:.2g} m' if low else 'the sky'}"
 
 
 def _error(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.cloud import BackProjector, Cloud, write_ply
+from depth_anything_ros.core.cloud import BackProjector, Cloud
+from depth_anything_ros.core.cloud_files import write_cloud
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.evaluation import Alignment, Comparison, DepthRange, compare
@@ -130,7 +131,8 @@ def _source(
         "stamps_intact": sum(stamp in asked.stamps for stamp in answered.stamps),
         "ground_truth": scored[-1].image.truth is not None,
         "frames_scored": sum(one.comparison is not None for one in scored),
-        "scores": _mean_scores(scored),
+        "scores": (scores := _mean_scores(scored)),
+        "in_words": _in_words(scores),
         "cloud": _write_cloud(output / f"{name}.ply", bag, scored[-1]),
     }
     if SWEEPS in bag.topics:
@@ -161,6 +163,7 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
                 if v := part["scores"][key]:
                     numbers = f"{v['abs_rel']:8.3f}{v['delta1']:8.3f}{v['rmse']:8.3f} m"
                     yield f"  {title:24}{numbers}"
+            yield f"  {part['in_words']}"
     if "warning" in report:
         yield ""
         yield report["warning"]
@@ -224,6 +227,19 @@ def _mean_scores(scored: Sequence[ScoredImage]) -> dict[str, dict[str, float] | 
             else None
         )
     return means
+
+
+def _in_words(scores: dict[str, dict[str, float] | None] | None) -> str:
+    """Say what the AbsRel of an answer mean; "" where there are none."""
+    off = {name: f"{v['abs_rel']:.0%}" for name, v in (scores or {}).items() if v is not None}
+    if not off:
+        return ""
+    said = [f"metres are off by {off['metric']} on average"] if "metric" in off else []
+    if "anchored" in off:
+        said.append(f"anchored by the LiDAR, by {off['anchored']}")
+    said.append(f"with the scale and shift that fit the truth best, by {off['aligned']}")
+    said.append(f"a plane that sees no picture, by {off['best_plane']}")
+    return f"{'; '.join(said)}.".capitalize()
 
 
 def _diagnostics(bag: DemoBag) -> dict[str, str]:
@@ -304,4 +320,4 @@ def _write_cloud(path: Path, bag: DemoBag, scored: ScoredImage) -> dict[str, Any
     else:
         why = "no metres without ground truth" if image.camera else "the camera is not known"
         return {"source": f"none: {why}"}
-    return {"source": source, "points": write_ply(path, cloud, f"depth_anything_ros: {source}")}
+    return {"source": source, "points": write_cloud(path, cloud, f"depth_anything_ros: {source}")}

@@ -16,6 +16,18 @@ EVALUATED = Path("out/evaluate")
 DATASETS = {"folder": "range", "nyu": "nyu", "kitti_eigen": "kitti_garg", "da2k": ""}
 # What export writes, and how its files end.
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
+# What predict can write, and of what it needs metres and a camera.
+OUTPUTS = {
+    "depth_png": "16-bit PNG, in millimetres or, of a model without metres, normalised",
+    "color": "depth in colours: PNG, of a video an MP4",
+    "side_by_side": "the picture beside that",
+    "npy": "float32 of numpy",
+    "exr": "float32 of OpenEXR",
+    "ply": "cloud",
+    "pcd": "cloud of PCL",
+    "glb": "cloud for browsers",
+}
+CLOUDS = ("ply", "pcd", "glb")
 # Options that several verbs have.
 _SHARED: dict[str, dict[str, Any]] = {
     "--model": {"default": "tiny", "help": "name of the zoo"},
@@ -26,6 +38,11 @@ _SHARED: dict[str, dict[str, Any]] = {
     },
     "--download": {"action": "store_true", "help": "fetch weights from the hub"},
     "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:N or mps"},
+    "--engine": {
+        "default": "auto",
+        "help": "that runs the network: auto, torch, openvino, onnxruntime or tensorrt",
+    },
+    "--precision": {"default": "auto", "help": "of the network: auto, fp32, bf16, fp16 or int8"},
     "--input-size": {
         "type": int,
         "default": 0,
@@ -47,6 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     for add in (
         _demo,
         _view,
+        _predict,
         _models,
         _weights,
         _export,
@@ -132,6 +150,73 @@ def _view(verbs: _Verbs) -> None:
         default=[],
         metavar="...",
         help="without --demo, the last: as of ros2 run, for example -r image:=/camera/image_raw",
+    )
+
+
+def _predict(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs,
+        "predict",
+        "depth of pictures, folders and videos, as files",
+        "Write the depth of pictures and videos. A run that was stopped goes on where it stopped; "
+        "what cannot be read is reported and left out, and the exit status is 1 then. "
+        "More: doc/offline.md.",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a picture, a video, a folder with all that is in it, a pattern ('day/**/*.jpg'), or "
+        "- for a list of files on stdin",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="to write")
+    parser.add_argument(
+        "--outputs",
+        default="depth_png,color",
+        metavar="LIST",
+        help=f"with commas: {'; '.join(f'{name}, {what}' for name, what in OUTPUTS.items())}",
+    )
+    parser.add_argument(
+        "--colormap",
+        type=str.lower,
+        default="inferno",
+        help="inferno, turbo, spectral, magma, plasma, viridis or gray; near is bright, or red",
+    )
+    _add_camera(parser)
+    parser.add_argument(
+        "--output-size",
+        default="image",
+        metavar="SIZE",
+        help="image, network, or the shorter side of what is written [px]",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="do all anew, and remove what an earlier run wrote"
+    )
+    add_shared(parser, "--model", "--weights", "--download", "--device", "--engine")
+    add_shared(parser, "--precision", "--input-size")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=0,
+        metavar="N",
+        help="pictures that the network is given together; 0: 8 on a GPU, else 1",
+    )
+
+
+def _add_camera(parser: argparse.ArgumentParser) -> None:
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--camera",
+        type=Path,
+        metavar="FILE",
+        help="calibration of all pictures (ROS or OpenCV YAML, or JSON), of the pixels as stored",
+    )
+    camera.add_argument(
+        "--hfov",
+        type=float,
+        metavar="DEG",
+        help="instead, the horizontal field of view of all; without both, a picture's own focal "
+        "length (EXIF)",
     )
 
 

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import atomically
+from depth_anything_ros.core.files import atomically, claim_folder
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.samples import (
     camera_of_picture,
-    claim_folder,
     find_calibration,
     picture_paths,
     write_labels,

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import tokenize
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +22,13 @@ from depth_anything_ros.core.errors import SourceError, one_line
 from depth_anything_ros.core.files import atomically, user_path, write_atomically
 from depth_anything_ros.core.frames import PICTURE_SUFFIXES, read_picture
 from depth_anything_ros.core.projection import project_lidar
-from depth_anything_ros.core.recording import Calibration, load_calibration, load_depth, load_lidar
+from depth_anything_ros.core.recording import (
+    Calibration,
+    camera_fields,
+    load_calibration,
+    load_depth,
+    load_lidar,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -303,33 +308,6 @@ def _on_grid(
     )
 
 
-def claim_folder(path: Path, made_of: Mapping[str, Any], what: str) -> None:
-    """Write into a folder what its contents are made of, or refuse one that holds others.
-
-    Args:
-        path: of the JSON file in the folder.
-        made_of: plain values.
-        what: it holds, for the message: "labels".
-
-    Raises:
-        SourceError: naming both, or where the file cannot be read or written.
-    """
-    if not path.is_file():
-        write_atomically(path, json.dumps(made_of, indent=1).encode(), SourceError)
-        return
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise SourceError(
-            f"cannot read {path}: {one_line(error)}; choose another folder, or remove that one"
-        ) from error
-    if found != made_of:
-        raise SourceError(
-            f"{path.parent} has {what} of {one_line(found, 400)}, and these are of {made_of}; "
-            f"choose another folder, or remove that one"
-        )
-
-
 def write_labels(
     folder: Path,
     name: str,
@@ -347,8 +325,7 @@ def write_labels(
         camera: of this grid.
     """
     if camera is not None:
-        names = ("width", "height", "K", "D", "distortion_model", "R", "P", "frame_id")
-        text = json.dumps({key: getattr(camera, key) for key in names}, indent=1)
+        text = json.dumps(camera_fields(camera), indent=1)
         write_atomically(folder / f"{name}.json", text.encode(), SourceError)
     if depth_m is not None:
         _save(folder / f"{name}_depth.npy", depth_m.astype(np.float32))

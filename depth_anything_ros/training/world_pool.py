@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError, one_line
+from depth_anything_ros.core.files import claim_folder
 from depth_anything_ros.sim.world import VERSION, views
-from depth_anything_ros.training.samples import Sample, claim_folder, focal_of, mapped_array
+from depth_anything_ros.training.samples import Sample, focal_of, mapped_array
 
 SHARD_VIEWS = 64
 METADATA = "world.json"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.cloud import BackProjector, depth_edges, write_ply
+from depth_anything_ros.core.cloud import BackProjector, depth_edges
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, ImageError
 
@@ -109,22 +109,6 @@ def test_mismatches_are_refused():
         projector.project(constant(), np.zeros((6, 7, 3), np.uint8))
     with pytest.raises(ImageError, match="stride must be 1 or more, got 0"):
         BackProjector(CAMERA, 0)
-
-
-def test_ply_holds_the_finite_points(tmp_path):
-    depth = constant()
-    depth.depth_m[0, 0] = np.nan
-    rgb = np.full((6, 8, 3), (1, 2, 3), np.uint8)
-    cloud = BackProjector(CAMERA).project(depth, rgb)
-    path = tmp_path / "cloud.ply"
-    assert write_ply(path, cloud, "from a test") == 47
-    header, body = path.read_bytes().split(b"end_header\n", 1)
-    assert header.startswith(b"ply\nformat binary_little_endian 1.0\ncomment from a test\n")
-    assert b"element vertex 47" in header
-    kind = [("xyz", "<f4", 3), ("rgb", "u1", 3)]
-    vertices = np.frombuffer(body, kind)
-    np.testing.assert_array_equal(vertices["xyz"], cloud.xyz.reshape(-1, 3)[1:])
-    assert (vertices["rgb"] == (1, 2, 3)).all()
 
 
 def plain(camera, depth_m, rgb, jump):

@@ -28,3 +28,10 @@ def test_every_map_paints_in_rgb(name):
 def test_a_map_without_a_number_is_black():
     assert not colorize(np.full((8, 8), np.nan, np.float32)).any()
     assert colorize(np.ones((8, 8), np.float32)).shape == (8, 8, 3)
+
+
+def test_spectral_is_blue_where_it_is_far_and_red_where_it_is_near():
+    values = np.array([[0.0, 0.5, 1.0]], np.float32)
+    painted = colorize(values, "spectral", limits=(0.0, 1.0))
+    np.testing.assert_array_equal(painted[0, [0, 2]], [(94, 79, 162), (158, 1, 66)])
+    np.testing.assert_allclose(painted[0, 1], (255, 255, 190), atol=4)  # level 127 of 255

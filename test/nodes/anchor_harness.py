@@ -18,7 +18,7 @@ from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera as CameraModel
-from depth_anything_ros.nodes.extrinsics import rigid_matrix
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.nodes.messages import lidar_message
 
 NODE = "/scale_anchor_node"

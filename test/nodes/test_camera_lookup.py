@@ -7,8 +7,8 @@ from ros_harness import camera_info
 from sensor_msgs.msg import RegionOfInterest
 
 from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera_lookup import CameraLookup
 from depth_anything_ros.core.errors import CameraError
-from depth_anything_ros.nodes.camera_lookup import CameraLookup
 from depth_anything_ros.pipeline.image import ImageRectifier, takes_as_rectified
 
 

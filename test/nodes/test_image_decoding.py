@@ -13,8 +13,7 @@ from ros_harness import picture, picture_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError
-from depth_anything_ros.nodes.depth_parameters import ImageParameters
-from depth_anything_ros.nodes.image_decoding import ImageDecoder
+from depth_anything_ros.core.image_decoding import ImageDecoder, ImageOptions
 
 BAYER = {"rggb": "RGGB", "bggr": "BGGR", "gbrg": "GBRG", "grbg": "GRBG"}
 ORDER = {
@@ -31,7 +30,7 @@ SCENE[:, :48], SCENE[:, 48:] = (200, 100, 50), (40, 90, 160)
 
 
 def decode(message, **parameters):
-    return ImageDecoder().decode(message, ImageParameters(**parameters))
+    return ImageDecoder().decode(message, ImageOptions(**parameters))
 
 
 def refused(message, **parameters):
@@ -240,7 +239,7 @@ def test_fewer_bits_than_16_are_said_and_set(encoding, bits):
     assert decoder.decode(message)[2, 2].tolist() == [round(full * 255 / 65535)] * 3
     said = decoder.doubts[f"bits {bits}"]
     assert f"set image.bits to {bits}" in said and f"{1 << 16 - bits} times too dark" in said
-    assert decoder.decode(message, ImageParameters(bits=bits))[2, 2].tolist() == [255] * 3
+    assert decoder.decode(message, ImageOptions(bits=bits))[2, 2].tolist() == [255] * 3
     assert not any(cause.startswith("bits") for cause in decoder.doubts)
 
 
@@ -259,7 +258,7 @@ def test_the_brightest_pixel_of_all_pictures_counts():
 def test_more_bits_than_were_set_are_cut_and_said():
     decoder = ImageDecoder()
     message = picture_message(np.array([[1000, 5000]], np.uint16), "mono16")
-    rgb = decoder.decode(message, ImageParameters(bits=12))
+    rgb = decoder.decode(message, ImageOptions(bits=12))
     assert rgb[0, :, 0].tolist() == [round(1000 * 255 / 4095), 255]
     (said,) = decoder.doubts.values()
     assert "5000" in said and "set image.bits to 14" in said

@@ -12,10 +12,9 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import transformed
-from depth_anything_ros.nodes.extrinsics import rigid_matrix
-from depth_anything_ros.nodes.messages import lidar_message
-from depth_anything_ros.nodes.range_messages import (
+from depth_anything_ros.core.range_messages import (
     check_size,
     cloud_points,
     decode_depth,
@@ -25,6 +24,7 @@ from depth_anything_ros.nodes.range_messages import (
     scan_points,
     sparse_depth_points,
 )
+from depth_anything_ros.nodes.messages import lidar_message
 
 
 def image(values, encoding, step=None, big=False):

@@ -491,3 +491,19 @@ def test_a_metric_depth_is_corrected(robot):
         robot.restart(NODE, input="disparity")
     depth, _ = robot.anchored(sweep(500))
     assert_room(depth)
+
+
+def test_the_ground_anchors_where_no_range_does(robot):
+    robot.restart(NODE, ground__use="fallback", ground__camera_height_m=0.8)
+    try:
+        depth, _ = robot.leap().anchored(None)
+        assert_room(depth, 0.05, 0.9)
+        status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("used: height 0.8"))
+        assert values(status)["points in"] != "0" and "anchored" in status.message
+        wall = picture_message(np.full((HEIGHT, WIDTH), 0.5, np.float32), "32FC1")
+        keys = [robot.leap().look(image=wall) for _ in range(3)]
+        status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("not used"))
+        assert "no depth goes out" in status.message and robot.never_answered(*keys)
+        assert int(values(status)["dropped: no_ranges"]) >= 1
+    finally:
+        robot.restart(NODE, ground__use="off", ground__camera_height_m=0.0)

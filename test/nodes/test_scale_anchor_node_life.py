@@ -36,6 +36,7 @@ from ros_harness import (
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.nodes.messages import lidar_message, transform_message
 
 
@@ -65,6 +66,22 @@ def lidar_transform(stamp_ns=0, T=T_CAMERA_LIDAR):
     message = transform_message(Header().stamp, FRAME_ID, "lidar", T)
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, SECOND)
     return message
+
+
+def test_the_height_of_the_camera_comes_from_tf(with_tf):
+    process, robot = with_tf(ground__use="fallback")
+    key = robot.look()
+    status = robot.wait_for_status(lambda s: "no depth goes out" in s.message)
+    assert robot.never_answered(key) and "'base_footprint'" in process.log
+    assert process.log.count("the ground anchors not") == 1
+    T_base_camera = rigid_matrix((0.2, 0.0, 0.8), (-0.5, 0.5, -0.5, 0.5))
+    mounted = transform_message(Header().stamp, "base_footprint", FRAME_ID, T_base_camera)
+    wait_until(robot.transforms.get_subscription_count, what="the relay")
+    robot.transforms.publish(mounted)
+    depth, _ = robot.anchored(None)
+    assert_room(depth, 0.05, 0.9)
+    status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("used: height 0.8"))
+    assert status.level == b"\x00"
 
 
 def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_tf):

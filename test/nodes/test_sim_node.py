@@ -10,8 +10,8 @@ from tf2_ros import Buffer, TransformListener
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import project_lidar
-from depth_anything_ros.nodes.extrinsics import rigid_matrix
 from depth_anything_ros.nodes.sim_node import BASE, CAMERA, LIDAR, ODOM, TOPICS, SimNode
 from depth_anything_ros.sim.robot import T_camera_lidar
 

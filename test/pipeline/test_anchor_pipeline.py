@@ -9,6 +9,7 @@ import pytest
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline
+from depth_anything_ros.pipeline.ground import CameraMount
 from depth_anything_ros.pipeline.options import AnchoringOptions
 
 CAMERA = Camera.from_hfov(96, 72, 70.0, "camera")
@@ -188,3 +189,52 @@ def test_affine_depth_is_fitted_in_depth():
     known = np.isfinite(affine)
     np.testing.assert_allclose(result.estimate.depth_m[known], DEPTH[known], rtol=0.01)
     assert np.isposinf(result.estimate.depth_m[~known]).all()
+
+
+UPRIGHT = CameraMount.pitched(1.0, 0.0)  # the room's floor is 1 m below
+
+
+@pytest.mark.parametrize("prediction", [DISPARITY, DepthMap(DEPTH * 1.6, CAMERA)])
+@pytest.mark.parametrize("use", ["fallback", "together"])
+def test_the_ground_gives_metres_without_any_range(use, prediction):
+    pipeline = AnchorPipeline(options(ground__use=use))
+    result, report = pipeline.anchor(prediction, NO_POINTS, 0, mount=UPRIGHT)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
+    assert report.status == "anchored" and report.ground.startswith("used: height")
+    assert report.values()["ground"] == report.ground
+
+
+def test_the_ground_is_a_fallback_where_no_range_anchors():
+    wrong = CameraMount.pitched(2.0, 0.0)
+    pipeline = AnchorPipeline(options(ground__use="fallback"))
+    result, report = pipeline.anchor(DISPARITY, points(300), 0, mount=wrong)
+    np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
+    assert report.ground == "" and report.values()["ground"] == "not looked for"
+
+
+@pytest.mark.parametrize(
+    ("changes", "mount", "said"),
+    [
+        ({}, CameraMount.pitched(1.0, 25.0), "no floor"),
+        ({"ground__min_confidence": 1.0}, UPRIGHT, "ground.min_confidence is 1"),
+        ({"ground__use": "off"}, UPRIGHT, ""),
+        ({}, None, ""),
+    ],
+)
+def test_what_is_no_sure_ground_does_not_anchor(changes, mount, said):
+    pipeline = AnchorPipeline(options(**{"ground__use": "fallback"} | changes))
+    result, report = pipeline.anchor(DepthMap(DEPTH, CAMERA), NO_POINTS, 0, mount=mount)
+    assert result is None and report.status == "waiting"
+    assert said in report.ground and report.ground.startswith("not used") == bool(said)
+
+
+def test_a_mount_is_what_tf_says_of_a_camera_on_its_base():
+    pitch = np.radians(20)
+    T_base_camera = np.eye(4)
+    T_base_camera[:3, 2] = np.cos(pitch), 0, -np.sin(pitch)  # forward and down
+    T_base_camera[:3, 0] = 0, -1, 0
+    T_base_camera[:3, 1] = -np.sin(pitch), 0, -np.cos(pitch)
+    T_base_camera[:3, 3] = 0.3, 0.1, 1.2
+    mount, pitched = CameraMount.on_base(T_base_camera), CameraMount.pitched(1.2, 20)
+    assert mount.height_m == pitched.height_m
+    np.testing.assert_allclose(mount.up, pitched.up, atol=1e-12)

@@ -1,29 +1,27 @@
-"""From messages that measure ranges to points, and from map images to arrays."""
+"""From messages that measure ranges to points, and from map images to arrays.
+
+They are any objects with the fields of sensor_msgs' PointCloud2, LaserScan, Range or Image: of
+rclpy, or read from a bag without ROS.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
-from sensor_msgs_py.point_cloud2 import read_points
 
 from depth_anything_ros.core.anchors import beam_of_range, points_of_scan
 from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.errors import (
-    CameraError,
-    DepthAnythingError,
-    ImageError,
-    quoted,
-)
-from depth_anything_ros.nodes.messages import check_rows
+from depth_anything_ros.core.errors import CameraError, DepthAnythingError, ImageError, quoted
+from depth_anything_ros.core.image_decoding import check_rows
 
 # Numbers of an encoding, and what makes metres of them (REP 118).
 _MAPS = {"32FC1": ("f4", 1.0), "16UC1": ("u2", 1e-3)}
 _AXES = ("x", "y", "z")
-_SIZES = dict(enumerate((1, 1, 2, 2, 4, 4, 4, 8), start=PointField.INT8))  # bytes
+# By the number of a PointField's datatype.
+_KINDS = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=1))
 # Of one message, where nobody says otherwise: somewhat more than a depth picture of 4K.
 MOST_POINTS = 9_000_000
 # The richest clouds of LiDARs have about fifteen.
@@ -31,12 +29,11 @@ _MOST_FIELDS = 1024
 # Of x, y and z in float64.
 _POINT_BYTES = 24
 
-RangesMessage: TypeAlias = PointCloud2 | LaserScan | Range | Image
 # Of pixels that are not quite square.
 _ASPECT_TOLERANCE = 0.02
 
 
-def decode_relative(message: Image) -> NDArray[np.float32]:
+def decode_relative(message: Any) -> NDArray[np.float32]:  # noqa: ANN401
     """Return disparity or affine depth, a 32FC1 image, as float32 (height, width).
 
     Raises:
@@ -51,7 +48,7 @@ def decode_relative(message: Image) -> NDArray[np.float32]:
     return _map(message)
 
 
-def decode_depth(message: Image) -> NDArray[np.float32]:
+def decode_depth(message: Any) -> NDArray[np.float32]:  # noqa: ANN401
     """Return a depth image, 32FC1 or 16UC1 (REP 118), as metres, float32 (height, width).
 
     NaN where it says nothing: 0 and less, and NaN. +Inf stays.
@@ -65,12 +62,12 @@ def decode_depth(message: Image) -> NDArray[np.float32]:
             "(millimetres)",
             reason="encoding",
         )
-    metres = _map(message) * np.float32(_MAPS[message.encoding][1])
+    metres: NDArray[np.float32] = _map(message) * np.float32(_MAPS[message.encoding][1])
     metres[~(metres > 0)] = np.nan
     return metres
 
 
-def _map(message: Image) -> NDArray[np.float32]:
+def _map(message: Any) -> NDArray[np.float32]:  # noqa: ANN401
     """Return an image of one number a pixel as float32, by its step and byte order."""
     kind = np.dtype(f"{'>' if message.is_bigendian else '<'}{_MAPS[message.encoding][0]}")
     shape, row = (message.height, message.width), message.width * kind.itemsize
@@ -81,7 +78,7 @@ def _map(message: Image) -> NDArray[np.float32]:
     return np.ascontiguousarray(view, np.float32)
 
 
-def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
+def check_size(message: Any, most: int = MOST_POINTS) -> None:  # noqa: ANN401
     """Refuse a message that would make more points than a limit, before any is made.
 
     Args:
@@ -91,7 +88,7 @@ def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
     Raises:
         DepthAnythingError: with the reason ``too_large``.
     """
-    if isinstance(message, PointCloud2) and len(message.fields) > _MOST_FIELDS:
+    if _is_cloud(message) and len(message.fields) > _MOST_FIELDS:
         raise DepthAnythingError(
             f"a cloud of {len(message.fields)} fields; more than {_MOST_FIELDS} are not read",
             reason="too_large",
@@ -105,27 +102,34 @@ def check_size(message: RangesMessage, most: int = MOST_POINTS) -> None:
         )
 
 
-def held_bytes(message: RangesMessage) -> int:
+def held_bytes(message: Any) -> int:  # noqa: ANN401
     """Return about how much memory a message takes, with the points that are made of it."""
     return 1000 + len(message.header.frame_id) + _extent(message)[2]
 
 
-def _extent(message: RangesMessage) -> tuple[str, int, int]:
+def _is_cloud(message: Any) -> bool:  # noqa: ANN401
+    return hasattr(message, "point_step")
+
+
+def _extent(message: Any) -> tuple[str, int, int]:  # noqa: ANN401
     """Return what a message has, how many of these, and the bytes of its data and points."""
-    if isinstance(message, PointCloud2):
+    if _is_cloud(message):
         count, size = message.width * message.height, len(message.data)
         points = min(count, size)  # of a broken one: none
         names = sum(len(field.name) for field in message.fields)
         return "points", count, names + size + _POINT_BYTES * points
-    if isinstance(message, LaserScan):
+    if hasattr(message, "ranges"):
         beams, others = len(message.ranges), len(message.intensities)
         return "beams", max(beams, others), 4 * (beams + others) + _POINT_BYTES * beams
-    if isinstance(message, Image):
+    if hasattr(message, "encoding"):
         return "pixels", message.width * message.height, len(message.data)
     return "points", 1, 0
 
 
-def cloud_points(message: PointCloud2, most: int = MOST_POINTS) -> NDArray[np.floating]:
+def cloud_points(
+    message: Any,  # noqa: ANN401
+    most: int = MOST_POINTS,
+) -> NDArray[np.floating]:
     """Return the points of a cloud as (N, 3) in its frame, NaN where it has none.
 
     float32 where that holds the cloud's numbers, else float64: coordinates of a map (UTM) are
@@ -137,35 +141,24 @@ def cloud_points(message: PointCloud2, most: int = MOST_POINTS) -> NDArray[np.fl
     check_size(message, most)
     if message.height * message.width == 0:
         return np.empty((0, 3), np.float32)
-    records = read_points(_plain(message), list(_AXES))
-    exact = np.result_type(np.float32, *(records.dtype[axis] for axis in _AXES))
-    points = np.empty((records.size, 3), exact)
-    for i, axis in enumerate(_AXES):
-        points[:, i] = records[axis].ravel()
+    shape, strides = (message.height, message.width), (_row_step(message), message.point_step)
+    fields = _coordinates(message)
+    axes = [
+        np.ndarray(shape, _kind(field, message.is_bigendian), message.data, field.offset, strides)
+        for field in (fields[axis] for axis in _AXES)
+    ]
+    exact = np.result_type(np.float32, *axes)
+    points = np.empty((message.height * message.width, 3), exact)
+    for i, values in enumerate(axes):
+        points[:, i] = values.ravel()
     return points
 
 
-def _plain(message: PointCloud2) -> PointCloud2:
-    """Return the same points with x, y and z alone, one row after the other.
-
-    ``read_points`` makes of a field's ``count`` as many fields, takes rows to be without padding,
-    and swaps the bytes of a big-endian cloud in place.
-    """
-    height, step = message.height, message.point_step
-    row, row_step = message.width * step, _row_step(message)
-    plain = PointCloud2(
-        height=1, width=height * message.width, point_step=step, row_step=height * row
-    )
-    plain.fields, plain.is_bigendian = _coordinates(message), message.is_bigendian
-    if row_step == row and not message.is_bigendian:
-        plain.data = message.data
-    else:
-        rows = np.ndarray((height, row), np.uint8, message.data, strides=(row_step, 1))
-        plain.data.frombytes(rows.tobytes())
-    return plain
+def _kind(field: Any, is_bigendian: int) -> np.dtype[Any]:  # noqa: ANN401
+    return np.dtype(f"{'>' if is_bigendian else '<'}{_KINDS[field.datatype]}")
 
 
-def _row_step(message: PointCloud2) -> int:
+def _row_step(message: Any) -> int:  # noqa: ANN401
     """Return the bytes from row to row, where the data hold the rows.
 
     Some drivers leave ``row_step`` out, or fill in something else: data of just the points, row
@@ -185,21 +178,22 @@ def _row_step(message: PointCloud2) -> int:
     return row_step
 
 
-def _coordinates(message: PointCloud2) -> list[PointField]:
+def _coordinates(message: Any) -> dict[str, Any]:  # noqa: ANN401
     """Return the fields x, y and z, of one number each, whatever the others are."""
-    found: dict[str, PointField] = {}
+    found: dict[str, Any] = {}
     for field in message.fields:
-        axis, size = field.name, _SIZES.get(field.datatype)
+        axis, kind = field.name, _KINDS.get(field.datatype)
         if axis not in _AXES:
             continue
         if axis in found:
             raise _bad("cloud", f"it has more than one field {axis}")
-        if size is None:
+        if kind is None:
             raise _bad("cloud", f"field {axis} has the unknown datatype {field.datatype}")
         if field.count > 1:  # 0 is what some drivers write for 1 (PCL reads it so, too)
             raise _bad(
                 "cloud", f"field {axis} has {field.count} numbers a point (count); one is due"
             )
+        size = _size(field)
         if field.offset + size > message.point_step:
             raise _bad(
                 "cloud",
@@ -207,17 +201,21 @@ def _coordinates(message: PointCloud2) -> list[PointField]:
                 f"{message.point_step} (point_step)",
             )
         _check_apart(axis, field.offset, size, found)
-        found[axis] = PointField(name=axis, offset=field.offset, datatype=field.datatype, count=1)
+        found[axis] = field
     missing = [axis for axis in _AXES if axis not in found]
     if missing:
         raise _bad("cloud", f"it has no field {', '.join(missing)}; a cloud has x, y and z")
-    return [found[axis] for axis in _AXES]
+    return found
 
 
-def _check_apart(axis: str, offset: int, size: int, others: dict[str, PointField]) -> None:
+def _size(field: Any) -> int:  # noqa: ANN401 - a PointField
+    return int(_KINDS[field.datatype][1])
+
+
+def _check_apart(axis: str, offset: int, size: int, others: dict[str, Any]) -> None:
     """Refuse a coordinate in the bytes of another: offsets that were left out are all 0."""
     for name, other in others.items():
-        if offset < other.offset + _SIZES[other.datatype] and other.offset < offset + size:
+        if offset < other.offset + _size(other) and other.offset < offset + size:
             raise _bad(
                 "cloud",
                 f"fields {name} and {axis} share bytes: their offsets are {other.offset} and "
@@ -225,7 +223,7 @@ def _check_apart(axis: str, offset: int, size: int, others: dict[str, PointField
             )
 
 
-def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float64]:
+def scan_points(message: Any, most: int = MOST_POINTS) -> NDArray[np.float64]:  # noqa: ANN401
     """Return the beams of a scan as float64 (N, 3) in its frame, NaN where they met nothing.
 
     Raises:
@@ -242,7 +240,7 @@ def scan_points(message: LaserScan, most: int = MOST_POINTS) -> NDArray[np.float
     )
 
 
-def _check_scan(message: LaserScan) -> None:
+def _check_scan(message: Any) -> None:  # noqa: ANN401
     """Refuse a scan whose beams have no directions of their own, or no limits."""
     for name in ("angle_min", "angle_increment", "range_min", "range_max"):
         value = getattr(message, name)
@@ -257,7 +255,7 @@ def _bad(kind: str, what: str) -> DepthAnythingError:
     return DepthAnythingError(f"the {kind} cannot be read: {what}", reason=f"bad_{kind}")
 
 
-def range_points(message: Range) -> NDArray[np.float64]:
+def range_points(message: Any) -> NDArray[np.float64]:  # noqa: ANN401
     """Return what a range sensor met as float64 (1, 3), on the x axis of its frame, or NaN.
 
     The beam is taken for a ray: the nearest thing in its cone may be beside that.
@@ -278,7 +276,9 @@ def points_of(message: RangesMessage, most: int = MOST_POINTS) -> NDArray[np.flo
 
 
 def sparse_depth_points(
-    message: Image, camera: Camera, most: int = MOST_POINTS
+    message: Any,  # noqa: ANN401
+    camera: Camera,
+    most: int = MOST_POINTS,
 ) -> NDArray[np.float64]:
     """Return the depths of a sparse depth image as points (N, 3) in the optical frame.
 

@@ -6,8 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-from sensor_msgs.msg import CameraInfo
+from typing import Any
 
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.errors import CameraError, quoted
@@ -51,7 +50,7 @@ class CameraLookup:
         self._known: OrderedDict[_Key, _Known] = OrderedDict()
         self._any_came = threading.Event()
 
-    def update(self, info: CameraInfo) -> None:
+    def update(self, info: Any) -> None:  # noqa: ANN401 - any object with its fields
         """Take a CameraInfo; one that makes no camera is kept as the reason why."""
         known = _known(info)
         key = (frame_name(info.header.frame_id), *known.sizes[0])
@@ -154,7 +153,7 @@ def frame_name(frame_id: str) -> str:
     return frame_id.removeprefix("/")
 
 
-def _known(info: CameraInfo, has_lens: bool = True) -> _Known:
+def _known(info: Any, has_lens: bool = True) -> _Known:  # noqa: ANN401
     try:
         sensor = Sensor.from_info(info, has_lens)
     except CameraError as error:
@@ -210,7 +209,7 @@ def _of_frame(
     )
 
 
-def _picture_size(info: CameraInfo) -> _Size:
+def _picture_size(info: Any) -> _Size:  # noqa: ANN401
     """Return the size of the pictures of a CameraInfo that makes no camera."""
     width, height = info.roi.width or info.width, info.roi.height or info.height
     return width // max(info.binning_x, 1), height // max(info.binning_y, 1)

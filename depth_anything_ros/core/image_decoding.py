@@ -1,29 +1,56 @@
-"""From messages that hold a picture to RGB of 8 bits."""
+"""From messages that hold a picture to RGB of 8 bits.
+
+They are any objects with the fields of sensor_msgs' Image or CompressedImage: of rclpy, or read
+from a bag without ROS.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from cv_bridge import CvBridge, CvBridgeError
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.core.errors import ImageError, first_line, quoted
+from depth_anything_ros.core.options import parameter
 from depth_anything_ros.core.picture_files import check_size, decode_picture, doubt_of_filling
-from depth_anything_ros.nodes.depth_parameters import ImageParameters
-from depth_anything_ros.nodes.messages import check_rows
 
-_BAYER = tuple(f"bayer_{tile}" for tile in ("rggb", "bggr", "gbrg", "grbg"))
-_CHANNELS = {"rgb": 3, "bgr": 3, "rgba": 4, "bgra": 4, "mono": 1, **dict.fromkeys(_BAYER, 1)}
-# By encoding of sensor_msgs/image_encodings.hpp, what cv_bridge makes RGB of: the encoding that it
-# is told, channels of a pixel, bits of a channel.
-_BRIDGED = {
-    f"{name}{bits}": (f"{name}{bits}", channels, bits)
+# sensor_msgs names a Bayer pattern by its first two pixels of the first two rows; OpenCV by the
+# second and third pixels of the second row.
+_BAYER = {
+    "bayer_rggb": cv2.COLOR_BayerBG2RGB,
+    "bayer_bggr": cv2.COLOR_BayerRG2RGB,
+    "bayer_gbrg": cv2.COLOR_BayerGR2RGB,
+    "bayer_grbg": cv2.COLOR_BayerGB2RGB,
+}
+# Channels of a pixel, and what makes RGB of it.
+_COLOURS: dict[str, tuple[int, int | None]] = {
+    "rgb": (3, None),
+    "bgr": (3, cv2.COLOR_BGR2RGB),
+    "rgba": (4, cv2.COLOR_RGBA2RGB),
+    "bgra": (4, cv2.COLOR_BGRA2RGB),
+    "mono": (1, cv2.COLOR_GRAY2RGB),
+    **{name: (1, code) for name, code in _BAYER.items()},
+}
+
+
+class _Pixels(NamedTuple):
+    """What an encoding says of pixels: its name, channels, bits of each, what makes RGB of it."""
+
+    encoding: str
+    channels: int
+    bits: int
+    code: int | None
+
+
+# By encoding of sensor_msgs/image_encodings.hpp.
+_PLAIN = {
+    f"{name}{bits}": _Pixels(f"{name}{bits}", channels, bits, code)
     for bits in (8, 16)
-    for name, channels in _CHANNELS.items()
+    for name, (channels, code) in _COLOURS.items()
 }
 # OpenCV's own names say how many channels there are and not of which colours: its own order then.
 _UNNAMED = {
@@ -33,17 +60,15 @@ _UNNAMED = {
     "16UC3": "bgr16",
     "16UC4": "bgra16",
 }
-_BRIDGED |= {name: _BRIDGED[taken] for name, taken in _UNNAMED.items()}
-# Two pixels share their chroma, in 4 bytes. Of these cv_bridge knows the older names alone, yuv422
-# and yuv422_yuy2, and what it is told in other words it is given as a copy.
+_PLAIN |= {name: _PLAIN[taken] for name, taken in _UNNAMED.items()}
+# Two pixels share their chroma, in 4 bytes; two names each, of which one is older.
 _PACKED = {
     "uyvy": cv2.COLOR_YUV2RGB_UYVY,
     "yuv422": cv2.COLOR_YUV2RGB_UYVY,
     "yuyv": cv2.COLOR_YUV2RGB_YUY2,
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
 }
-# A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none. None of
-# cv_bridge's.
+# A plane of luma and one of chroma. Of nv12 and nv21 four pixels share it, of nv24 none.
 _PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21, "nv24": None}
 # Wherever a format names one: drivers of their own write "jpeg; bayer_rggb8".
 _MOSAIC = re.compile(rf"(?:{'|'.join(_BAYER)})\d*")
@@ -55,9 +80,58 @@ _FILE_CODES = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RG
 _DEPTH_FORMATS = ("16uc1", "32fc1")
 # A coarse grid, and the difference of its colours above which a picture has any.
 _COARSE_PX, _COLOURED = 16, 1.0
-_BRIDGE = CvBridge()
-# The last two are those of a cv_bridge that was built against another NumPy.
-_BRIDGE_ERRORS = (CvBridgeError, cv2.error, TypeError, ValueError, ImportError, AttributeError)
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How the pictures that come are read."""
+
+    bits: int = parameter(
+        16,
+        "Bits that the camera fills of a 16-bit picture (mono16, rgb16, bayer_*16, a 16-bit PNG), "
+        "counted from the lowest: 10, 12 or 14 for a sensor that does not scale its numbers up.",
+        low=8,
+        high=16,
+    )
+    max_megapixels: float = parameter(
+        40.0,
+        "Larger pictures are refused before they are decoded: a file of 100 kB can hold 100 "
+        "million pixels, which take gigabytes.",
+        unit="Mpx",
+        low=0.01,
+        high=1000.0,
+    )
+
+
+class ImageMessage(NamedTuple):
+    """The fields of sensor_msgs/Image that pixels are read by."""
+
+    encoding: str
+    width: int
+    height: int
+    step: int
+    data: Any
+    is_bigendian: int = 0
+
+
+def check_rows(message: Any, row: int) -> None:  # noqa: ANN401 - as above
+    """Refuse an Image whose step or data do not hold rows of so many bytes.
+
+    Raises:
+        ImageError: with the reason ``bad_step`` or ``bad_length``.
+    """
+    if message.step < row:
+        raise ImageError(
+            f"step is {message.step} bytes and a row of {message.width} {message.encoding} pixels "
+            f"takes {row}",
+            reason="bad_step",
+        )
+    if len(message.data) != message.step * message.height:
+        raise ImageError(
+            f"data has {len(message.data)} bytes and {message.height} rows of step "
+            f"{message.step} take {message.step * message.height}",
+            reason="bad_length",
+        )
 
 
 class ImageDecoder:
@@ -73,9 +147,11 @@ class ImageDecoder:
         self._brightest = ("", 0)
 
     def decode(
-        self, message: Image | CompressedImage, parameters: ImageParameters | None = None
+        self,
+        message: Any,  # noqa: ANN401 - any object with the fields of one
+        options: ImageOptions | None = None,
     ) -> NDArray[np.uint8]:
-        """Return the picture of a message as uint8 (height, width, 3), RGB.
+        """Return the picture of an Image or CompressedImage as uint8 (height, width, 3), RGB.
 
         One of rgb8 shares the message's memory: nobody is to write into it.
 
@@ -84,30 +160,30 @@ class ImageDecoder:
                 ``bad_length``, ``truncated`` or ``undecodable``.
         """
         self.doubts = {}
-        decode = self._image if isinstance(message, Image) else self._compressed
-        return decode(message, parameters or ImageParameters())
+        decode = self._image if hasattr(message, "encoding") else self._compressed
+        return decode(message, options or ImageOptions())
 
     # Image ----------------------------------------------------------------------------------
 
-    def _image(self, message: Image, p: ImageParameters) -> NDArray[np.uint8]:
+    def _image(self, message: Any, p: ImageOptions) -> NDArray[np.uint8]:  # noqa: ANN401
         check_size(message.width, message.height, p.max_megapixels)
         encoding = message.encoding
         if encoding in _PACKED:
             return _from_packed(message)
         if encoding in _PLANAR:
             return _from_planar(message)
-        if encoding not in _BRIDGED:
+        if encoding not in _PLAIN:
             raise ImageError(_refusal(encoding), reason="encoding")
-        taken, channels, bits = _BRIDGED[encoding]
-        if encoding in _UNNAMED and channels > 1:
-            self.doubts[f"colours {taken}"] = (
+        pixels = _PLAIN[encoding]
+        if encoding in _UNNAMED and pixels.channels > 1:
+            self.doubts[f"colours {pixels.encoding}"] = (
                 f"encoding {quoted(encoding)} does not name its colours, which are taken for "
-                f"{taken}: set the driver's encoding to that, or to what they are"
+                f"{pixels.encoding}: set the driver's encoding to that, or to what they are"
             )
-        rgb = _by_bridge(message, taken, message.width * channels * bits // 8)
-        return rgb if bits == 8 else self._eight_bits(rgb, encoding, p)
+        rgb = _from_plain(message, pixels)
+        return rgb if pixels.bits == 8 else self._eight_bits(rgb, encoding, p)
 
-    def _eight_bits(self, rgb: NDArray[Any], what: str, p: ImageParameters) -> NDArray[np.uint8]:
+    def _eight_bits(self, rgb: NDArray[Any], what: str, p: ImageOptions) -> NDArray[np.uint8]:
         """Scale 16 bits to 8, and look whether all that a camera ever sent fills less of them."""
         known = self._brightest[1] if self._brightest[0] == what else 0
         brightest = max(known, int(rgb.max()))
@@ -128,7 +204,7 @@ class ImageDecoder:
 
     # CompressedImage ------------------------------------------------------------------------
 
-    def _compressed(self, message: CompressedImage, p: ImageParameters) -> NDArray[np.uint8]:
+    def _compressed(self, message: Any, p: ImageOptions) -> NDArray[np.uint8]:  # noqa: ANN401
         """Decode by what the format says: ``encoding; codec compressed encoding-in-the-file``."""
         data, text = bytes(message.data), message.format
         encoding, _, rest = text.lower().partition(";")
@@ -139,7 +215,6 @@ class ImageDecoder:
                 "compressed topic of a colour camera",
                 reason="encoding",
             )
-        # Not by cv_bridge: that of Humble leaves 8 bits of 16, and turns the picture as EXIF says.
         try:
             name, picture = decode_picture(data, cv2.IMREAD_UNCHANGED, p.max_megapixels)
         except ImageError as error:
@@ -161,7 +236,7 @@ class ImageDecoder:
             picture = np.ascontiguousarray(picture[..., 2::-1])
         return self._from_file(picture, name, p)
 
-    def _from_file(self, picture: NDArray[Any], what: str, p: ImageParameters) -> NDArray[np.uint8]:
+    def _from_file(self, picture: NDArray[Any], what: str, p: ImageOptions) -> NDArray[np.uint8]:
         """Turn what a file holds (grey, BGR or BGRA of 8 or 16 bits) into RGB of 8 bits."""
         code = _FILE_CODES.get(_channels(picture))
         if code is None:
@@ -174,7 +249,7 @@ class ImageDecoder:
         return np.asarray(rgb, np.uint8)
 
     def _from_bayer_file(
-        self, picture: NDArray[Any], encoding: str, target: str, what: str, p: ImageParameters
+        self, picture: NDArray[Any], encoding: str, target: str, what: str, p: ImageOptions
     ) -> NDArray[np.uint8]:
         """Debayer what was compressed as a mosaic; senders may have made colours or grey of it.
 
@@ -187,8 +262,9 @@ class ImageDecoder:
             return self._from_file(picture, what, p)
         bits = 8 * picture.dtype.itemsize
         name = encoding.rstrip("0123456789")
-        mosaic = _BRIDGE.cv2_to_imgmsg(np.ascontiguousarray(grey), f"{name}{bits}")
-        rgb = self._image(mosaic, p)
+        height, width = grey.shape
+        rows = np.ascontiguousarray(grey).reshape(-1).view(np.uint8)
+        rgb = self._image(ImageMessage(f"{name}{bits}", width, height, width * bits // 8, rows), p)
         advice = "compress PNG (the driver's parameter …compressed.format), or debayer it before"
         is_mosaic = picture.ndim == 2 and not target.startswith("mono")
         if not is_mosaic and not _has_colours(rgb):
@@ -205,7 +281,7 @@ class ImageDecoder:
 
 def _refusal(encoding: str) -> str:
     """Say why an encoding is not decoded, and what to set where."""
-    if encoding.lower() in {*_BRIDGED, *_PACKED, *_PLANAR}:
+    if encoding.lower() in {*_PLAIN, *_PACKED, *_PLANAR}:
         return f"encoding {quoted(encoding)} is unknown: set the driver's to {encoding.lower()}"
     if encoding in ("16UC1", "32FC1", "16SC1", "64FC1"):
         return (
@@ -220,37 +296,33 @@ def _refusal(encoding: str) -> str:
     )
 
 
-def _by_bridge(message: Image, encoding: str, row: int) -> NDArray[Any]:
-    """Return the RGB of an Image, of as many bits as it has, by cv_bridge.
+def _from_plain(message: Any, pixels: _Pixels) -> NDArray[Any]:  # noqa: ANN401
+    """Return the RGB of an Image, of as many bits as it has.
 
-    What is RGB shares the message's memory where its rows are tight.
-
-    Args:
-        message: whose rows may be padded by any number of bytes: by some, cv_bridge misreads them.
-        encoding: what to take it for.
-        row: bytes of a row without padding.
+    What is RGB of the machine's byte order shares the message's memory where its rows are tight.
     """
-    check_rows(message, row)
-    if (message.encoding, message.step) != (encoding, row):
-        rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-        tight = Image(encoding=encoding, height=message.height, width=message.width, step=row)
-        tight.is_bigendian = message.is_bigendian
-        tight.data.frombytes(np.ascontiguousarray(rows[:, :row]).data)
-        message = tight
-    target = f"rgb{16 if encoding.endswith('16') else 8}"
+    size = pixels.bits // 8
+    kind = np.dtype(f"{'>' if message.is_bigendian else '<'}u{size}")
+    check_rows(message, message.width * pixels.channels * size)
+    shape: tuple[int, ...] = (message.height, message.width, pixels.channels)
+    strides: tuple[int, ...] = (message.step, pixels.channels * size, size)
+    if pixels.channels == 1:
+        shape, strides = shape[:2], strides[:2]
+    view = np.ndarray(shape, kind, message.data, strides=strides)
+    image = np.ascontiguousarray(view, kind.newbyteorder("="))
+    if pixels.code is None:
+        return image
     try:
-        # Not by its own name, for which a copy is made.
-        desired = "passthrough" if target == encoding else target
-        return np.asarray(_BRIDGE.imgmsg_to_cv2(message, desired))
-    except _BRIDGE_ERRORS as error:
+        return np.asarray(cv2.cvtColor(image, pixels.code))
+    except cv2.error as error:  # a mosaic of less than a tile
         raise ImageError(
-            f"cv_bridge cannot decode {encoding} of {message.width}x{message.height}: "
+            f"OpenCV cannot decode {pixels.encoding} of {message.width}x{message.height}: "
             f"{first_line(error)}",
             reason="undecodable",
         ) from error
 
 
-def _from_packed(message: Image) -> NDArray[np.uint8]:
+def _from_packed(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401
     _check_even(message, message.width)
     check_rows(message, 2 * message.width)
     shape, strides = (message.height, message.width, 2), (message.step, 2, 1)
@@ -258,7 +330,7 @@ def _from_packed(message: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, _PACKED[message.encoding]), np.uint8)
 
 
-def _from_planar(message: Image) -> NDArray[np.uint8]:
+def _from_planar(message: Any) -> NDArray[np.uint8]:  # noqa: ANN401
     """Decode planes that follow each other.
 
     ``step`` is of the rows of luma. A few drivers write that of all planes together, or of nothing:
@@ -286,7 +358,7 @@ def _from_planar(message: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.transform(np.concatenate([luma, chroma], axis=2), _BT601), np.uint8)
 
 
-def _check_even(message: Image, *sides: int) -> None:
+def _check_even(message: Any, *sides: int) -> None:  # noqa: ANN401
     """Refuse sides that do not divide into pixels that share their chroma: OpenCV 4 reads on."""
     if any(side % 2 for side in sides):
         raise ImageError(
