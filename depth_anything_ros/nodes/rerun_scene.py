@@ -12,23 +12,23 @@ import numpy as np
 import rerun as rr
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
-from sensor_msgs_py.point_cloud2 import read_points
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from depth_anything_ros.core.camera_lookup import CameraLookup, frame_name
 from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
 from depth_anything_ros.core.errors import CameraError, DepthAnythingError, printable
-from depth_anything_ros.nodes.camera_lookup import CameraLookup, frame_name
-from depth_anything_ros.nodes.camera_stream import FIRST_CAMERA_INFO_S, stamp_of
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics, rigid_matrix
-from depth_anything_ros.nodes.image_decoding import ImageDecoder
-from depth_anything_ros.nodes.image_reader import is_rectified_topic
-from depth_anything_ros.nodes.range_messages import (
-    RangesMessage,
+from depth_anything_ros.core.image_decoding import ImageDecoder
+from depth_anything_ros.core.poses import rigid_matrix
+from depth_anything_ros.core.range_messages import (
+    cloud_colours,
     decode_depth,
     decode_relative,
     points_of,
 )
+from depth_anything_ros.nodes.camera_stream import FIRST_CAMERA_INFO_S, stamp_of
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
+from depth_anything_ros.nodes.image_reader import is_rectified_topic
 from depth_anything_ros.nodes.rerun_layout import LATENCY, RATE, STATUS
 from depth_anything_ros.nodes.view_parameters import ViewParameters
 from depth_anything_ros.nodes.view_topics import Shown
@@ -74,7 +74,7 @@ class Scene:
     ) -> None:
         self._recording, self._parameters = recording, parameters
         self._extrinsics, self._warn = extrinsics, warn
-        self.frame = parameters().fixed_frame
+        self.frame, self._picture_frame = parameters().fixed_frame, ""
         self.sizes: dict[str, tuple[int, int]] = {}
         self._cameras: dict[str, CameraLookup] = defaultdict(CameraLookup)
         self._lock = threading.Lock()
@@ -141,8 +141,8 @@ class Scene:
         """Say by which pinhole an image is seen; its plane is a frame of its own."""
         plane = f"{info_topic} of {frame}"
         self._log_if_new(entity, rr.CoordinateFrame(plane), plane)
-        if not self.frame:
-            self.frame = frame
+        self._picture_frame = self._picture_frame or frame
+        self.frame = self.frame or frame
         height, width = shape[:2]
         self.sizes[entity] = (width, height)
         lookup = self._camera(info_topic)
@@ -167,14 +167,14 @@ class Scene:
 
     # Points ---------------------------------------------------------------------------------
 
-    def _show_points(self, entity: str, are_ranges: bool, message: RangesMessage) -> None:
+    def _show_points(self, entity: str, are_ranges: bool, message: Any) -> None:  # noqa: ANN401
         p = self._parameters()
         points = points_of(message)
         chosen = np.flatnonzero(np.isfinite(points).all(axis=1))
         if len(chosen) > p.max_points:
             chosen = chosen[np.linspace(0, len(chosen) - 1, p.max_points).astype(np.int64)]
         points = points[chosen].astype(np.float32)
-        colours = None if are_ranges else _colours(message)
+        colours = None if are_ranges else cloud_colours(message)
         if colours is None:
             distances = np.linalg.norm(points, axis=1).astype(np.float32)
             painted = colorize(distances[None], "turbo", (0.0, p.max_range_m))[0]
@@ -190,22 +190,24 @@ class Scene:
 
     def _locate(self, frame: str, message: Any, is_sensor: bool = False) -> None:  # noqa: ANN401
         """Say where a frame was at the stamp of a message."""
-        if frame == self.frame or not self.frame:
-            return
         p = self._parameters()
+        is_given = is_sensor and p.extrinsics.source == "parameters"
+        parent = self._picture_frame if is_given else self.frame
+        if frame == parent or not parent:
+            return
         try:
-            if is_sensor and p.extrinsics.source == "parameters":
+            if is_given:
                 matrix = rigid_matrix(p.extrinsics.translation_m, p.extrinsics.rotation_xyzw)
             else:
                 stamp, wait_s = message.header.stamp, p.extrinsics.timeout_s
-                matrix = self._extrinsics.find(self.frame, frame, stamp, wait_s)
+                matrix = self._extrinsics.find(parent, frame, stamp, wait_s)
         except DepthAnythingError as error:
             self._warn(f"{error.reason} {frame}", str(error))
             return
         transform = rr.Transform3D(
             translation=matrix[:3, 3],
             mat3x3=matrix[:3, :3],
-            parent_frame=self.frame,
+            parent_frame=parent,
             child_frame=frame,
         )
         self._recording.log(rr.new_entity_path(["tf", frame]), transform)
@@ -246,17 +248,3 @@ def _depth_image(depth_m: NDArray[np.float32], max_range_m: float) -> rr.DepthIm
     """Return metres for Rerun: what is unknown becomes its 0; +Inf is drawn as far, in no cloud."""
     known = np.nan_to_num(depth_m, nan=0.0, posinf=np.inf)
     return rr.DepthImage(known, meter=1.0, colormap="turbo", depth_range=(0.0, max_range_m))
-
-
-def _colours(message: PointCloud2) -> NDArray[np.uint8] | None:
-    """Return the colours of a cloud's points, uint8 (N, 3), RGB; None where it has none.
-
-    They are packed as PCL does, blue first, into the 4 bytes of a number.
-    """
-    tight = len(message.data) == message.width * message.height * message.point_step
-    if message.is_bigendian or not tight or "rgb" not in {f.name for f in message.fields}:
-        return None
-    packed = np.ascontiguousarray(read_points(message, ["rgb"])["rgb"]).ravel()
-    if packed.dtype.itemsize != 4:
-        return None
-    return packed.view(np.uint8).reshape(-1, 4)[:, 2::-1]

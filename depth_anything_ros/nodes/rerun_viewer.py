@@ -47,9 +47,6 @@ class Viewer:
         self._process: subprocess.Popen[bytes] | None = None
         self._page: Page | None = None
         self.recording = rr.RecordingStream(APPLICATION)
-        # The stamps are the time; when a message came here says nothing.
-        for timeline in ("log_time", "log_tick"):
-            self.recording.disable_timeline(timeline)
         try:
             is_file, is_web = p.show == "file", p.show == "web"
             self.where = (
