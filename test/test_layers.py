@@ -71,6 +71,7 @@ ALLOWED = {
         "cv2",
         "imgviz",
         "rosbags",
+        "yaml",  # of the metadata of bags
         "matplotlib",  # an extra, for plots
         "av",  # the extra video, imported where it is used
         "ray",  # an extra likewise

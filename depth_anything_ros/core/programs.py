@@ -13,6 +13,7 @@ _OWN = "depth_anything"
 # What the extras of setup.py bring, by the names that pip finds them under: this package itself is
 # on no index.
 EXTRAS = {
+    "bag": "rosbags",
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",

@@ -2,8 +2,9 @@
 
 A recording is a folder. ``calib.json`` belongs to the pictures ``color.*``, ``image.*`` and
 ``color_ID.*``, and ``calib_NAME.json`` to the picture ``NAME.*`` of one camera of several. Ground
-truth is the depth picture that the calibration names (``depth_file``), or ``depth_ID.png`` (of
-several cameras ``depth_NAME.png``), or else ``lidar.bin``, which all cameras share.
+truth is the depth picture that the calibration names (``depth_file``), or ``NAME_depth.png`` beside
+NAME.png, or ``depth_ID.png`` (of several cameras ``depth_NAME.png``), or else ``lidar.bin``, which
+all cameras share.
 """
 
 from __future__ import annotations
@@ -422,6 +423,7 @@ def _calibrations(folder: Path) -> list[Path]:
 
 def _pictures_of(folder: Path, camera_name: str) -> list[Path]:
     pictures = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    pictures = [p for p in pictures if not p.stem.endswith("_depth")]
     if camera_name:
         return [p for p in pictures if p.stem == camera_name]
     sequences = tuple(f"{name}_" for name in _PICTURE_NAMES)
@@ -431,7 +433,9 @@ def _pictures_of(folder: Path, camera_name: str) -> list[Path]:
 def _frame(folder: Path, picture: Path, calibration: Calibration) -> RecordedFrame:
     named = folder / (calibration.depth_file or "")
     identity = picture.stem.removeprefix("color_").removeprefix("image_")
-    depth = folder / f"depth_{identity}.png"
+    depth = picture.with_name(f"{picture.stem}_depth.png")  # as training has it
+    if not depth.is_file():
+        depth = folder / f"depth_{identity}.png"
     if calibration.depth_file and not named.is_file():
         raise SourceError(f"the calibration of {picture} names {named}, which is not there")
     lidar = folder / _LIDAR_NAME

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +104,32 @@ class AnchorPipeline:
         self._fit: Fit | None = None
         self._checked_ns: int | None = None
         self._misaligned: Misalignment | None = None
+
+    def memory(self) -> dict[str, Any]:
+        """Return what goes on from image to image, as values that JSON holds exactly."""
+        state = asdict(self._state)
+        state["covariance"] = self._state.covariance.tolist()
+        kept = ("asked", "used", "space", "condition", "reason")
+        fit = None if self._fit is None else {name: getattr(self._fit, name) for name in kept}
+        return {"epoch": self._epoch, "state": state, "fit": fit}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on where another pipeline was when it returned its ``memory``."""
+        self._restart(memory["epoch"])
+        state, fit = memory["state"], memory["fit"]
+        covariance = np.array(state["covariance"], np.float64)
+        measured = (bool(state["measured"][0]), bool(state["measured"][1]))
+        self._state = ScaleState(**{**state, "covariance": covariance, "measured": measured})
+        if fit is not None:  # of which the filter's line takes the place
+            none, nan = np.empty(0), float("nan")
+            self._fit = Fit(
+                **fit,
+                scale=nan,
+                shift=nan,
+                covariance=np.full((2, 2), nan),
+                inliers=none.astype(bool),
+                residuals=none,
+            )
 
     def anchor(
         self,

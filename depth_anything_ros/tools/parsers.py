@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from depth_anything_ros import __version__
+from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.shared_options import add_shared
 
-# Far from the seeds of training (from 0) and of validation (from 1,000,000,000).
-FIRST_SEED = 2_000_000_000
 EVALUATED = Path("out/evaluate")
 # What evaluate's --data is, and the protocol that its papers use; none scores pairs only.
 DATASETS = {"folder": "range", "nyu": "nyu", "kitti_eigen": "kitti_garg", "da2k": ""}
@@ -28,29 +28,6 @@ OUTPUTS = {
     "glb": "cloud for browsers",
 }
 CLOUDS = ("ply", "pcd", "glb")
-# Options that several verbs have.
-_SHARED: dict[str, dict[str, Any]] = {
-    "--model": {"default": "tiny", "help": "name of the zoo"},
-    "--weights": {
-        "default": "",
-        "help": "checkpoint: path, zoo name or hub id; without it, the model's own; random shows "
-        "only that everything runs",
-    },
-    "--download": {"action": "store_true", "help": "fetch weights from the hub"},
-    "--device": {"default": "auto", "help": "auto, cpu, cuda, cuda:N or mps"},
-    "--engine": {
-        "default": "auto",
-        "help": "that runs the network: auto, torch, openvino, onnxruntime or tensorrt",
-    },
-    "--precision": {"default": "auto", "help": "of the network: auto, fp32, bf16, fp16 or int8"},
-    "--input-size": {
-        "type": int,
-        "default": 0,
-        "metavar": "PX",
-        "help": "shorter side of the network's input; 0: its own",
-    },
-    "--first-seed": {"type": int, "default": FIRST_SEED, "help": "seed of the first view"},
-}
 _Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -65,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         _demo,
         _view,
         _predict,
+        add_bag,
         _models,
         _weights,
         _export,
@@ -76,13 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         add(verbs)
     return parser
-
-
-def add_shared(parser: argparse.ArgumentParser, *names: str, **defaults: object) -> None:
-    """Add options that several verbs have, with other defaults where they are given."""
-    for name in names:
-        parser.add_argument(name, **_SHARED[name])
-    parser.set_defaults(**defaults)
 
 
 def _verb(verbs: _Verbs, name: str, summary: str, text: str) -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """Anchoring of pictures one after the other, on a room whose depth is known."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -189,6 +190,27 @@ def test_affine_depth_is_fitted_in_depth():
     known = np.isfinite(affine)
     np.testing.assert_allclose(result.estimate.depth_m[known], DEPTH[known], rtol=0.01)
     assert np.isposinf(result.estimate.depth_m[~known]).all()
+
+
+def test_a_pipeline_goes_on_where_another_was():
+    """By way of JSON, with fits, gaps that are held, and a new epoch behind it."""
+    rng = np.random.default_rng(0)
+    one = AnchorPipeline(options(local__method="global"))
+    points = CAMERA.rays()[::9, ::9].reshape(-1, 3) * DEPTH[::9, ::9].reshape(-1, 1)
+    for number in range(4):
+        seen = points * rng.normal(1, 0.02, (len(points), 1)) if number != 2 else NO_POINTS
+        one.anchor(DISPARITY, seen, number * SECOND // 10, epoch=number // 2)
+
+    other = AnchorPipeline(options(local__method="global"))
+    other.remember(json.loads(json.dumps(one.memory())))
+
+    for number, seen in enumerate((NO_POINTS, points)):
+        stamp = (4 + number) * SECOND // 10
+        answers = [p.anchor(DISPARITY, seen, stamp, epoch=1) for p in (one, other)]
+        depths = [answer.estimate.values for answer, _ in answers]
+        np.testing.assert_array_equal(*depths)
+        assert answers[0][1].status == answers[1][1].status
+    assert other.memory()["state"]["stamp_ns"] == one.memory()["state"]["stamp_ns"]
 
 
 UPRIGHT = CameraMount.pitched(1.0, 0.0)  # the room's floor is 1 m below
