@@ -26,7 +26,8 @@ from depth_anything_ros import __version__
 from depth_anything_ros.core.programs import EXTRAS
 
 NAME = "depth_anything_ros"
-EXECUTABLES = {"depth_node", "scale_anchor_node", "player_node", "sim_node", "depth_anything"}
+NODES = ("depth_node", "scale_anchor_node", "player_node", "sim_node", "view_node")
+EXECUTABLES = {*NODES, "depth_anything"}
 # As README has it for a robot.
 SETUPTOOLS = "setuptools>=77.0.3,<80"
 COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)

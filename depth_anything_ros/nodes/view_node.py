@@ -28,8 +28,29 @@ from depth_anything_ros.nodes.workers import Worker
 
 # How often it looks who publishes.
 _FOLLOW_S = 0.5
+# As many nodes may say how they are at once.
+_STATUSES_DEPTH = 50
 # Drops that are the design at work, not a fault.
 _EXPECTED_DROPS = ("max_rate", "newer_message")
+
+
+class Pace:
+    """When a message is due, such that no more than a rate are.
+
+    By when the last was due and not by when it came, or a topic of about that rate would lose half
+    of its messages.
+    """
+
+    def __init__(self) -> None:
+        self._due_s = float("-inf")
+
+    def is_due(self, rate_hz: float, now: float) -> bool:
+        """Say whether to take a message that comes now, in s of a clock that never goes back."""
+        period_s = 1.0 / rate_hz
+        if now < self._due_s:
+            return False
+        self._due_s = max(self._due_s, now - period_s) + period_s
+        return True
 
 
 class TopicView:
@@ -43,7 +64,8 @@ class TopicView:
     Attributes:
         entity: its resolved name.
         camera_topic: that of its camera; "" where it needs none.
-        counts: of its messages: shown, or dropped by reason.
+        pace: of its messages.
+        counts: of these: shown, or dropped by reason.
     """
 
     def __init__(self, node: ViewNode, shown: Shown, prefix: str) -> None:
@@ -55,7 +77,7 @@ class TopicView:
         info = shown.camera_info
         self.camera_topic = str(node.resolve_topic_name(f"{prefix}{info}")) if info else ""
         self.counts: Counter[str] = Counter()
-        self._due_s = 0.0
+        self.pace = Pace()
         self._subscription: FollowingSubscription | None = None
 
     def follow(self) -> bool:
@@ -66,25 +88,19 @@ class TopicView:
         if not self._node.count_publishers(self.entity):
             return False
         take = partial(self._node.take, self)
-        self._subscription = FollowingSubscription(self._node, self._type, self.entity, take)
+        depth = _STATUSES_DEPTH if self.has_many_senders else 1
+        self._subscription = FollowingSubscription(self._node, self._type, self.entity, take, depth)
         return True
+
+    @property
+    def has_many_senders(self) -> bool:
+        """Whether many nodes publish on it, none of whose messages replaces another's."""
+        return self.shown.how == "diagnostics"
 
     @property
     def is_there(self) -> bool:
         """Whether it is subscribed to."""
         return self._subscription is not None
-
-    def is_due(self, rate_hz: float) -> bool:
-        """Say whether a message is shown now, such that no more than so many are in a second.
-
-        By when the last was due and not by when it came, or a topic of about that rate would lose
-        half of its messages.
-        """
-        now = time.monotonic()
-        if now < self._due_s:
-            return False
-        self._due_s = max(self._due_s, now - 1.0 / rate_hz) + 1.0 / rate_hz
-        return True
 
 
 class ViewNode(Node):
@@ -144,7 +160,7 @@ class ViewNode(Node):
         """Show what has come, and end the viewer, before the node goes."""
         worker, viewer = getattr(self, "_worker", None), getattr(self, "_viewer", None)
         if worker is not None:
-            worker.stop()
+            self._show(worker.stop())
         if viewer is not None:
             viewer.close()
         super().destroy_node()
@@ -176,10 +192,13 @@ class ViewNode(Node):
     def take(self, view: TopicView, message: Any) -> None:  # noqa: ANN401 - of the topic's type
         """Keep a message for the worker, if it is due."""
         since = self._health.received()
-        if not view.is_due(self.parameters.max_rate_hz):
+        sender = view.entity
+        if view.has_many_senders:
+            sender += "".join(status.name for status in message.status[:1])
+        elif not view.pace.is_due(self.parameters.max_rate_hz, time.monotonic()):
             self._drop(view, "max_rate")
             return
-        waiting = self._worker.put(view.entity, (view, since, message))
+        waiting = self._worker.put(sender, (view, since, message))
         if waiting is not None:
             self._drop(view, "newer_message")
 

@@ -53,7 +53,8 @@ def node_arguments(
         command += ["-r", f"{old}:={new}"]
     for key, value in parameters.items():
         plain = isinstance(value, (bool, int, float, list))
-        text = json.dumps(value) if plain else f"'{value}'"
+        doubled = str(value).replace("'", "''")  # within YAML's single quotes
+        text = json.dumps(value) if plain else f"'{doubled}'"
         command += ["-p", f"{key}:={text}"]
     return command
 

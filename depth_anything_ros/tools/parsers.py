@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from depth_anything_ros import __version__
 from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_view import add_view
 from depth_anything_ros.tools.shared_options import add_shared
 
 EVALUATED = Path("out/evaluate")
@@ -40,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
         _demo,
-        _view,
+        add_view,
         _predict,
         add_bag,
         _models,
@@ -90,38 +91,6 @@ def _demo(verbs: _Verbs) -> None:
         "--size", metavar="WxH", default="640x480", help="of the robot's pictures [px]"
     )
     parser.add_argument("--output", type=Path, default=Path("out/demo"), help="folder to write")
-
-
-def _view(verbs: _Verbs) -> None:
-    parser = _verb(
-        verbs,
-        "view",
-        "watch picture, depth, cloud, LiDAR and diagnostics live in a browser",
-        "Start view_node, which shows what the nodes publish in Rerun: by a page on this machine, "
-        "in a window, or later from a file. With --demo, a simulated robot drives for it.",
-    )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--window", action="store_true", help="show in Rerun's own window")
-    how.add_argument("--save", type=Path, metavar="FILE.rrd", help="write to a file, to show later")
-    parser.add_argument("--web-port", type=int, default=9090, help="of the page")
-    parser.add_argument("--data-port", type=int, default=9876, help="that the page reads by")
-    parser.add_argument(
-        "--demo",
-        action="store_true",
-        help="start a simulated robot with depth_node and scale_anchor_node, too",
-    )
-    parser.add_argument("--place", default="office", help="of the demo: where the robot drives")
-    parser.add_argument(
-        "--frames", type=int, default=0, help="of the demo: pictures until it ends; 0: until Ctrl-C"
-    )
-    add_shared(parser, "--model", "--weights", "--download")
-    parser.add_argument(
-        "--ros-args",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="...",
-        help="without --demo, the last: as of ros2 run, for example -r image:=/camera/image_raw",
-    )
 
 
 def _predict(verbs: _Verbs) -> None:

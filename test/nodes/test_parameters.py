@@ -15,16 +15,18 @@ from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
+from depth_anything_ros.nodes.view_parameters import ViewParameters
 
 TABLES = {
     "depth_node": DepthParameters,
     "scale_anchor_node": ScaleAnchorParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
+    "view_node": ViewParameters,
 }
 
 
-YAMLS = {"depth": DepthParameters, "scale_anchor": ScaleAnchorParameters}
+YAMLS = {"depth": DepthParameters, "scale_anchor": ScaleAnchorParameters, "view": ViewParameters}
 
 
 def flattened(tree, prefix=""):
