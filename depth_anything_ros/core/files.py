@@ -9,7 +9,8 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ _PARSE_ERRORS = (
 _OPENCV_HEADER = re.compile(r"\A%YAML:[\d.]+[^\n]*")
 _OPENCV_TAG = "tag:yaml.org,2002:opencv-"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_PARTIAL = ".partial"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
@@ -115,7 +117,7 @@ def atomically(path: Path, error: type[DepthAnythingError] | None = None) -> Ite
         path: of the file.
         error: that is raised in the place of an OSError, naming the file.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         yield partial
         partial.replace(path)
@@ -125,6 +127,13 @@ def atomically(path: Path, error: type[DepthAnythingError] | None = None) -> Ite
         raise error(f"cannot write {path}: {reason.strerror or one_line(reason)}") from reason
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_partial(folders: Iterable[Path]) -> None:
+    """Remove what processes that were killed have left in folders that nobody writes to now."""
+    for folder in set(folders):
+        for partial in folder.glob(f".*.[0-9]*{_PARTIAL}"):
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(
@@ -170,6 +179,23 @@ def _differences(found: Any, made_of: Mapping[str, Any]) -> tuple[Any, Mapping[s
     theirs = {key: value for key, value in found.items() if (key, value) not in made_of.items()}
     ours = {key: value for key, value in made_of.items() if (key, value) not in found.items()}
     return theirs, ours
+
+
+def link_or_copy(path: Path, target: Path) -> None:
+    """Link a file; copy it where the file system, or its owner, allows no link.
+
+    What is there already under that name is left as it is.
+
+    Raises:
+        SourceError: where it cannot be written.
+    """
+    try:
+        os.link(path.resolve(), target)
+    except FileExistsError:
+        return
+    except OSError:
+        with atomically(target, SourceError) as partial:
+            shutil.copyfile(path, partial)
 
 
 def read_document(path: Path, what: str, error: type[DepthAnythingError] = SourceError) -> Any:  # noqa: ANN401 - whatever YAML or JSON holds

@@ -30,7 +30,7 @@ LEVEL_UP = (0.0, -1.0, 0.0)
 _SAMPLES = 2500
 _HYPOTHESES = 256
 _FIRST_LOOK = 400  # samples by which hypotheses are compared
-_FINALISTS = 8
+_FINALISTS = 4
 _ROUNDS = 4  # of fitting to what the fit before agrees with
 _SIGMAS = 2.5
 # Rays this close to the horizon see ground too far away to tell it from a wall.
@@ -215,7 +215,7 @@ class GroundFinder:
             if near.sum() < 3:
                 break
             some = points[near]
-            plane = np.asarray(np.linalg.lstsq(some, np.ones(len(some)), rcond=None)[0], np.float64)
+            plane = np.asarray(np.linalg.solve(some.T @ some, some.sum(axis=0)), np.float64)
             sigma = 1.4826 * np.median(np.abs(some @ plane - 1))
             limit = float(np.clip(_SIGMAS * sigma, 0.25 * limit, self.limits.tolerance))
         return plane

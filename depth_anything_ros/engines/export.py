@@ -69,7 +69,13 @@ def exportable(
 
 def _exportable(network: nn.Module, card: ModelCard) -> Exportable:
     """Return what can be exported of a card's network."""
-    found: Exportable = function(family_of(card).export)(network)
+    export = family_of(card).export
+    if not export:
+        raise ModelError(
+            f"{card.name} cannot be exported: torch alone runs it, as its own package does",
+            reason="export",
+        )
+    found: Exportable = function(export)(network)
     return found
 
 

@@ -18,6 +18,7 @@ from depth_anything_ros.engines.verdicts import UnjudgedError, Verdicts
 from depth_anything_ros.models.device import PRECISIONS, choose_device, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator, Running
 from depth_anything_ros.models.zoo.card import ModelCard
+from depth_anything_ros.models.zoo.families import family_of
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def load_estimator(
     estimator, on = _loaded(model, weights, device, precision, input_size, download)
     if together and estimator.card.any_view:
         return estimator
-    names = candidates(engine, on, estimator.card.family)
+    names = _candidates(engine, on, estimator.card)
     search = _Search(estimator, on, precision, EngineOptions(compiles, calibration))
     chosen, why = _within_memory(search, names)
     estimator.runner = chosen.run
@@ -99,9 +100,10 @@ def choose_by_timing(
     _check_precision(precision)
     estimator, on = _loaded(model, weights, device, precision, input_size, download)
     verdicts = Verdicts(estimator, on, EngineOptions())
+    names = _candidates("any", on, estimator.card)
     found: dict[tuple[str, str], tuple[Engine, float]] = {}
     for asked in (precision, "fp32") if precision == "auto" else (precision,):
-        for engine, _ in _Search(estimator, on, asked).sound(candidates("any", on)):
+        for engine, _ in _Search(estimator, on, asked).sound(names):
             if (engine.name, engine.precision) not in found:
                 engine.warm_up([verdicts.size])
                 seconds = _seconds(engine, verdicts.batches[0])
@@ -121,6 +123,19 @@ def _loaded(
         model, weights, on_torch, _torch_precision(precision, on_torch), size, download
     )
     return estimator, str(estimator.device) if on_torch == device else device
+
+
+def _candidates(engine: str, device: str, card: ModelCard) -> list[str]:
+    """Return the engines to try, as ``choice.candidates``: of some families torch alone."""
+    family = family_of(card)
+    if family.export:
+        return candidates(engine, device, family.name)
+    if engine not in ("auto", "any", "torch"):
+        raise ModelError(
+            f"{card.name} is run by torch alone, as its own package does; got engine {engine}",
+            reason="engine",
+        )
+    return candidates("torch", device)
 
 
 def _seconds(engine: Engine, batch: Tensor) -> float:

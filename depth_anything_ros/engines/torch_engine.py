@@ -19,6 +19,7 @@ from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import AnyOutput, NetworkOutput
 from depth_anything_ros.models.threads import torch_threads
+from depth_anything_ros.models.zoo.families import family_of
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,10 @@ class TorchEngine:
             self._compile, f"{estimator.card.name} by torch.compile", _in_words
         )
         self._graphs: Places[Shape, _Graph] = Places()  # each holds the memory of all layers
-        self._is_rounded = self._dtype == torch.float32
+        # Code of other packages may ask for the kind of its weights, or go by way of the CPU, which
+        # no recording replays.
+        self._is_own = bool(family_of(estimator.card).export)
+        self._is_rounded = self._dtype == torch.float32 or not self._is_own
 
     def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
@@ -69,7 +73,7 @@ class TorchEngine:
         with self._modes():
             self._round_once(batch)
             network = self._network_for(batch)
-            if self._device.type == "cuda":
+            if self._device.type == "cuda" and self._is_own:
                 return self._replay(network, batch, records)
             # What looks at each call would break up a compiled graph.
             is_plain = network is self._network

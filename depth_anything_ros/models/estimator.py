@@ -208,12 +208,15 @@ class DepthEstimator:
     ) -> list[Estimate]:
         with self.times.of("pre"):
             images = [self.prepared(rgb) for rgb in pictures]
-            batches: dict[torch.Size, list[int]] = {}
+            batches: dict[tuple[torch.Size, bool], list[int]] = {}
+            told = [self._intrinsics(*pair) for pair in zip(images, cameras, strict=True)]
             for index, image in enumerate(images):
-                batches.setdefault(image.shape, []).append(index)
+                batches.setdefault((image.shape, told[index] is None), []).append(index)
         found: dict[int, Estimate] = {}
         for indices in batches.values():
-            answer = self._predict(torch.cat([images[index] for index in indices]))
+            K = [matrix for index in indices if (matrix := told[index]) is not None]
+            beside = [torch.cat(K)] if K else []
+            answer = self._predict(torch.cat([images[index] for index in indices]), *beside)
             with self.times.of("post"):
                 for row, index in enumerate(indices):
                     camera, own = cameras[index], pictures[index].shape[1::-1]
@@ -295,7 +298,7 @@ class DepthEstimator:
 
         Args:
             images: float32 (batch, 3, h, w), normalised, on the device.
-            prompt: of ``prompt_input``, where the model takes one.
+            prompt: of ``prompt_input``, where the model takes one; or K, where its family does.
 
         Returns:
             What the network answers.
@@ -320,13 +323,20 @@ class DepthEstimator:
             self._network_sizes[key] = (image.shape[-1], image.shape[-2])
         return self._network_sizes[key]
 
+    def _intrinsics(self, image: Tensor, camera: Camera | None) -> Tensor | None:
+        """Return K of a network's input, (1, 3, 3), for a network that takes it."""
+        if camera is None or not family_of(self.card).intrinsics:
+            return None
+        seen = camera.scaled(image.shape[-1], image.shape[-2])
+        return torch.tensor(seen.K, dtype=torch.float32, device=self.device).view(1, 3, 3)
+
     def prepared(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Return the network's input for a picture, float32 (1, 3, h, w) on the device."""
         return family_of(self.card).preparation(rgb, self.card, self.input_size, self.device)
 
     @torch.inference_mode()
     def _predict(self, images: Tensor, *prompt: Tensor) -> NetworkOutput:
-        """Answer (batch, 3, h, w), and a prompt where the model takes one, which no engine does."""
+        """Answer (batch, 3, h, w), and a prompt or K where the model takes it: no engine does."""
         with self.times.of("net"):
             if prompt or self.runner is None:
                 answer = self.run_network(images, *prompt)

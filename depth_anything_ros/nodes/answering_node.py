@@ -12,6 +12,7 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from depth_anything_ros.nodes.bonds import Bond, form_bond
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame, drop, newest_ns
 from depth_anything_ros.nodes.depth_parameters import AnsweringParameters
 from depth_anything_ros.nodes.guarded_services import guard_services
@@ -79,6 +80,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         forward_logs(self)
         self._task = task
         self._active = self._was_active = False
+        self._bond: Bond | None = None
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         guard_services(self, self._declared.as_declared)
         self.transitions = Transitions(self, self._before)
@@ -160,6 +162,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         if not self._was_active:
             self._was_active = True
             warn_of_idle_overrides(self)
+        if not self.parameters.autostart:  # else nobody is there to bond with
+            self._bond = form_bond(self)
         topics = ", ".join(stream.image_topic for stream in self.streams)
         self.get_logger().info(f"waiting for pictures on {topics}")
         return SUCCESS
@@ -213,6 +217,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     def _end(self) -> None:
         self._active = False
+        if self._bond is not None:
+            self._bond.end()
+            self._bond = None
         for stream in self.streams:
             stream.unsubscribe()
         for frames in self._worker.stop():

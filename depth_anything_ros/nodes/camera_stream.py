@@ -14,7 +14,13 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.camera_lookup import CameraLookup
-from depth_anything_ros.core.errors import DepthAnythingError, first_line, printable, trace
+from depth_anything_ros.core.errors import (
+    CameraError,
+    DepthAnythingError,
+    first_line,
+    printable,
+    trace,
+)
 from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
@@ -232,6 +238,21 @@ class CameraStream:
             self.say_once(remark.cause, f"{self.resolved('camera_info')}: {remark.text}")
         self.problem = "; ".join(remark.text for remark in match.remarks if remark.is_doubt)
         return match.camera
+
+    def camera_of_depth(self, frame: Frame, any_frame: bool) -> Camera:
+        """Return the camera of an image that a node of this package has published.
+
+        As it came: by K and D, whatever P and R would make of it.
+
+        Raises:
+            CameraError: naming the topic.
+        """
+        size = (frame.message.width, frame.message.height)
+        try:
+            return self.camera_of(frame.header.frame_id, *size, any_frame).as_taken()
+        except CameraError as error:
+            topic = self.resolved("camera_info")
+            raise CameraError(f"{topic}: {error}", error.reason) from error
 
 
 def drop(frames: Iterable[Frame] | None, reason: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
@@ -22,6 +23,7 @@ from depth_anything_ros.core.message_layout import (
     floats_kind,
     image_layout,
 )
+from depth_anything_ros.pipeline.obstacles import PlanarScan
 
 Message = TypeVar("Message", Image, PointCloud2)
 
@@ -101,6 +103,22 @@ def cloud_message(
     """
     kind = cloud_kind(cloud.points.shape[2])
     return _cloud_message(header, cloud.points, kind, cloud.is_dense, outgoing)
+
+
+def points_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:
+    """Write finite points (n, 3) as a PointCloud2 with x, y and z."""
+    return _cloud_message(header, points[None], floats_kind(("x", "y", "z")), is_dense=True)
+
+
+def scan_message(header: Header, frame_id: str, scan: PlanarScan) -> LaserScan:
+    """Write a scan, whose frame is level: x ahead, y to the left."""
+    message = LaserScan(header=Header(stamp=header.stamp, frame_id=frame_id))
+    message.angle_min = float(scan.angle_min)
+    message.angle_increment = float(scan.angle_step)
+    message.angle_max = float(scan.angle_min + scan.angle_step * (len(scan.ranges_m) - 1))
+    message.range_max = float(scan.max_m)
+    message.ranges = array("f", scan.ranges_m.tobytes())
+    return message
 
 
 def lidar_message(header: Header, points: NDArray[np.float32]) -> PointCloud2:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.colormap import colorize
@@ -18,6 +18,8 @@ from depth_anything_ros.nodes.messages import (
     cloud_message,
     depth_message,
     image_message,
+    points_message,
+    scan_message,
 )
 from depth_anything_ros.nodes.outlet import Outlet
 from depth_anything_ros.nodes.qos import OUTPUT_OVERRIDES, output_profile
@@ -25,10 +27,11 @@ from depth_anything_ros.pipeline.answer import Answer
 
 
 class Style(NamedTuple):
-    """How outputs are written: the encoding of depth, and the colours of its preview."""
+    """How outputs are written: depth's encoding, its preview's colours, the frame of a scan."""
 
-    encoding: str
+    encoding: str = "32FC1"
     colormap: str = "inferno"
+    scan_frame_id: str = ""
 
 
 class CameraOutputs:
@@ -118,6 +121,18 @@ class CameraOutputs:
         cloud = answer.cloud(self._cloud.memory)
         return cloud and cloud_message(header, cloud, self._cloud)
 
+    def _obstacles(self, header: Header, answer: Answer, _style: Style) -> PointCloud2 | None:
+        found = answer.surroundings
+        return found and points_message(header, found.obstacles.points)
+
+    def _ground(self, header: Header, answer: Answer, _style: Style) -> PointCloud2 | None:
+        found = answer.surroundings
+        return found and points_message(header, found.obstacles.ground)
+
+    def _scan(self, header: Header, answer: Answer, style: Style) -> LaserScan | None:
+        found = answer.surroundings
+        return found and scan_message(header, style.scan_frame_id, found.scan)
+
     def _camera_info(self, header: Header, answer: Answer, _style: Style) -> CameraInfo:
         return camera_info_message(header, answer.camera, answer.size)
 
@@ -138,6 +153,9 @@ OUTPUTS = {
     "confidence/image": Output(Image, "depth", CameraOutputs._confidence),
     "depth/image_color": Output(Image, "preview", CameraOutputs._preview),
     "points": Output(PointCloud2, "cloud", CameraOutputs._points),
+    "obstacles": Output(PointCloud2, "cloud", CameraOutputs._obstacles),
+    "ground/points": Output(PointCloud2, "cloud", CameraOutputs._ground),
+    "scan": Output(LaserScan, "cloud", CameraOutputs._scan),
     "depth/camera_info": Output(CameraInfo, "publish", CameraOutputs._camera_info),
 }
 

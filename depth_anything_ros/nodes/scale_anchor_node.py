@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.camera_lookup import frame_name
 from depth_anything_ros.core.depth import ESTIMATES, Kind
-from depth_anything_ros.core.errors import CameraError, DepthAnythingError, quoted
+from depth_anything_ros.core.errors import DepthAnythingError, quoted
 from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.core.projection import transformed
 from depth_anything_ros.core.range_messages import (
@@ -29,6 +29,7 @@ from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, au
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import Health
+from depth_anything_ros.nodes.mount import find_mount
 from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.running import run_node
@@ -129,7 +130,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         wanted = frame.stream.outputs.wanted()
         check_size(frame.message, p.sync.max_points)
         values = source.decode(frame.message)
-        camera = self._camera(frame, p)
+        camera = frame.stream.camera_of_depth(frame, not p.camera.check_frame_id)
         points, problem = self._points(frame, camera, p)
         prediction = ESTIMATES[source.kind](values, camera)
         mount = self._mount(frame, p)
@@ -142,16 +143,6 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             raise DepthAnythingError(report.reason, reason)
         style = Style(p.depth.encoding)
         frame.stream.outputs.publish(frame.header, answer, wanted, style, StageTimes())
-
-    def _camera(self, frame: Frame, p: ScaleAnchorParameters) -> Camera:
-        any_frame = not p.camera.check_frame_id
-        size = (frame.message.width, frame.message.height)
-        try:
-            # As it came: by K and D, whatever P and R would make of it.
-            return frame.stream.camera_of(frame.header.frame_id, *size, any_frame).as_taken()
-        except CameraError as error:
-            topic = frame.stream.resolved("camera_info")
-            raise CameraError(f"{topic}: {error}", error.reason) from error
 
     def _points(
         self, frame: Frame, camera: Camera, p: ScaleAnchorParameters
@@ -196,21 +187,13 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     def _mount(self, frame: Frame, p: ScaleAnchorParameters) -> CameraMount | None:
         """Return where the camera is on the robot, where the ground is to anchor."""
-        ground = p.ground
-        if ground.use == "off":
+        if p.ground.use == "off":
             return None
-        if ground.camera_height_m:
-            return CameraMount.pitched(ground.camera_height_m, ground.camera_pitch_deg)
-        assert self._transforms is not None  # from activation until the worker has ended
-        header = frame.header
         try:
-            T_base_camera = self._transforms.find(
-                ground.frame, header.frame_id, header.stamp, p.extrinsics.timeout_s
-            )
+            return find_mount(p.ground, self._transforms, frame.header, p.extrinsics.timeout_s)
         except DepthAnythingError as error:
             frame.stream.say_fault("no_transform of the ground", f"the ground anchors not: {error}")
             return None
-        return CameraMount.on_base(T_base_camera)
 
     # Diagnostics ----------------------------------------------------------------------------
 

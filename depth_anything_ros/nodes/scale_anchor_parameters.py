@@ -16,9 +16,10 @@ from depth_anything_ros.nodes.depth_parameters import (
     DepthImageParameters,
     DiagnosticsParameters,
 )
+from depth_anything_ros.nodes.mount import MountParameters
 from depth_anything_ros.pipeline.options import (
     AnchoringOptions,
-    GroundOptions,
+    GroundAnchorOptions,
     ResidualOptions,
     StampOptions,
 )
@@ -103,14 +104,8 @@ class ExtrinsicsParameters:
 
 
 @dataclass(frozen=True)
-class GroundParameters(GroundOptions):
+class GroundParameters(GroundAnchorOptions, MountParameters):
     """When the ground anchors, and where it is."""
-
-    frame: str = parameter(
-        "base_footprint",
-        "Frame on the ground, z upwards, from which tf2 knows the camera's height.",
-        static=True,
-    )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from depth_anything_ros.core.errors import CameraError
 from depth_anything_ros.core.misalignment import Misalignment, find_misalignment
 from depth_anything_ros.core.scale_filter import FilterOptions, ScaleState, Status, step
 from depth_anything_ros.pipeline.answer import Answer, CloudMaker
-from depth_anything_ros.pipeline.ground import CameraMount, GroundAnchor
+from depth_anything_ros.pipeline.ground import CameraMount, GroundSearch, anchor_points
 from depth_anything_ros.pipeline.options import AnchoringOptions
 
 NO_POINTS = np.empty((0, 3))
@@ -95,7 +95,7 @@ class AnchorPipeline:
     def __init__(self, options: AnchoringOptions | None = None) -> None:
         self.options = options or AnchoringOptions()
         self._clouds = CloudMaker()
-        self._ground = GroundAnchor()
+        self._search = GroundSearch()
         self._restart(0)
 
     def _restart(self, epoch: int) -> None:
@@ -200,7 +200,8 @@ class AnchorPipeline:
         ranges, use = select(points), self.options.ground.use
         if mount is None or use == "off" or (use == "fallback" and len(ranges)):
             return ranges, None, ""
-        ground, said = self._ground.points(prediction, mount, self.options.ground)
+        found = self._search.find(prediction, mount, self.options.ground)
+        ground, said = anchor_points(found, mount, self.options.ground)
         both = select(np.concatenate((points, ground))) if len(ground) else None
         return ranges, both, said
 

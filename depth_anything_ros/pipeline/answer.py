@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Allocate, BackProjector, Cloud
 from depth_anything_ros.core.depth import DepthMap, Estimate
+from depth_anything_ros.pipeline.obstacles import Surroundings
 from depth_anything_ros.pipeline.options import CloudOptions
 
 
@@ -25,6 +26,7 @@ class Answer:
             it was not asked for.
         confidence: float32 (height, width), 0 to 1; None where the model has none.
         back_project: makes the cloud of a depth map and its camera.
+        surroundings: the ground and what stands on it; None where nobody looked.
     """
 
     size: tuple[int, int]
@@ -32,6 +34,7 @@ class Answer:
     estimate: Estimate | None = None
     confidence: NDArray[np.float32] | None = None
     back_project: Callable[[DepthMap, Camera, Allocate | None], Cloud] | None = None
+    surroundings: Surroundings | None = None
 
     def cloud(self, allocate: Allocate | None = None) -> Cloud | None:
         """Return the points, which are made now; None without metres or without a camera.

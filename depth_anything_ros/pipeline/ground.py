@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.ground import Ground, GroundFinder, GroundLimits
-from depth_anything_ros.pipeline.options import GroundOptions
+from depth_anything_ros.pipeline.options import GroundAnchorOptions, GroundOptions
 
 # Points of a ground that is sure, so many as a LiDAR of few rings has in view.
 _MOST_POINTS = 500
@@ -29,7 +29,7 @@ class CameraMount:
 
     Attributes:
         height_m: above the ground.
-        up: float64 (3,), against gravity, in the optical frame.
+        up: float64 (3,), unit, against gravity, in the optical frame.
     """
 
     height_m: float
@@ -44,44 +44,50 @@ class CameraMount:
     @classmethod
     def on_base(cls, T_base_camera: NDArray[np.float64]) -> CameraMount:
         """Return the mount of a pose over a frame on the ground, z upwards, float64 (4, 4)."""
-        return cls(float(T_base_camera[2, 3]), T_base_camera[2, :3].copy())
+        up = T_base_camera[2, :3]
+        return cls(float(T_base_camera[2, 3]), up / np.linalg.norm(up))
 
 
-class GroundAnchor:
-    """Make points of the ground in the pictures of one camera; its rays are kept."""
+class GroundSearch:
+    """Find the ground in the pictures of one camera; its rays are kept until it changes."""
 
     def __init__(self) -> None:
         self._finder: GroundFinder | None = None
 
-    def points(
-        self, prediction: Estimate, mount: CameraMount, options: GroundOptions
-    ) -> tuple[NDArray[np.float64], str]:
-        """Return points of the ground (N, 3), metres in the optical frame, and what it is like.
-
-        The surer it is, the more they are; there are none where it may not anchor.
-
-        Args:
-            prediction: with its camera.
-            mount: of the camera.
-            options: when the ground may anchor.
-        """
-        ground = self._found(prediction, mount, options)
-        if not ground.ok:
-            return np.empty((0, 3)), f"not used: {_WHY_NOT[ground.reason]}"
-        said = f"height {ground.height:.2f} m, confidence {ground.confidence:.2f}"
-        if ground.confidence < options.min_confidence:
-            limit = f"ground.min_confidence is {options.min_confidence:g}"
-            return np.empty((0, 3)), f"not used: {said}; {limit}"
-        points = ground.points(mount.height_m)
-        count = max(1, round(_MOST_POINTS * ground.confidence))
-        return points[:: max(1, len(points) // count)], f"used: {said}"
-
-    def _found(self, prediction: Estimate, mount: CameraMount, options: GroundOptions) -> Ground:
-        finder, camera = self._finder, prediction.camera
+    def find(self, estimate: Estimate, mount: CameraMount, options: GroundOptions) -> Ground:
+        """Return the ground of an estimate, which has its camera."""
+        finder, camera = self._finder, estimate.camera
         assert camera is not None  # a prediction without one is refused before
         limits = GroundLimits(max_tilt_deg=options.max_tilt_deg)
-        up = mount.up / np.linalg.norm(mount.up)
         is_same = finder is not None and (finder.camera, finder.limits) == (camera, limits)
-        if finder is None or not is_same or finder.up @ up < 1 - 1e-9:
-            finder = self._finder = GroundFinder(camera, up, limits)
-        return finder.find(prediction, mount.height_m)
+        if finder is None or not is_same or finder.up @ mount.up < 1 - 1e-9:
+            finder = self._finder = GroundFinder(camera, mount.up, limits)
+        return finder.find(estimate, mount.height_m)
+
+
+def anchor_points(
+    ground: Ground, mount: CameraMount, options: GroundAnchorOptions
+) -> tuple[NDArray[np.float64], str]:
+    """Return points of the ground (N, 3), metres in the optical frame, and what it is like.
+
+    The surer it is, the more they are; there are none where it may not anchor.
+
+    Args:
+        ground: as it was found.
+        mount: of the camera.
+        options: when the ground may anchor.
+    """
+    none = np.empty((0, 3))
+    if not ground.ok:
+        return none, f"not used: {why_none(ground)}"
+    said = f"height {ground.height:.2f} m, confidence {ground.confidence:.2f}"
+    if ground.confidence < options.min_confidence:
+        return none, f"not used: {said}; ground.min_confidence is {options.min_confidence:g}"
+    points = ground.points(mount.height_m)
+    count = max(1, round(_MOST_POINTS * ground.confidence))
+    return points[:: max(1, len(points) // count)], f"used: {said}"
+
+
+def why_none(ground: Ground) -> str:
+    """Say why no ground was found, in words."""
+    return _WHY_NOT[ground.reason]

@@ -190,16 +190,8 @@ class CorrectionOptions:
 
 @dataclass(frozen=True)
 class GroundOptions:
-    """When the ground that the robot stands on anchors."""
+    """Where the ground is, and what counts as such."""
 
-    use: str = parameter(
-        "off",
-        "Let the ground that is seen give the scale, by the height of the camera above it: "
-        "fallback where no range anchors, or together with the ranges. It has to be flat and "
-        "level, or it is not used.",
-        choices=("off", "fallback", "together"),
-        static=True,
-    )
     camera_height_m: float = parameter(
         0.0,
         "Height of the camera above the ground; 0 takes it, and how the camera leans, from tf2.",
@@ -218,7 +210,84 @@ class GroundOptions:
     max_tilt_deg: float = parameter(
         8.0, "More than this off level is no ground.", unit="deg", low=0.1, high=44.0
     )
+
+
+@dataclass(frozen=True)
+class GroundAnchorOptions(GroundOptions):
+    """When the ground that the robot stands on anchors."""
+
+    use: str = parameter(
+        "off",
+        "Let the ground that is seen give the scale, by the height of the camera above it: "
+        "fallback where no range anchors, or together with the ranges. It has to be flat and "
+        "level, or it is not used.",
+        choices=("off", "fallback", "together"),
+        static=True,
+    )
     min_confidence: float = parameter(0.3, "Less sure ground does not anchor.", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class ObstacleOptions:
+    """What is an obstacle."""
+
+    min_height_m: float = parameter(
+        0.1, "Lower things are driven over.", unit="m", low=0.0, high=10.0
+    )
+    max_height_m: float = parameter(
+        2.0, "Higher things are driven under.", unit="m", low=0.01, high=100.0
+    )
+    relative_margin: float = parameter(
+        0.03,
+        "Added to min_height_m with each metre of distance: what an error of the ground's lean "
+        "lifts it by.",
+        low=0.0,
+        high=0.5,
+    )
+    max_m: float = parameter(
+        10.0, "Farther things are not looked at.", unit="m", low=0.1, high=1000.0
+    )
+    voxel_m: float = parameter(
+        0.1,
+        "One point is published of each cube of this size; 0 publishes all.",
+        unit="m",
+        low=0.0,
+        high=10.0,
+    )
+    edge_jump: float = parameter(
+        0.05,
+        "Drop pixels at depth edges, as cloud.edge_jump of depth_node; 0 keeps all.",
+        low=0.0,
+        high=10.0,
+    )
+    stride: int = parameter(
+        2, "Look at every n-th pixel in both directions.", unit="px", low=1, high=64
+    )
+
+    def __post_init__(self) -> None:
+        if self.min_height_m >= self.max_height_m:
+            raise ParameterError(
+                f"obstacles.min_height_m ({self.min_height_m:g}) must be below "
+                f"obstacles.max_height_m ({self.max_height_m:g})"
+            )
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """How the scan is made."""
+
+    step_deg: float = parameter(
+        0.5, "From one bearing to the next.", unit="deg", low=0.05, high=10.0
+    )
+
+
+@dataclass(frozen=True)
+class GroundAndObstacleOptions:
+    """From depth in metres to the ground and what stands on it."""
+
+    ground: GroundOptions = group(GroundOptions)
+    obstacles: ObstacleOptions = group(ObstacleOptions)
+    scan: ScanOptions = group(ScanOptions)
 
 
 @dataclass(frozen=True)
@@ -242,7 +311,7 @@ class AnchoringOptions:
     anchors: PointOptions = group(PointOptions)
     fit: FitOptions = group(FitOptions)
     local: CorrectionOptions = group(CorrectionOptions)
-    ground: GroundOptions = group(GroundOptions)
+    ground: GroundAnchorOptions = group(GroundAnchorOptions)
     range: RangeOptions = group(RangeOptions)
     cloud: CloudOptions = group(CloudOptions)
     diagnostics: ResidualOptions = group(ResidualOptions)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from depth_anything_ros.models.device import PRECISIONS
 
-_SIDE = 1024
+_SIDE, _CUDA_SIDE = 1024, 8192
 _ROUNDS = 15
 
 
@@ -32,7 +32,7 @@ def gflop(network: nn.Module, size: tuple[int, int]) -> float:
 
 
 def matrix_rates(device: str, precisions: Sequence[str]) -> dict[str, float]:
-    """Measure how fast torch multiplies matrices of 1024 x 1024.
+    """Measure how fast torch multiplies square matrices of ``matrix_side`` numbers.
 
     Args:
         device: as of torch.
@@ -44,9 +44,15 @@ def matrix_rates(device: str, precisions: Sequence[str]) -> dict[str, float]:
     return {name: _rate(device, PRECISIONS[name]) for name in precisions if name in PRECISIONS}
 
 
+def matrix_side(device: str) -> int:
+    """Return the side of matrices that keep a device busy: a GPU takes larger ones."""
+    return _CUDA_SIDE if device.startswith("cuda") else _SIDE
+
+
 @torch.inference_mode()
 def _rate(device: str, dtype: torch.dtype) -> float:
-    left = torch.ones(_SIDE, _SIDE, device=device, dtype=dtype)
+    side = matrix_side(device)
+    left = torch.ones(side, side, device=device, dtype=dtype)
     times = []
     for _ in range(_ROUNDS + 3):
         start = time.perf_counter()
@@ -54,4 +60,4 @@ def _rate(device: str, dtype: torch.dtype) -> float:
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    return 2e-9 * _SIDE**3 / sorted(times[3:])[_ROUNDS // 2]
+    return 2e-9 * side**3 / sorted(times[3:])[_ROUNDS // 2]

@@ -35,16 +35,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if interrupts.is_interrupted():  # amid an import, say, where it became another error
             return interrupts.INTERRUPTED
-        why = _why(error)
-        if not why:
+        said = why(error)
+        if not said:
             raise
-        print(f"depth_anything {options.verb}: {why}", file=sys.stderr)
+        print(f"depth_anything {options.verb}: {said}", file=sys.stderr)
         return 2
     finally:
         interrupts.forget_interrupts()
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """Say in one line what ended a verb; "" where that is a bug."""
     if is_short_of_memory(error):
         return f"{SHORT_OF_MEMORY} ({first_line(error)})"

@@ -22,7 +22,7 @@ from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo import find_card
-from depth_anything_ros.tools.arithmetic import gflop, matrix_rates
+from depth_anything_ros.tools.arithmetic import gflop, matrix_rates, matrix_side
 from depth_anything_ros.tools.options import check_known, check_least, whole_numbers
 from depth_anything_ros.tools.progress import say
 from depth_anything_ros.tools.timing import (
@@ -295,13 +295,15 @@ def run(
     sizes = whole_numbers(options.sizes or SIZES, "--sizes")
     facts, rows = machine(), []
     facts["threads"] = torch.get_num_threads()
-    facts["gflops"] = matrix_rates(str(choose_device(options.device)), precisions)
+    device = str(choose_device(options.device))
+    facts["gflops"] = matrix_rates(device, precisions)
     shared = (engines, precisions, options.device, options.runs, options.calibration)
     for model, size in itertools.product(models, sizes):
         print(f"{model}, input size {size or 'default'}", flush=True)
         rows += measure(ModelSetting(model, size, *shared))
     rates = ", ".join(f"{rate:.0f} in {name}" for name, rate in facts["gflops"].items())
-    said = f"matrices of 1024 x 1024 are multiplied at so many GFLOP/s by torch: {rates}"
+    side = matrix_side(device)
+    said = f"matrices of {side} x {side} are multiplied at so many GFLOP/s by torch: {rates}"
     table = [said, *lines(rows, reference)]
     publish(facts, table, [row.as_json() for row in rows], options.output)
     return 0

@@ -23,6 +23,7 @@ _HEADER = ("model", "gives", "size", "licence", "commercial", "here")
 _FOCAL = "* needs the camera's focal length"
 _LEGEND = (
     f"{_FOCAL}. commercial: whether the licence of the weights allows such use.",
+    "size: ? where the file of weights, or a package that is not installed, says it.",
     "here: whether the weights are on this machine; - where none were released.",
     f"More of one: {how_to_run('depth_anything', 'models NAME')}",
     f"To fetch it: {how_to_run('depth_anything', 'weights fetch NAME')}",
@@ -47,7 +48,8 @@ class ModelFacts:
     Attributes:
         card: its facts.
         family: its title.
-        parameters: of the network; None where it needs a package that is not installed.
+        parameters: of the network; None where it needs a package that is not installed, or its
+            file of weights says it.
         weights: the file on this machine; None where it is not here.
     """
 
@@ -91,7 +93,7 @@ def facts_of(card: ModelCard) -> ModelFacts:
     """Collect what users are told of a model."""
     parameters: int | None = None
     with contextlib.suppress(ImportError, ModelError):  # where an extra is not installed
-        parameters = parameter_count(card)
+        parameters = parameter_count(card) or None
     return ModelFacts(card, family_of(card).title, parameters, cached_weights(card))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from depth_anything_ros import __version__
-from depth_anything_ros.tools.parsers_bag import add_bag
+from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
 from depth_anything_ros.tools.parsers_view import add_view
+from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
 
 EVALUATED = Path("out/evaluate")
@@ -44,10 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
         add_view,
         _predict,
         add_bag,
+        add_web,
         _models,
         _weights,
         _export,
         _train,
+        add_adapt,
         _pseudo_label,
         _render_world,
         _evaluate,
@@ -141,6 +144,7 @@ def _predict(verbs: _Verbs) -> None:
         metavar="N",
         help="pictures that the network is given together; 0: 8 on a GPU, else 1",
     )
+    add_shared(parser, "--ray", "--workers")
 
 
 def _add_camera(parser: argparse.ArgumentParser) -> None:

@@ -121,3 +121,35 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of --extract: every N-th of the pictures that have ranges",
     )
+
+
+def add_adapt(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``depth_anything adapt``."""
+    parser = verbs.add_parser(
+        "adapt",
+        help="tune a metric model to your robot by a bag with its camera and LiDAR",
+        description="Fine-tune a model that gives metres on a bag of your robot, by the points of "
+        "its LiDAR or depth camera. The last fifth of the bag is held out, and scored before and "
+        "after; weights that are no better there are not handed over. A run that was stopped goes "
+        "on. More: doc/training.md.",
+    )
+    parser.set_defaults(module="adapt")
+    parser.add_argument("bag", type=Path, metavar="BAG", help="folder, .mcap or .db3 file")
+    parser.add_argument(
+        "--minutes", type=float, default=15.0, help="to train; the rest takes a few more"
+    )
+    parser.add_argument("--output", type=Path, help="folder to write; out/adapt/BAG")
+    add_topics(parser)
+    parser.add_argument(
+        "--lidar",
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="what measures depth: PointCloud2, LaserScan, Range, or a depth image registered to "
+        "the camera; without it, the only PointCloud2",
+    )
+    add_pairing(parser)
+    parser.add_argument(
+        "--pictures", type=int, default=1000, help="to take of the bag, at most about so many"
+    )
+    add_shared(parser, "--model", "--weights", "--download", "--device", "--input-size")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.core.colormap import COLORMAPS
-from depth_anything_ros.core.errors import CameraError, ParameterError, printable
-from depth_anything_ros.core.files import claim_folder
+from depth_anything_ros.core.errors import CameraError, ParameterError
+from depth_anything_ros.core.files import claim_folder, remove_partial
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.models.device import choose_device
 from depth_anything_ros.models.weights.find import resolve_weights
@@ -26,9 +28,11 @@ from depth_anything_ros.tools.predict_inputs import (
     Input,
     find_inputs,
 )
-from depth_anything_ros.tools.predict_outputs import Layout, is_done, parse_outputs
-from depth_anything_ros.tools.predict_pictures import Asked, Batch, Outcome, PicturePredictor
-from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.predict_outputs import Layout, frames_folder, parse_outputs
+from depth_anything_ros.tools.predict_pictures import Asked, Batch, Outcome
+from depth_anything_ros.tools.prediction import Predictor, batches_of, is_input_done
+from depth_anything_ros.tools.progress import Progress, say, warn
+from depth_anything_ros.tools.ray_cluster import spread
 
 # What the answers of a folder are made of; hidden, so that no picture's JSON has its name.
 CLAIM = ".predict.json"
@@ -41,21 +45,61 @@ def run(options: argparse.Namespace) -> int:
     card = find_card(options.model, options.download)
     asked, made_of = _asked(options, card)
     inputs = find_inputs(options.inputs, options.output, sys.stdin)
-    size = options.batch or _batch_of(options.device)
-    _claim(options, asked, inputs, made_of | {"batch": size})
-    batches = _batches(inputs, size)
-    missing = [batch for batch in batches if not all(_is_done(asked, item) for item in batch)]
-    count = sum(not _is_done(asked, item) for batch in missing for item in batch)
-    if not count:
-        say(f"all {len(inputs)} are done already, in {options.output}")
+    _claim(options, asked, inputs, made_of)
+    missing = {item for item in inputs if not is_input_done(asked.layout, item)}
+    if len(missing) < len(inputs):
+        say(f"{len(inputs) - len(missing)} of {len(inputs)} are done already")
+    if not missing:
         return 0
-    if count < len(inputs):
-        say(f"{len(inputs) - count} of {len(inputs)} are done already")
+    batches = [batch for batch in batches_of(inputs, asked.batch) if missing & set(batch)]
     tally = _Tally()
-    pipeline = asked.pipeline()
-    say(pipeline.estimator.description)
-    tally.count(PicturePredictor(asked, pipeline).run(missing), count)
+    if options.ray:
+        _by_cluster(asked, batches, len(missing), options, tally)
+    else:
+        _here(asked, batches, missing, tally)
     return tally.status(options.output)
+
+
+def _here(asked: Asked, batches: Sequence[Batch], missing: set[Input], tally: _Tally) -> None:
+    predictor = Predictor(asked)
+    say(predictor.pipeline.estimator.description)
+    videos = [batch[0] for batch in batches if batch[0].is_video]
+    if len(missing) > len(videos):
+        pictures = [batch for batch in batches if not batch[0].is_video]
+        with Progress(len(missing) - len(videos), "pictures") as progress:
+            for outcome in predictor.pictures(pictures):
+                tally.add(outcome)
+                progress.add(1)
+    for item in videos:
+        _video(predictor, item, tally)
+
+
+def _video(predictor: Predictor, item: Input, tally: _Tally) -> None:
+    with Progress(0, f"frames of {item.name}") as progress:
+
+        def done(count: int, total: int) -> None:
+            progress.total = total
+            progress.add(count - progress.done)
+
+        tally.add(predictor.video(item, done))
+
+
+def _by_cluster(
+    asked: Asked, batches: Sequence[Batch], count: int, options: argparse.Namespace, tally: _Tally
+) -> None:
+    """Spread pictures and videos over a cluster, which sees the same files by the same paths."""
+    check_least("--workers", options.workers, 0)
+    results = spread(batches, partial(Predictor, asked), options.ray, options.workers)
+    try:
+        with closing(results), Progress(count, "inputs") as progress:
+            for outcomes in results:
+                for outcome in outcomes:
+                    tally.add(outcome)
+                progress.add(len(outcomes))
+    finally:  # a worker that was killed has cleaned nothing up
+        places = [item.place for batch in batches for item in batch]
+        folders = {part.parent for place in places for part in (place, frames_folder(place) / "0")}
+        remove_partial(asked.layout.folder / folder for folder in folders)
 
 
 def _batch_of(device: str) -> int:
@@ -74,13 +118,14 @@ def _asked(options: argparse.Namespace, card: ModelCard) -> tuple[Asked, dict[st
         name: getattr(options, name) for name in ("model", "engine", "precision", "input_size")
     }
     model |= {"device": options.device, "output_size": options.output_size}
+    model["batch"] = options.batch or _batch_of(options.device)
     model |= {"weights_sha256": sha256_of(weights) if weights else "", "colormap": options.colormap}
     cameras = _cameras(options, card)
     asked = Asked(
         weights=options.weights,
         download=options.download,
         cameras=cameras,
-        layout=Layout(options.output, outputs, card.kind),
+        layout=Layout(options.output.absolute(), outputs, card.kind),
         **model,
     )
     given = cameras.given and camera_fields(cameras.given)
@@ -114,15 +159,6 @@ def _claim(
     claim_folder(claim, plain, "answers", "give --restart, which removes them")
 
 
-def _is_done(asked: Asked, item: Input) -> bool:
-    return is_done(asked.layout.files(item.place), item.path)
-
-
-def _batches(inputs: Sequence[Input], size: int) -> Iterator[Batch]:
-    for start in range(0, len(inputs), size):
-        yield tuple(inputs[start : start + size])
-
-
 @dataclass
 class _Tally:
     """What became of the inputs."""
@@ -130,20 +166,15 @@ class _Tally:
     written: int = 0
     failed: int = 0
     assumed: int = 0
-    _said: set[str] = field(default_factory=set)
 
-    def count(self, outcomes: Iterable[Outcome], total: int) -> None:
-        """Count outcomes as they come, with progress, and say what failed."""
-        with Progress(total, "pictures") as progress:
-            for outcome in outcomes:
-                if outcome.problem:
-                    self.failed += 1
-                    problem = printable(f"left out: {outcome.problem}")
-                    print(problem, file=sys.stderr, flush=True)
-                else:
-                    self.written += 1
-                    self.assumed += outcome.camera_from == "assumed"
-                progress.add(1)
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome, and say so where it is a failure."""
+        if outcome.problem:
+            self.failed += 1
+            warn(f"left out: {outcome.problem}")
+        else:
+            self.written += 1
+            self.assumed += outcome.camera_from == "assumed"
 
     def status(self, output: Path) -> int:
         """Say how it went; return the exit status."""

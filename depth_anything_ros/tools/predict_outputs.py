@@ -74,7 +74,13 @@ class Layout:
         """Return all files that any run may have written of a picture or a video."""
         kinds = [Layout(self.folder, tuple(OUTPUTS), kind) for kind in ESTIMATES]
         files = [file for layout in kinds for file in layout.files(place)]
-        return files + [self.path(place, painted, is_video=True) for painted in PAINTED]
+        files += [self.path(place, painted, is_video=True) for painted in PAINTED]
+        return files + sorted((self.folder / frames_folder(place)).glob("[0-9]*"))
+
+
+def frames_folder(place: Path) -> Path:
+    """Return where the files of a video's frames lie, as the video itself."""
+    return place.with_name(f"{place.name}_frames")
 
 
 def is_done(files: list[Path], source: Path) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from depth_anything_ros.core.depth import Estimate
@@ -44,6 +44,7 @@ class Asked:
         cameras: of the inputs.
         layout: of the files.
         colormap: of ``core.colormap``.
+        batch: inputs that the network is given together.
     """
 
     model: str
@@ -58,6 +59,7 @@ class Asked:
     cameras: CameraChoice
     layout: Layout
     colormap: str
+    batch: int
 
     def pipeline(self) -> DepthPipeline:
         """Load the model."""
@@ -105,14 +107,12 @@ class PicturePredictor:
     Attributes:
         asked: what is wanted of them.
         pipeline: that answers.
+        writer: of the answers.
     """
 
     asked: Asked
     pipeline: DepthPipeline
-    _writer: Writer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._writer = self.asked.writer(self.pipeline)
+    writer: Writer
 
     def run(self, batches: Iterable[Batch]) -> Iterator[Outcome]:
         """Answer batches, and yield what became of each input that was not done already.
@@ -154,7 +154,7 @@ class PicturePredictor:
     ) -> str:
         answer = self.pipeline.finish(image, estimate)
         facts = {"source": item.name, "camera_from": picture.camera_from}
-        self._writer.write(item.place, answer, image.published_rgb(), facts)
+        self.writer.write(item.place, answer, image.published_rgb(), facts)
         return picture.camera_from
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 from depth_anything_ros.core.errors import printable
 
 PROGRESS_S = 2.0
+# On a terminal, where one line is drawn over and over, with a bar.
+BAR_S = 0.2
+BAR = 24
+_REDRAW = "\r\x1b[K"
 MB = 1_000_000
 
 
@@ -16,8 +21,16 @@ def say(*lines: object) -> None:
     print("\n".join(printable(line) for line in lines), flush=True)
 
 
+def warn(line: object) -> None:
+    """Print a line to stderr, as ``printable``; where a bar is drawn, in its place."""
+    begin = _REDRAW if sys.stdout.isatty() and sys.stderr.isatty() else ""
+    print(f"{begin}{printable(line)}", file=sys.stderr, flush=True)
+
+
 class Progress:
     """A line with count, rate and time left, at most every two seconds, and one at the end.
+
+    On a terminal it is one line with a bar.
 
     Args:
         total: of what is to be done.
@@ -32,16 +45,30 @@ class Progress:
     def add(self, count: int) -> None:
         """Count what was done, and say so if it is time."""
         self.done += count
-        if time.monotonic() - self._said >= PROGRESS_S:
+        is_bar = sys.stdout.isatty()
+        if time.monotonic() - self._said >= (BAR_S if is_bar else PROGRESS_S):
             self._said = time.monotonic()
-            print(self.line(), flush=True)
+            if is_bar:
+                print(f"{_REDRAW}{self.bar()}{self.line()}", end="", flush=True)
+            else:
+                print(self.line(), flush=True)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        is_bar = sys.stdout.isatty()
         if kind is None:
-            print(self.line(), flush=True)
+            print(f"{_REDRAW if is_bar else ''}{self.line()}", flush=True)
+        elif is_bar:
+            print(flush=True)
+
+    def bar(self) -> str:
+        """Return a bar as long as what is done; none where nobody knows how much there is."""
+        if not self.total:
+            return ""
+        done = min(BAR, BAR * self.done // self.total)
+        return f"[{'=' * done}{' ' * (BAR - done)}] "
 
     def line(self) -> str:
         """Return the line as it stands."""

@@ -21,6 +21,17 @@ _SHARED: dict[str, dict[str, Any]] = {
         "help": "that runs the network: auto, torch, openvino, onnxruntime or tensorrt",
     },
     "--precision": {"default": "auto", "help": "of the network: auto, fp32, bf16, fp16 or int8"},
+    "--ray": {
+        "default": "",
+        "metavar": "ADDRESS",
+        "help": "spread the work over a Ray cluster: local, auto, HOST:PORT or ray://HOST:PORT",
+    },
+    "--workers": {
+        "type": int,
+        "default": 0,
+        "metavar": "N",
+        "help": "processes of --ray; 0: one a GPU, or one for four cores",
+    },
     "--input-size": {
         "type": int,
         "default": 0,

@@ -51,10 +51,20 @@ def _fetch(options: argparse.Namespace) -> list[str]:
 
 
 def _copy(path: Path, output: Path, card: ModelCard) -> Path:
-    """Copy a file so that its name still says what it is."""
+    """Copy a file under a name that says what it is, or a folder of those that need each other."""
+    beside = dict(card.options).get("beside", ())
+    if beside:
+        folder = path.parents[card.hub_file.count("/")]
+        for name in (*beside, card.hub_file):
+            _copy_file(folder / name, output / name)
+        return output
     if output.is_dir():
         own = f"{card.name}{path.suffix}"
         output = output / (own if path.name in _ANY_MODEL else path.name)
+    return _copy_file(path, output)
+
+
+def _copy_file(path: Path, output: Path) -> Path:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         with atomically(output) as partial:
@@ -79,9 +89,9 @@ def _convert(options: argparse.Namespace) -> list[str]:
 
 def _card(name: str) -> ModelCard:
     card = find_card(name)
-    if family_of(card).prefix:
+    if family_of(card).fill:
         raise ModelError(
-            f"{name} is read by transformers itself; give the name of a row of the zoo",
+            f"{name} is read by {family_of(card).title} itself; give the name of another row",
             reason="unknown_model",
         )
     return card

@@ -6,8 +6,6 @@ those under strong changes (Depth Anything V1, arXiv 2401.10891, 3.2; V2, arXiv 
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import atomically, claim_folder
+from depth_anything_ros.core.files import claim_folder, link_or_copy
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.samples import (
@@ -112,13 +110,4 @@ class PseudoLabeller:
                 "of metres or of disparity"
             )
         write_labels(self.output, path.stem, camera=camera, **{label: answer.values})
-        _link(path, self.output / path.name)
-
-
-def _link(path: Path, target: Path) -> None:
-    """Link a picture; copy it where the file system, or its owner, allows no link."""
-    try:
-        os.link(path.resolve(), target)
-    except OSError:
-        with atomically(target, SourceError) as partial:
-            shutil.copyfile(path, partial)
+        link_or_copy(path, self.output / path.name)

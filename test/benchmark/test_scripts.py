@@ -136,3 +136,29 @@ def test_engines_beside_the_pipeline_of_transformers(repository, tmp_path):
 )
 def test_what_runs_nodes(repository, name, words, said):
     assert said in run(repository, name, *words)
+
+
+@pytest.mark.slow
+def test_on_gpu_runs_on_a_cpu_too(repository, tmp_path):
+    command = [repository / "benchmark/on_gpu.sh", "--device", "cpu", "--quick"]
+    command += ["--output", tmp_path, "--python", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {
+        part: json.loads((tmp_path / f"{part}.json").read_text()) for part in ("model", "node")
+    }
+    ways = {row["way"] for row in found["model"]["rows"] if row["median_ms"]}
+    assert {"auto", "torch fp32", "torch bf16"} <= ways
+    assert all(row["answered"]["depth/image_rect"] > 0 for row in found["node"]["rows"])
+    for words in ("## model", "of the roofline", "## scaling", "## node", "answers/s"):
+        assert words in done.stdout
+
+
+def test_on_gpu_says_what_it_takes(repository):
+    done = subprocess.run(
+        [repository / "benchmark/on_gpu.sh", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "--device cuda" in done.stderr
+    lost = [repository / "benchmark/on_gpu.sh", "--python", "/nowhere/python"]
+    done = subprocess.run(lost, capture_output=True, text=True)
+    assert done.returncode == 2 and "there is no /nowhere/python: run make install" in done.stderr

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from refusals import refused
 
 from depth_anything_ros.core.baselines import best_constant, best_plane, mean_depth
 from depth_anything_ros.core.camera import Camera
@@ -72,6 +73,5 @@ def test_one_pixel_and_one_line_still_have_a_plane():
 
 @pytest.mark.parametrize("baseline", [mean_depth, best_constant, lambda t, m: best_plane(t, m, 80)])
 def test_no_truth_no_baseline(baseline):
-    with pytest.raises(DepthAnythingError, match="the mask is empty") as error:
+    with refused(DepthAnythingError, "degenerate_fit", "the mask is empty"):
         baseline(plane_in_space(), ~ALL)
-    assert error.value.reason == "degenerate_fit"

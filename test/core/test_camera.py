@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from depth_anything_ros.core.camera import Camera, same_aspect
 from depth_anything_ros.core.errors import CameraError
@@ -309,9 +310,8 @@ def test_aspect_allows_for_the_rounding_of_a_resize_only():
     ],
 )
 def test_what_is_no_camera_says_why(changes, reason, words):
-    with pytest.raises(CameraError, match=words) as error:
+    with refused(CameraError, reason, words):
         Camera.from_info(info(**changes))
-    assert error.value.reason == reason
 
 
 def test_zero_coefficients_of_any_count_mean_no_distortion():

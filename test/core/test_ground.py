@@ -2,74 +2,22 @@
 
 import numpy as np
 import pytest
+from drawn_scene import CAMERA, Scene, room
 
-from depth_anything_ros.core.camera import Camera
-from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.ground import GroundFinder, GroundLimits
 
-CAMERA = Camera.from_hfov(320, 240, 80.0)
 
-
-def up_of(pitch_deg, roll_deg=0.0):
-    """Return up of a camera that looks down and leans over."""
-    pitch, roll = np.radians((pitch_deg, roll_deg))
-    level = np.array([0.0, -np.cos(pitch), -np.sin(pitch)])
-    c, s = np.cos(roll), np.sin(roll)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ level
-
-
-class Scene:
-    """What rays meet first, in a frame with z upwards and the camera at a height above z = 0."""
-
-    def __init__(self, height_m, pitch_deg=10.0, roll_deg=0.0):
-        self.up = up_of(pitch_deg, roll_deg)
-        forward = np.array([0.0, 0.0, 1.0])
-        forward -= (forward @ self.up) * self.up
-        forward /= np.linalg.norm(forward)
-        axes = np.stack((forward, np.cross(self.up, forward), self.up))
-        self.rays = CAMERA.rays() @ axes.T  # forward, left, up
-        self.height = height_m
-        self.depth = np.full(self.rays.shape[:2], np.inf)
-
-    def surface(self, normal, offset, within=lambda x, y, z: True):
-        """Add the plane of points p with normal · p = offset, where within says so."""
-        normal, origin = np.asarray(normal, float), np.array([0.0, 0.0, self.height])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            along = (offset - origin @ normal) / (self.rays @ normal)
-            x, y, z = np.moveaxis(origin + along[..., None] * self.rays, -1, 0)
-            met = (along > 0.05) & (along < self.depth) & within(x, y, z)
-        self.depth = np.where(met, along, self.depth)
-        return self
-
-    def box(self, x, y, z):
-        """Add a box from its corners (low, high) of each axis: its front, sides and top."""
-        self.surface((1, 0, 0), x[0], lambda _, b, c: self._in(b, y) & self._in(c, z))
-        for side in y:
-            self.surface((0, 1, 0), side, lambda a, _, c: self._in(a, x) & self._in(c, z))
-        return self.surface((0, 0, 1), z[1], lambda a, b, _: self._in(a, x) & self._in(b, y))
-
-    @staticmethod
-    def _in(values, limits):
-        return (values >= limits[0]) & (values <= limits[1])
-
-    def find(self, scale=1.0, noise=0.0, **options):
-        speckle = 1 + noise * np.random.default_rng(0).standard_normal(self.depth.shape)
-        depth = np.where(np.isinf(self.depth), np.nan, self.depth * scale * speckle)
-        finder = GroundFinder(CAMERA, self.up, GroundLimits(**options))
-        return finder.find(DepthMap(depth.astype(np.float32), CAMERA))
-
-
-def room(height_m=0.5, **pose):
-    """A floor with a wall at its end, and boxes on it."""
-    scene = Scene(height_m, **pose).surface((0, 0, 1), 0.0).surface((1, 0, 0), 6.0)
-    return scene.box((1.5, 2.0), (-1.5, -0.5), (0, 0.6)).box((2.0, 3.0), (0.4, 1.0), (0, 1.2))
+def find(scene, scale=1.0, noise=0.0, **limits):
+    finder = GroundFinder(CAMERA, scene.up, GroundLimits(**limits))
+    return finder.find(scene.depth_map(scale, noise))
 
 
 @pytest.mark.parametrize("pose", [{}, {"pitch_deg": 30.0}, {"pitch_deg": 0.0, "roll_deg": 12.0}])
 def test_the_plane_of_a_floor_with_boxes_on_it(pose):
     scene = room(**pose)
-    ground = scene.find()
+    ground = find(scene)
     assert ground.ok and ground.confidence > 0.5
     assert ground.height == pytest.approx(0.5, rel=2e-3)
     assert np.degrees(np.arccos(ground.normal @ scene.up)) < 0.1
@@ -77,7 +25,7 @@ def test_the_plane_of_a_floor_with_boxes_on_it(pose):
 
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.5, 2.0])
 def test_a_wrong_scale_is_told_by_the_height_of_the_camera(scale):
-    ground = room().find(scale, noise=0.02)
+    ground = find(room(), scale, noise=0.02)
     assert ground.ok and ground.height == pytest.approx(0.5 * scale, rel=0.01)
     # Its pixels, where the true height puts them, are on the floor: metres without any range.
     points, true = ground.points(0.5), room().depth[ground.pixels]
@@ -120,7 +68,7 @@ def table(reach=0.8):
 
 
 def test_the_floor_beside_a_table_is_the_ground():
-    ground = table(reach=0.3).find()
+    ground = find(table(reach=0.3))
     assert ground.ok and ground.height == pytest.approx(1.2, rel=1e-3)
 
 
@@ -139,12 +87,12 @@ def test_the_floor_beside_a_table_is_the_ground():
     ids=["wall", "ramp up", "ramp down", "stair up", "stair down", "table", "nothing", "sky"],
 )
 def test_what_is_no_ground_is_not_taken_for_it(scene, reasons):
-    ground = scene.find()
+    ground = find(scene)
     assert ground.reason in reasons and not ground.ok and ground.confidence == 0
 
 
 def test_a_floor_that_is_not_flat_enough_is_told_by_its_unevenness():
-    ground = room().find(noise=0.05, max_unevenness=0.02)
+    ground = find(room(), noise=0.05, max_unevenness=0.02)
     assert (ground.reason, ground.confidence) == ("uneven", 0)
     assert ground.unevenness == pytest.approx(0.05, rel=0.25)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from refusals import refused
 
 from depth_anything_ros.core.errors import ImageError, SourceError
 from depth_anything_ros.core.picture_files import (
@@ -63,9 +64,8 @@ def test_the_size_is_read_of_every_format_and_of_none_that_is_cut(suffix, argume
     data = encoded(suffix, arguments)
     header = check_header(data, 1)
     assert (header.format, header.width, header.height) == (name, 53, 37)
-    with pytest.raises(ImageError, match=r"53x37 has 0.001961 million pixels") as error:
+    with refused(ImageError, "too_large", r"53x37 has 0.001961 million pixels"):
         check_header(data, 0.001)
-    assert error.value.reason == "too_large"
     for length in (*range(1, min(len(data), 300)), len(data) // 2, len(data) - 40):
         # Never a crash; refused here, or by the decoder.
         try:
@@ -97,9 +97,8 @@ def test_tiles_of_a_tiff_and_a_second_codestream_count():
     jp2 += stream + struct.pack(">IIII", 53, 37, 0, 0)
     jp2 += stream + struct.pack(">IIII", 1 << 20, 1 << 20, 0, 0)
     for data in (tiff, jp2):
-        with pytest.raises(ImageError, match="1048576x1048576") as error:
+        with refused(ImageError, "too_large", "1048576x1048576"):
             check_header(data, 40)
-        assert error.value.reason == "too_large"
 
 
 def test_a_thumbnail_and_a_trailer_are_not_the_picture():
@@ -109,9 +108,8 @@ def test_a_thumbnail_and_a_trailer_are_not_the_picture():
     header = check_header(with_both, 1)
     assert (header.width, header.height) == (53, 37)
     for cut in (with_both[: len(app1) + len(whole) // 2], with_both[: len(app1) + 2]):
-        with pytest.raises(ImageError) as error:
+        with refused(ImageError, "truncated"):
             check_header(cut, 1)
-        assert error.value.reason == "truncated"
 
 
 @pytest.mark.parametrize(
@@ -131,9 +129,8 @@ def test_a_thumbnail_and_a_trailer_are_not_the_picture():
     ],
 )
 def test_what_is_refused_says_why(data, reason, said):
-    with pytest.raises(ImageError, match=said) as error:
+    with refused(ImageError, reason, said) as error:
         check_header(data, 40)
-    assert error.value.reason == reason
     assert str(error.value).isprintable()
 
 
@@ -167,9 +164,8 @@ def test_files_that_are_cut_too_large_or_gone_are_named(tmp_path, suffix):
     ],
 )
 def test_headers_that_lead_nowhere_are_cut_files(data):
-    with pytest.raises(ImageError, match="lacks its end") as error:
+    with refused(ImageError, "truncated", "lacks its end"):
         read_header(data)
-    assert error.value.reason == "truncated"
 
 
 @pytest.mark.parametrize("progressive", [0, 1])

@@ -91,7 +91,7 @@ def test_compiled_it_answers_the_same_and_no_size_waits_for_the_compiler(monkeyp
     assert not compare([found], [estimator.run_network(other)]).problem
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_recorded_graph_answers_what_the_network_does(name, precision):

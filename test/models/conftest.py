@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from three_views import make_rig
 
 BEGIN, END = "<!-- parity -->", "<!-- end of parity -->"
 HEADING = (
@@ -64,3 +65,9 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     return tmp_path / "hub"
+
+
+@pytest.fixture(scope="session")
+def rig():
+    """A room that three cameras see, with 90° each and 40° between them."""
+    return make_rig()

@@ -6,54 +6,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_model
+from refusals import refused
+from three_views import RIG, SIZE, pictures, turned
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import BackProjector
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap
 from depth_anything_ros.core.errors import CameraError, ImageError, ModelError
-from depth_anything_ros.core.poses import inverse, similarity
-from depth_anything_ros.models import DepthEstimator, find_card
+from depth_anything_ros.core.poses import inverse
+from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.models.any_view import (
     ViewEstimate,
     Window,
-    cameras_from_encoding,
     extrinsics_as_trained,
-    metric_factor,
     views_of,
 )
-from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput, prepare
+from depth_anything_ros.models.networks.depth_anything_3 import ViewsOutput
 from depth_anything_ros.models.networks.output import DepthWithSky
 from depth_anything_ros.sim.path import camera_mount
 from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.render import Renderer
-from depth_anything_ros.sim.world import views
 
-SIZE = 112, 84  # of what the network sees: width and height
 UNIT_M = 2.5  # metres in the network's unit, of the answers that are made of true geometry
-RIG = ((0.0, 0.0), (0.35, 40.0), (-0.35, -40.0))  # to the right, and turned to it [m, degrees]
 
 NO_RAYS = torch.zeros(0), torch.zeros(0)  # which nothing but training reads
-
-
-def _turned(right_m, yaw_deg):
-    """The pose of a camera of a rig in the first one's frame; both are optical frames."""
-    c, s = math.cos(math.radians(yaw_deg)), math.sin(math.radians(yaw_deg))
-    pose = np.eye(4)
-    pose[:3, :3] = ((c, 0, s), (0, 1, 0), (-s, 0, c))
-    pose[0, 3] = right_m
-    return pose
-
-
-@pytest.fixture(scope="module")
-def rig():
-    """A room that three cameras see, with 90° each and 40° between them."""
-    first = views([1], 28, 21, kind="room").T_world_camera[0]
-    poses = np.stack([first @ _turned(*mount) for mount in RIG])
-    cameras = [Camera.from_hfov(*SIZE, 90.0, name) for name in ("front", "right", "left")]
-    seen = Renderer([build_scene(1, "room")] * 3).view(cameras, poses)
-    assert bool(seen.depth_m.isfinite().all())
-    return SimpleNamespace(cameras=cameras, poses=poses, depth_m=seen.depth_m)
 
 
 def _windows(count, picture=SIZE):
@@ -72,7 +48,7 @@ def _encoding(T, camera):
 
 def _truth(rig, unit_m=UNIT_M):
     """What a network that knows the truth answers, in its own unit and its own world."""
-    own = _turned(0.7, 25.0) @ inverse(rig.poses[1]) @ rig.poses
+    own = turned(0.7, 25.0) @ inverse(rig.poses[1]) @ rig.poses
     own[:, :3, 3] /= unit_m
     return ViewsOutput(
         rig.depth_m / unit_m,
@@ -169,7 +145,7 @@ def test_pictures_of_another_size_than_the_network_s(rig):
 @pytest.mark.parametrize("mounts", [RIG[:2], ((0.0, 0.0), (0.1, 0.0), (0.2, 0.0))])
 def test_a_stereo_pair_and_a_row_of_cameras_have_a_scale(rig, mounts):
     """The reference raises here: its similarity wants cameras that are not in a line."""
-    poses = np.stack([rig.poses[0] @ _turned(*mount) for mount in mounts])
+    poses = np.stack([rig.poses[0] @ turned(*mount) for mount in mounts])
     count = len(poses)
     cut = SimpleNamespace(cameras=rig.cameras[:count], poses=poses, depth_m=rig.depth_m[:count])
 
@@ -196,10 +172,8 @@ def test_what_has_no_scale(change, kind, words, reason, rig):
     else:
         metric, poses = _metric(rig, 1.0, torch.ones_like(rig.depth_m)), None
 
-    with pytest.raises(kind, match=words) as error:
+    with refused(kind, reason, words):
         views_of(truth, metric, _windows(3), rig.cameras, poses)
-
-    assert error.value.reason == reason
 
 
 # What the network does not see, and the sky
@@ -320,22 +294,6 @@ def test_depth_that_underflows_is_unknown():
     assert (view.depth.depth[:, 0] == 2).all()
 
 
-# Parity
-
-
-def test_poses_are_decoded_as_by_the_reference():
-    transform = pytest.importorskip("depth_anything_3.model.utils.transform")
-    encoding = torch.randn(5, 9, generator=torch.Generator().manual_seed(0))
-    encoding[:, 7:] = encoding[:, 7:].relu()
-
-    poses, K = cameras_from_encoding(encoding.numpy(), *SIZE)
-    expected, intrinsics = transform.pose_encoding_to_extri_intri(encoding[None], SIZE[::-1])
-
-    np.testing.assert_allclose(poses[:, :3], expected[0], atol=1e-5)
-    K[:, :2, 2] += 0.5  # where the reference has the corner of the first pixel
-    np.testing.assert_allclose(K, intrinsics[0], rtol=1e-4)
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_extrinsics_are_relative_to_the_first_and_of_unit_length(count):
     rng = np.random.default_rng(0)
@@ -355,108 +313,6 @@ def test_extrinsics_are_relative_to_the_first_and_of_unit_length(count):
     )
 
 
-def test_metres_are_the_reference_s():
-    """The factor that ``NestedDepthAnything3Net`` scales its answer by, of the same two answers."""
-    da3 = pytest.importorskip("depth_anything_3.model.da3")
-    addict = pytest.importorskip("addict")
-    generator = torch.Generator().manual_seed(0)
-    depth, confidence, raw, sky = torch.rand(4, 3, 42, 56, generator=generator)
-    depth[0, :5], raw[1, :5] = 5e-4, 1e-3  # below what is scaled by
-    K = torch.diag(torch.tensor((500.0, 400.0, 1.0))).expand(1, 3, 3, 3)
-    theirs = addict.Dict(
-        depth=depth[None].clone(),
-        depth_conf=1 + confidence[None],
-        intrinsics=K,
-        extrinsics=torch.eye(4)[None, None, :3].repeat(1, 3, 1, 1),
-    )
-    metric = addict.Dict(depth=raw[None].clone(), sky=sky[None])
-    nested = da3.NestedDepthAnything3Net
-    nested._apply_metric_scaling(None, theirs, metric)
-    expected = nested._apply_depth_alignment(None, theirs, metric).scale_factor
-    empty = torch.zeros(0)
-
-    factor = metric_factor(
-        ViewsOutput(depth, 1 + confidence, empty, empty, empty),
-        DepthWithSky(raw / 300, sky),
-        np.full(3, 450.0),
-    )
-
-    print(f"\nmetric factor: {factor / expected - 1:.1e}")
-    assert factor == pytest.approx(expected, rel=1e-4)
-
-
-def _official(card, folder):
-    """The official network of a card, whole, and its file."""
-    from da3_reference import Published, fill  # skips where the package is not installed
-
-    da3 = pytest.importorskip("depth_anything_3.model.da3")
-    published = fill(Published(card))
-    # A field of view of nearly 0 would make the focal length, and so the metres, a matter of luck.
-    torch.nn.init.ones_(getattr(published.model, "da3", published.model).cam_dec.fc_fov[0].bias)
-    save_model(published, folder / "model.safetensors")
-    network = published.model
-    if card.option("network") == "nested":
-        network.__class__ = da3.NestedDepthAnything3Net  # with the parts of one, but not its init
-    return network.eval()
-
-
-def _pictures(count, width=SIZE[0], height=SIZE[1]):
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (height, width, 3), np.uint8) for _ in range(count)]
-
-
-@torch.inference_mode()
-def _forward(network, card, pictures, cameras=None, poses=None):
-    """Depth and confidence (n, h, w), T_world_camera and K of the official forward."""
-    images = torch.cat([prepare(rgb, card, SIZE[0], torch.device("cpu")) for rgb in pictures])
-    conditions = {}
-    if poses is not None:
-        K = torch.tensor([camera.K for camera in cameras]).view(1, -1, 3, 3)
-        extrinsics = torch.from_numpy(extrinsics_as_trained(poses)).float()[None]
-        conditions = {"extrinsics": extrinsics, "intrinsics": K.float()}
-    answer = network(images[None], **conditions)
-    whole = torch.eye(4, dtype=torch.float64).repeat(len(pictures), 1, 1)
-    whole[:, :3] = answer.extrinsics[0]
-    K = answer.intrinsics[0].double().numpy()
-    K[:, :2, 2] -= 0.5
-    maps = answer.depth[0].numpy(), answer.depth_conf[0].numpy()
-    return *maps, inverse(whole.numpy()), K
-
-
-@pytest.mark.parametrize("name", ["test_da3_any", "test_da3_nested"])
-@pytest.mark.parametrize(("count", "posed"), [(1, False), (3, False), (3, True)])
-def test_views_are_the_reference_s(name, count, posed, rig, tmp_path):
-    """From pictures to depth and poses, with all that comes after the network."""
-    card = find_card(name)
-    official = _official(card, tmp_path)
-    estimator = DepthEstimator(card, str(tmp_path), "cpu", "fp32", SIZE[0])
-    cameras, poses = (rig.cameras, rig.poses) if posed else (None, None)
-    depth, confidence, T, K = _forward(official, card, _pictures(count), cameras, poses)
-
-    found = estimator.infer_views(_pictures(count), cameras, poses)
-
-    if posed:  # of api.py, _align_to_input_extrinsics_intrinsics
-        depth = depth / similarity(poses[:, :3, 3], T[:, :3, 3]).scale
-        expected = rig.poses
-    else:
-        expected = inverse(T[0]) @ T
-    values = np.stack([getattr(v.depth, "depth_m", getattr(v.depth, "depth", None)) for v in found])
-    seen = np.isfinite(values)  # where we answer +Inf in the sky, it answers the farthest depth
-    depth_error = np.abs(values - depth)[seen].max() / np.ptp(depth[seen])
-    confidence_error = np.abs(np.stack([v.confidence for v in found]) - confidence).max()
-    unit = max(1.0, np.abs(expected[:, :3, 3]).max())
-    pose_error = np.abs(np.stack([v.T_world_camera for v in found]) - expected).max() / unit
-    print(
-        f"\n{name}, {count} pictures{', with poses' * posed}: depth {depth_error:.1e}, "
-        f"confidence {confidence_error / np.ptp(confidence):.1e}, pose {pose_error:.1e}"
-    )
-    assert seen.mean() > 0.2 and (seen.all() or name.endswith("nested"))
-    assert max(depth_error, confidence_error / np.ptp(confidence)) < 1e-4
-    assert pose_error < 1e-3
-    if not posed:
-        np.testing.assert_allclose([v.depth.camera.K for v in found], K.reshape(-1, 9), rtol=1e-3)
-
-
 # The estimator
 
 
@@ -468,7 +324,7 @@ def estimator():
 def test_pictures_larger_than_the_network_s_input(estimator, rig):
     cameras = [camera.scaled(160, 120) for camera in rig.cameras]
 
-    found = estimator.infer_views(_pictures(3, 160, 120), cameras, rig.poses)
+    found = estimator.infer_views(pictures(3, 160, 120), cameras, rig.poses)
 
     for view, camera, pose in zip(found, cameras, rig.poses, strict=True):
         assert isinstance(view.depth, DepthMap) and view.depth.camera is camera
@@ -479,12 +335,12 @@ def test_pictures_larger_than_the_network_s_input(estimator, rig):
 
 
 def test_views_of_other_sizes_than_the_pictures(estimator, rig):
-    pictures = [np.full((240, 320, 3), 90, np.uint8)] * 2
+    gray = [np.full((240, 320, 3), 90, np.uint8)] * 2
     cameras = [camera.scaled(320, 240) for camera in rig.cameras[:2]]
     grid = estimator.network_size(320, 240)
     sizes = [grid, (80, 60)]
-    full = estimator.infer_views(pictures, cameras, rig.poses[:2])
-    found = estimator.infer_views(pictures, cameras, rig.poses[:2], sizes=sizes)
+    full = estimator.infer_views(gray, cameras, rig.poses[:2])
+    found = estimator.infer_views(gray, cameras, rig.poses[:2], sizes=sizes)
     for view, size, camera in zip(found, sizes, cameras, strict=True):
         assert view.depth.camera == camera.scaled(*size)
         assert view.depth.depth_m.shape == view.confidence.shape == size[::-1]
@@ -498,32 +354,32 @@ def test_twice_the_baseline_is_twice_as_far(estimator, rig):
     larger = rig.poses.copy()
     larger[:, :3, 3] *= 2
 
-    near = estimator.infer_views(_pictures(3), rig.cameras, rig.poses)
-    far = estimator.infer_views(_pictures(3), rig.cameras, larger)
+    near = estimator.infer_views(pictures(3), rig.cameras, rig.poses)
+    far = estimator.infer_views(pictures(3), rig.cameras, larger)
 
     for one, two in zip(near, far, strict=True):
         np.testing.assert_allclose(two.depth.depth_m, 2 * one.depth.depth_m, rtol=1e-4)
 
 
 def test_the_world_s_origin_does_not_matter(estimator, rig):
-    moved = _turned(3.0, 70.0) @ rig.poses
+    moved = turned(3.0, 70.0) @ rig.poses
 
-    here = estimator.infer_views(_pictures(3), rig.cameras, rig.poses)
-    there = estimator.infer_views(_pictures(3), rig.cameras, moved)
+    here = estimator.infer_views(pictures(3), rig.cameras, rig.poses)
+    there = estimator.infer_views(pictures(3), rig.cameras, moved)
 
     for one, other in zip(here, there, strict=True):
         np.testing.assert_allclose(other.depth.depth_m, one.depth.depth_m, rtol=1e-3)
 
 
 def test_one_picture_is_its_own_world(estimator):
-    (view,) = estimator.infer_views(_pictures(1))
+    (view,) = estimator.infer_views(pictures(1))
 
     assert isinstance(view.depth, AffineDepthMap)
     np.testing.assert_allclose(view.T_world_camera, np.eye(4), atol=1e-12)
 
 
 def test_pictures_of_several_sizes_are_cut_to_their_middles(estimator):
-    found = estimator.infer_views([*_pictures(1, 224, 112), *_pictures(1, 112, 112)])
+    found = estimator.infer_views([*pictures(1, 224, 112), *pictures(1, 112, 112)])
 
     # 112 x 56 and 112 x 112 after the resize: the network sees 112 x 56 of both.
     assert np.isfinite(found[0].depth.depth).all()
@@ -549,17 +405,13 @@ def test_what_makes_no_views_is_refused(estimator, rig, count, options, kind, me
     if "model" in options:
         estimator = DepthEstimator(options["model"], "random", "cpu", "fp32", 56)
 
-    with pytest.raises(kind, match=message) as error:
-        estimator.infer_views(_pictures(count, *options.get("size", SIZE)), **given)
-
-    assert error.value.reason == reason
+    with refused(kind, reason, message):
+        estimator.infer_views(pictures(count, *options.get("size", SIZE)), **given)
 
 
 def test_weights_that_are_not_numbers_never_become_views(rig):
     estimator = DepthEstimator("test_da3_any", "random", "cpu", "fp32", 56)
     estimator.network.camera_decoder.translation.bias.data.fill_(math.nan)
 
-    with pytest.raises(ModelError, match=r"answered \d+ of \d+ values as NaN") as error:
-        estimator.infer_views(_pictures(2))
-
-    assert error.value.reason == "non_finite"
+    with refused(ModelError, "non_finite", r"answered \d+ of \d+ values as NaN"):
+        estimator.infer_views(pictures(2))

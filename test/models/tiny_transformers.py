@@ -1,8 +1,10 @@
 """Tiny depth models of transformers with random weights, saved as their official repos are."""
 
+import numpy as np
 import pytest
 import torch
 
+from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before transformers
 from depth_anything_ros.models.networks.build import randomise
 
@@ -230,3 +232,21 @@ def save(make, folder):
     random_model(config).save_pretrained(folder)
     processor.save_pretrained(folder)
     return f"hf:{folder}"
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def estimator(name, weights="", **options):
+    return DepthEstimator(name, weights, "cpu", "fp32", **options)
+
+
+def difference(found, expected):
+    """The largest difference in parts of the range, over all but infinitely far pixels."""
+    assert found.shape == expected.shape
+    near = np.isfinite(found)
+    assert near.mean() > 0.5
+    spread = np.ptp(expected[near])
+    assert spread > 0
+    return np.abs(found - expected)[near].max() / spread

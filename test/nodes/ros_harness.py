@@ -23,7 +23,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from sensor_msgs_py.point_cloud2 import read_points
 from std_msgs.msg import Header
 
@@ -35,6 +35,9 @@ OUTPUT_TYPES = {
     "affine_depth/image_rect": Image,
     "points": PointCloud2,
     "confidence/image": Image,
+    "obstacles": PointCloud2,
+    "ground/points": PointCloud2,
+    "scan": LaserScan,
 }
 RELIABLE = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE

@@ -232,3 +232,14 @@ def test_cameras_are_static_and_changed_while_inactive(camera):
         front.close()
         rear.close()
         camera.restart(NODE, cameras=[])
+
+
+@pytest.mark.slow
+def test_a_diffusion_model_publishes_affine_depth(camera, tmp_path):
+    marigold = pytest.importorskip("tiny_marigold")
+    marigold.save(tmp_path / "one")
+    camera.restart(NODE, model=f"hf:{tmp_path / 'one'}", weights="", input_size=0)
+    seen = camera.see(picture(), camera_info(), output="affine_depth/image_rect")
+    depth = image_array(seen["affine_depth/image_rect"])
+    assert np.isfinite(depth).all() and np.ptp(depth) > 0.1
+    camera.restart(NODE, model="test_metric", weights="random")

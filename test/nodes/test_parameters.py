@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
+from depth_anything_ros.nodes.obstacles_parameters import ObstaclesParameters
 from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
@@ -20,13 +21,19 @@ from depth_anything_ros.nodes.view_parameters import ViewParameters
 TABLES = {
     "depth_node": DepthParameters,
     "scale_anchor_node": ScaleAnchorParameters,
+    "obstacles_node": ObstaclesParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
     "view_node": ViewParameters,
 }
 
 
-YAMLS = {"depth": DepthParameters, "scale_anchor": ScaleAnchorParameters, "view": ViewParameters}
+YAMLS = {
+    "depth": DepthParameters,
+    "scale_anchor": ScaleAnchorParameters,
+    "obstacles": ObstaclesParameters,
+    "view": ViewParameters,
+}
 
 
 def flattened(tree, prefix=""):

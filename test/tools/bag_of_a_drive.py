@@ -10,6 +10,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+pytest.importorskip("rosbags")
 from rosbags.interfaces import (
     Qos,
     QosDurability,

@@ -1,6 +1,7 @@
 """The command ``depth_anything`` in the process of the tests."""
 
 import pytest
+from predicted import SMALL
 
 from depth_anything_ros.tools.command import main
 
@@ -27,3 +28,14 @@ class Command:
 @pytest.fixture
 def command(capsys):
     return Command(capsys)
+
+
+@pytest.fixture
+def predict(tmp_path, capsys):
+    """Run predict into ``out`` with a small input; return its status and all that it said."""
+
+    def run(*words, output="out"):
+        status = main(["predict", *map(str, words), "--output", str(tmp_path / output), *SMALL])
+        return status, "".join(capsys.readouterr())
+
+    return run

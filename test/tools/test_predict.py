@@ -13,18 +13,6 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.pipeline.depth import DepthPipeline
-from depth_anything_ros.tools.command import main
-
-
-@pytest.fixture
-def predict(tmp_path, capsys):
-    """Run predict into ``out``; return its status and what it said."""
-
-    def run(*words, output="out"):
-        status = main(["predict", *map(str, words), "--output", str(tmp_path / output), *SMALL])
-        return status, "".join(capsys.readouterr())
-
-    return run
 
 
 def png(path):
@@ -113,7 +101,7 @@ def test_what_is_done_is_not_done_again_unless_it_is_older(tmp_path, predict):
     assert predict(tmp_path / "in")[0] == 0
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     status, said = predict(tmp_path / "in")
-    assert status == 0 and "all 2 are done already" in said
+    assert status == 0 and "2 of 2 are done already" in said
     later = max(done.values()) + 10**9
     os.utime(first, ns=(later, later))
     assert "1 of 2 are done already" in predict(tmp_path / "in")[1]

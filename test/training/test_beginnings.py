@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from lesson import write_lesson
+from refusals import refused
 from safetensors.torch import load_file, save_file
 
 from depth_anything_ros.core.errors import CheckpointError, ModelError, RecipeError
@@ -150,19 +151,15 @@ def test_tensors_go_in_order_to_the_encoder_and_nowhere_else(state, package):
 def test_every_shape_is_checked(change, message, state, package):
     package(change(state))
 
-    with pytest.raises(CheckpointError, match=message) as error:
+    with refused(CheckpointError, "wrong_shapes", message):
         initial_network(IMAGENET, TINY)
-
-    assert error.value.reason == "wrong_shapes"
 
 
 def test_code_in_the_file_is_not_run(package):
     package({"_0": Path("anything")})
 
-    with pytest.raises(CheckpointError, match="nothing in it was executed") as error:
+    with refused(CheckpointError, "unsafe", "nothing in it was executed"):
         initial_network(IMAGENET, TINY)
-
-    assert error.value.reason == "unsafe"
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):

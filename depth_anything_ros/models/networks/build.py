@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.families import family_of
 
@@ -67,8 +68,18 @@ def untrained_network(card: ModelCard, seed: int = 0) -> nn.Module:
 
 
 def random_network(card: ModelCard, seed: int = 0) -> nn.Module:
-    """Build a card's network with random weights, the same for the same seed."""
+    """Build a card's network with random weights, the same for the same seed.
+
+    Raises:
+        ModelError: (``weights``) of a network that only its file of weights describes.
+    """
     network = empty_network(card)
+    if next(network.parameters(), None) is None:
+        raise ModelError(
+            f"{card.name} is described by its file of weights, so it has no random ones; give "
+            f"that file, or leave weights empty",
+            reason="weights",
+        )
     randomise(network, torch.Generator().manual_seed(seed))
     # With biases of 0 the sky would be everywhere, and a field of view nothing.
     if isinstance(network, FirstAnswer):

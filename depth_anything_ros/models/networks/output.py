@@ -116,11 +116,12 @@ def at_image(
     """
     depth = answer.disparity if kind == "relative" else answer.depth
     assert depth is not None, f"{card.name} answers {answer.names}, not what is {kind}"
-    if kind == "relative" or answer.sky is None:
-        return resize(depth[:, None], height, width, align_corners)[0, 0]
     ratio = 1.0
     if card.canonical_focal_px is not None and camera is not None:
         ratio = _focal_px(camera, depth) / card.canonical_focal_px
+    if kind == "relative" or answer.sky is None:
+        depth = depth if ratio == 1 else depth * ratio
+        return resize(depth[:, None], height, width, align_corners)[0, 0]
     return beyond_sky(DepthWithSky(depth, answer.sky), ratio, height, width, align_corners)[0]
 
 

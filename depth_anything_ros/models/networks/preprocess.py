@@ -191,7 +191,11 @@ def normalisation(mean: Channels, std: Channels, device: torch.device) -> tuple[
 
 
 def preprocess(
-    rgb: NDArray[np.uint8], card: ModelCard, input_size: int, device: torch.device
+    rgb: NDArray[np.uint8],
+    card: ModelCard,
+    input_size: int,
+    device: torch.device,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Resize a picture and normalise it.
 
@@ -204,13 +208,14 @@ def preprocess(
         card: of the model.
         input_size: in pixels, of the side of the network's input that the card's fit names.
         device: that the result, float32 (1, 3, new height, new width), is on.
+        size: new width and new height, in the place of ``network_size``.
 
     Raises:
         ImageError: as ``check_array`` and ``network_size``.
     """
     check_array(rgb)
     height, width = rgb.shape[:2]
-    new_width, new_height = network_size(width, height, input_size, card.multiple, card.fit)
+    new_width, new_height = size or network_size(width, height, input_size, card.multiple, card.fit)
     picture = to_device(torch.from_numpy(_writable(rgb)), device)
     picture = picture.permute(2, 0, 1)[None]
     picture = resized(picture, new_height, new_width, card.interpolation, card.antialias)

@@ -159,9 +159,9 @@ def processor_sides(processor: Any) -> tuple[int, int] | None:  # noqa: ANN401
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars and reports off the console: what matters is raised here."""
-    logs = transformers_library().utils.logging
+def quiet(library: Any = None) -> Iterator[None]:  # noqa: ANN401 - a module
+    """Keep the bars and reports of transformers, or of diffusers, off the console."""
+    logs = (library or transformers_library()).utils.logging
     verbosity, has_bar = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity(logging.CRITICAL)
     logs.disable_progress_bar()

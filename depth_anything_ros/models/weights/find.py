@@ -84,7 +84,8 @@ def cached_weights(card: ModelCard) -> Path | None:
 def _places(card: ModelCard) -> list[RemoteFile]:
     """Return where a card's own file was released."""
     release = Release.of(card)
-    hub = [HubFile(card.hub_repo, card.hub_file, card.sha256)] if card.hub_repo else []
+    beside = dict(card.options).get("beside", ())
+    hub = [HubFile(card.hub_repo, card.hub_file, card.sha256, beside)] if card.hub_repo else []
     return [*hub, *([release] if release else [])]
 
 

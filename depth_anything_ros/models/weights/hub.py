@@ -23,11 +23,19 @@ HF_FILE = "model.safetensors"
 
 @dataclass(frozen=True)
 class HubFile(RemoteFile):
-    """A file on the hub."""
+    """A file on the hub.
+
+    Attributes:
+        repo: ``organisation/name``.
+        name: of the file in it.
+        sha256: "" where none is known.
+        beside: names of other files of the repo, without which it is of no use.
+    """
 
     repo: str
     name: str
     sha256: str = ""
+    beside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name} of {self.repo}"
@@ -41,7 +49,8 @@ class HubFile(RemoteFile):
     def command(self) -> str:
         """The hub's own command; config.json says which model a file of transformers is of."""
         files = {CONFIG_FILE: "", HF_FILE: f" {HF_FILE} {CONFIG_FILE}"}
-        return how_to_run("hf", f"download {self.repo}{files.get(self.name, f' {self.name}')}")
+        named = files.get(self.name, "".join(f" {name}" for name in (self.name, *self.beside)))
+        return how_to_run("hf", f"download {self.repo}{named}")
 
     @property
     def how_to_get(self) -> str:
@@ -68,7 +77,9 @@ class HubFile(RemoteFile):
                 cache.
         """
         try:
-            return Path(hf_hub_download(self.repo, self.name, local_files_only=True))
+            for name in (*self.beside, self.name):
+                path = hf_hub_download(self.repo, name, local_files_only=True)
+            return Path(path)
         except LocalEntryNotFoundError:
             return None
         except (ValueError, OSError) as error:  # no hub id; or a cache that somebody wrote into
@@ -85,6 +96,8 @@ class HubFile(RemoteFile):
             _log.info(
                 "%s has no config.json: nothing says which model its weights are of", self.repo
             )
+        for name in self.beside:
+            HubFile(self.repo, name).found(True)
         path = self._downloaded(constants.ENDPOINT, progress)
         if not path.resolve().is_relative_to(self.cache.resolve()):
             raise CheckpointError(

@@ -75,7 +75,7 @@ def load_weights(network: nn.Module, card: ModelCard, path: Path) -> None:
     """
     file = checkpoint_file(path, card)
     if family_of(card).fill:
-        function(family_of(card).fill)(network, read_state_dict(file, integers=True), file, card)
+        function(family_of(card).fill)(network, file, card)
         return
     network.load_state_dict(matching_state(file, card, network.state_dict()))
     _log.info("loaded %d tensors of %s from %s", len(network.state_dict()), card.name, file)
@@ -97,12 +97,12 @@ def matching_state(file: Path, card: ModelCard, expected: Mapping[str, Tensor]) 
     try:
         state = _under_our_names(found, expected, card, file)
         _check_size(state, card, file)
-        _check_names(state, expected, card, file)
-        _check_shapes(state, expected, card, file)
+        check_names(state, expected, card, file)
+        check_shapes(state, expected, card, file)
     except CheckpointError as error:
         _refuse_other_model(found, card, file, error)
         raise
-    _check_kinds(state, expected, card, file)
+    check_kinds(state, expected, card, file)
     return state
 
 
@@ -179,9 +179,10 @@ def _check_size(state: StateDict, card: ModelCard, file: Path) -> None:
         )
 
 
-def _check_names(
+def check_names(
     state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
 ) -> None:
+    """Refuse a file that lacks tensors, or has others (``missing_keys``, ``unexpected_keys``)."""
     for reason, words, names in (
         ("missing_keys", "lacks", [name for name in expected if name not in state]),
         ("unexpected_keys", "has besides", [name for name in state if name not in expected]),
@@ -195,9 +196,10 @@ def _check_names(
             )
 
 
-def _check_shapes(
+def check_shapes(
     state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
 ) -> None:
+    """Refuse tensors of another shape (``wrong_shapes``)."""
     wrong = [
         f"{name} is {tuple(values.shape)}, expected {tuple(expected[name].shape)}"
         for name, values in state.items()
@@ -211,7 +213,7 @@ def _check_shapes(
         )
 
 
-def _check_kinds(
+def check_kinds(
     state: StateDict, expected: Mapping[str, Tensor], card: ModelCard, file: Path
 ) -> None:
     """Refuse numbers that a network would take and change: whole, complex, or of 8 bits."""

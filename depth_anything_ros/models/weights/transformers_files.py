@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from depth_anything_ros.core.errors import (
     CheckpointError,
@@ -22,6 +21,7 @@ from depth_anything_ros.core.errors import (
     quoted,
 )
 from depth_anything_ros.core.files import MOST_BYTES, read_file, user_path
+from depth_anything_ros.models.networks.marigold import card_of_folder
 from depth_anything_ros.models.networks.transformers_library import (
     DEPTH_PRO,
     PROCESSOR_FILES,
@@ -34,17 +34,23 @@ from depth_anything_ros.models.networks.transformers_library import (
     transformers_library,
 )
 from depth_anything_ros.models.networks.transformers_models import TransformersDepth
-from depth_anything_ros.models.weights.hub import CONFIG_FILE, hub_folder
-from depth_anything_ros.models.weights.identify import kinds_said, other_kinds
-from depth_anything_ros.models.weights.load import FOLDER_FILES
-from depth_anything_ros.models.weights.read import few
+from depth_anything_ros.models.weights.hub import CONFIG_FILE, HubFile, hub_folder
+from depth_anything_ros.models.weights.load import FOLDER_FILES, check_kinds
+from depth_anything_ros.models.weights.read import few, read_state_dict
 from depth_anything_ros.models.zoo.card import Kind, ModelCard
+from depth_anything_ros.models.zoo.rows_diffusers import INDEX_FILE
 from depth_anything_ros.models.zoo.rows_transformers import FAMILY, PREFIX
 
 _log = logging.getLogger(__name__)
 
-# The published forms of a licence's name in a repo's README, and SPDX's.
-_SPDX = {"apache-2.0": "Apache-2.0", "mit": "MIT", "bsd-3-clause": "BSD-3-Clause"}
+# The published forms of a licence's name in a repo's README, and SPDX's; or the name of one that
+# SPDX lacks.
+_SPDX = {
+    "apache-2.0": "Apache-2.0",
+    "mit": "MIT",
+    "bsd-3-clause": "BSD-3-Clause",
+    "openrail++": "OpenRAIL++-M",
+}
 _REPO = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # GLPN takes each picture at its own size; its card needs a number. This one is NYU's height.
 _UNSIZED = 480
@@ -54,7 +60,7 @@ _NEVER_RUN = re.compile(r"\bfusion_stage\.layers\.0\.residual_layer1\.|\bmask_to
 
 
 def transformers_card(name: str, download: bool = False) -> ModelCard:
-    """Make the card of a model that transformers saved, from its config.json.
+    """Make the card of a model that transformers saved, from its config.json; or diffusers.
 
     Of the fields that describe this package's own networks, ``encoder`` is the model_type and the
     others are empty. ``licence`` is what the README of the repo says, else LicenseRef-unknown.
@@ -69,25 +75,21 @@ def transformers_card(name: str, download: bool = False) -> ModelCard:
             config.json in it; ``not_a_depth_model``; ``config`` where it is malformed.
         CheckpointError: ``not_cached`` or ``download``, of a repo.
     """
-    transformers_library()
     place = name.removeprefix(PREFIX)
     folder = _find_folder(place, download)
+    is_local = user_path(place, ModelError).is_dir()
+    if (folder / INDEX_FILE).is_file():
+        return card_of_folder(name, folder, "" if is_local else place, _licence(folder))
+    transformers_library()
     model_type, kind, max_depth_m = read_facts(folder)
     processor = load_processor(folder, model_type)
     sides = processor_sides(processor)
-    is_local = user_path(place, ModelError).is_dir()
     file = next((file for file in FOLDER_FILES if (folder / file).is_file()), FOLDER_FILES[0])
     return ModelCard(
         name=name,
         family=FAMILY,
         kind=kind,
         encoder=model_type,
-        width=0,
-        timm_id="",
-        tapped_layers=(0, 0, 0, 0),
-        features=0,
-        out_channels=(0, 0, 0, 0),
-        output="relu",
         max_depth_m=max_depth_m,
         canonical_focal_px=_canonical_focal_px(folder, model_type, sides),
         licence=_licence(folder),
@@ -109,6 +111,9 @@ def _find_folder(place: str, download: bool) -> Path:
             f"hub (organisation/name)",
             reason="unknown_model",
         )
+    pipeline = HubFile(place, INDEX_FILE).cached()
+    if pipeline is not None:
+        return pipeline.parent
     return hub_folder(place, (*PROCESSOR_FILES, "README.md", CONFIG_FILE), download)
 
 
@@ -173,11 +178,7 @@ def _licence(folder: Path) -> str:
     return _SPDX.get(licence, f"LicenseRef-{licence}")
 
 
-def no_layout(state: Mapping[str, Tensor]) -> None:
-    """Answer None: which names a file has is known to transformers, see ``fill``."""
-
-
-def fill(network: nn.Module, state: Mapping[str, Tensor], file: Path, card: ModelCard) -> None:
+def fill(network: nn.Module, file: Path, card: ModelCard) -> None:
     """Put a published state dict into a network, under the names of any version of transformers.
 
     The network gives up its memory first, so it is empty where this raises.
@@ -187,12 +188,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], file: Path, card: Mode
             ``missing_keys``, ``wrong_shapes`` or ``wrong_kinds``.
     """
     assert isinstance(network, TransformersDepth)
-    wrong = other_kinds(dict(state), network.model.state_dict())
-    if wrong:
-        raise CheckpointError(
-            f"{file} does not fit {card.name}: {kinds_said(wrong, dict(state))}",
-            reason="wrong_kinds",
-        )
+    state = read_state_dict(file, integers=True)
+    check_kinds(state, network.model.state_dict(), card, file)
     _check_neighbour(file, card)
     kind, config = type(network.model), network.model.config
     network.model.to("meta")
@@ -200,7 +197,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], file: Path, card: Mode
         model, found = kind.from_pretrained(  # type: ignore[attr-defined]
             None,
             config=config,
-            state_dict=dict(state),
+            state_dict=state,
             torch_dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,

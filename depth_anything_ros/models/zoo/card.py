@@ -46,12 +46,14 @@ class ModelCard:
         any_view: whether it answers several pictures together, with their poses
             (``DepthEstimator.infer_views``).
         knows_sky: whether its network answers where the sky is.
-        options: facts that only this family has, as pairs; its network's file names them.
+        options: facts that only this family has, as pairs; its network's file names them. Of all,
+            ``beside`` are the other files of hub_repo that the weights are of no use without.
         max_depth_m: the depth that a sigmoid of 1 means. It belongs to the checkpoint: another
             value rescales every answer. None where the model has no such bound.
         canonical_focal_px: the focal length at which the answer is metres; at any other it is to
             be multiplied by focal length / canonical_focal_px. None where it needs no camera.
-        licence: SPDX identifier of the licence of the weights, not of this package.
+        licence: SPDX identifier of the licence of the weights, not of this package; where SPDX has
+            none, its name.
         hub_repo: the official weights on the Hugging Face hub; "" where none were released.
         hub_file: the file in hub_repo.
         sha256: hash of hub_file; "" where no trusted source for it is known.
@@ -70,14 +72,14 @@ class ModelCard:
     family: str
     kind: Kind
     encoder: str
-    width: int
-    timm_id: str
-    tapped_layers: Four
-    features: int
-    out_channels: Four
-    output: Activation
-    max_depth_m: float | None
     licence: str
+    width: int = 0
+    timm_id: str = ""
+    tapped_layers: Four = (0, 0, 0, 0)
+    features: int = 0
+    out_channels: Four = (0, 0, 0, 0)
+    output: Activation = "relu"
+    max_depth_m: float | None = None
     hub_repo: str = ""
     hub_file: str = ""
     sha256: str = ""

@@ -6,6 +6,7 @@ from depth_anything_ros.core.errors import ModelError, quoted
 from depth_anything_ros.models.zoo import (
     rows_depth_anything,
     rows_depth_anything_3,
+    rows_diffusers,
     rows_midas,
     rows_tiny,
     rows_transformers,
@@ -14,7 +15,14 @@ from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.models.zoo.family import Family
 
 # Modules of rows and families, in the order in which users see them.
-MODULES = (rows_tiny, rows_depth_anything, rows_depth_anything_3, rows_midas, rows_transformers)
+MODULES = (
+    rows_tiny,
+    rows_depth_anything,
+    rows_depth_anything_3,
+    rows_midas,
+    rows_diffusers,
+    rows_transformers,
+)
 FAMILIES: dict[str, Family] = {
     family.name: family for module in MODULES for family in module.families()
 }

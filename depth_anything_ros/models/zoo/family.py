@@ -35,11 +35,14 @@ class Family:
         prepare: makes the network's input; see ``networks.preprocess``.
         finish: brings an answer to the size of the image; see ``networks.output.at_image``.
         prompt: makes the network's second input of a LiDAR's depth.
-        export: says what is exported of a network; see ``networks.output.Exportable``.
+        export: says what is exported of a network; see ``networks.output.Exportable``. "" is
+            nothing, and torch alone runs it.
+        intrinsics: whether the network takes, as its second input, K of its images where it is
+            known: (batch, 3, 3), in pixels of what it sees.
         float32: modules of the network whose 16 bits would cost too much accuracy; see
             ``networks.inference``.
-        fill: puts a file's tensors into a network, of a library that has its own way; "" is by
-            their names.
+        fill: puts a file's tensors into a network, of a library that has its own way, as
+            ``fill(network, file, card)``; "" is by their names.
         prefix: of the names of models that have no row; "" where all have one.
         card: makes the card of such a name; see ``weights.transformers_files``.
     """
@@ -53,6 +56,7 @@ class Family:
     finish: str = f"{MODELS}.networks.output:at_image"
     prompt: str = f"{MODELS}.networks.output:no_prompt"
     export: str = f"{MODELS}.networks.output:Exportable"
+    intrinsics: bool = False
     float32: tuple[str, ...] = ()
     fill: str = ""
     prefix: str = ""

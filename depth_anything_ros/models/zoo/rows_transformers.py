@@ -20,7 +20,7 @@ def families() -> list[Family]:
             FAMILY,
             "transformers",
             f"{network}:TransformersDepth",
-            f"{files}:no_layout",
+            f"{MODELS}.weights.layouts:no_layout",
             "those of transformers",
             prepare=f"{network}:prepare",
             finish=f"{network}:at_image",

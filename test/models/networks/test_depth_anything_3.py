@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from official_layout import official_shapes, random_state
+from refusals import refused
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import AffineDepthMap
@@ -225,10 +226,8 @@ def test_weights_of_another_model_are_refused(tmp_path, file_of, name, reason):
 
     with torch.device("meta"):
         network = empty_network(card) if card.is_test else torch.nn.Linear(1, 1)
-    with pytest.raises(CheckpointError, match=name) as error:
+    with refused(CheckpointError, reason, name):
         load_weights(network, card, tmp_path / "weights.pth")
-
-    assert error.value.reason == reason
 
 
 def test_an_official_file_of_v2_is_refused(tmp_path):

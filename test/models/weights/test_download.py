@@ -6,12 +6,14 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import constants
+from refusals import refusal
 
 from depth_anything_ros.core.errors import CheckpointError
 from depth_anything_ros.models.weights import download as download_module
@@ -87,17 +89,12 @@ def cache(tmp_path, monkeypatch):
     torch.hub.set_dir(before)
 
 
-def refusal(reason, call, *args, **kwargs):
-    with pytest.raises(CheckpointError) as error:
-        call(*args, **kwargs)
-    assert error.value.reason == reason, str(error.value)
-    assert str(error.value).isprintable() and len(str(error.value)) < 700
-    return str(error.value)
+_refusal = partial(refusal, CheckpointError)
 
 
 def from_hub(url, monkeypatch, reason, name="net.pth"):
     monkeypatch.setattr(constants, "ENDPOINT", url)
-    return refusal(reason, resolve_weights, f"org/net:{name}", SMALL, download=True)
+    return _refusal(reason, resolve_weights, f"org/net:{name}", SMALL, download=True)
 
 
 # Names
@@ -135,7 +132,7 @@ def test_a_file_that_is_not_there_with_a_hostile_commit(cache, monkeypatch):
 
 @pytest.mark.parametrize("name", ["../a", "a/../../b", "a/..", "./a", "a//b", "a/"])
 def test_a_name_that_leads_out_of_its_repo(name, cache):
-    assert "is no name of a file on the hub" in refusal(
+    assert "is no name of a file on the hub" in _refusal(
         "not_found", resolve_weights, f"org/net:{name}", SMALL, download=True
     )
 
@@ -145,14 +142,14 @@ def test_a_cache_that_somebody_wrote_into(cache):
     refs.mkdir(parents=True)
     (refs / "main").write_text("../../../..")
 
-    message = refusal("not_found", resolve_weights, "org/net:net.pth", SMALL)
+    message = _refusal("not_found", resolve_weights, "org/net:net.pth", SMALL)
 
     assert f"the hub's cache {cache / 'hub'} is damaged there" in message
 
 
 @pytest.mark.parametrize("weights", ["~nosuchuser/a.pth", "a" * 300, "a/" + "b" * 5000, "a\0b"])
 def test_weights_that_no_file_can_be_called(weights, cache):
-    assert "is no path" in refusal("checkpoint", resolve_weights, weights, SMALL, download=True)
+    assert "is no path" in _refusal("checkpoint", resolve_weights, weights, SMALL, download=True)
 
 
 # Time
@@ -187,7 +184,7 @@ def test_a_server_that_says_nothing(answer, cache, monkeypatch):
     begin = time.monotonic()
     with serving(answer) as url:
         assert "nothing came for 1 s" in from_hub(url, monkeypatch, "download")
-        message = refusal("download", Release(f"{url}/net.pt", "0" * 64).fetch)
+        message = _refusal("download", Release(f"{url}/net.pt", "0" * 64).fetch)
     assert f"cannot fetch {url}/net.pt: nothing came for 1 s; try again" in message
     assert time.monotonic() - begin < 30
 
@@ -199,7 +196,7 @@ def test_a_server_that_drips_or_never_ends(answer, words, cache, monkeypatch):
     seen = []
     with serving(answer) as url:
         assert words in from_hub(url, monkeypatch, "download")
-        message = refusal(
+        message = _refusal(
             "download", Release(f"{url}/net.pt").fetch, lambda *both: seen.append(both)
         )
     assert words in message
@@ -244,10 +241,10 @@ def test_a_part_that_is_not_the_one_asked_for(cache):
         handler.close_connection = True
 
     with serving(answer) as url:
-        refusal("download", Release(f"{url}/net.pt").fetch)
-        message = refusal("download", Release(f"{url}/net.pt").fetch)
+        _refusal("download", Release(f"{url}/net.pt").fetch)
+        message = _refusal("download", Release(f"{url}/net.pt").fetch)
         assert "not the part from byte 100 on" in message
-        assert "100 of 10240 bytes came" in refusal("download", Release(f"{url}/net.pt").fetch)
+        assert "100 of 10240 bytes came" in _refusal("download", Release(f"{url}/net.pt").fetch)
 
 
 @pytest.mark.parametrize(("length", "tag"), [("-5", '"a"'), ("x", '"a"'), (None, '"a\r\n b"')])

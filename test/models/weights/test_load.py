@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 import torch
 from official_layout import hf_from_official, official_shapes, random_state
+from refusals import refusal
 from safetensors.torch import save_file
 
 from depth_anything_ros.core.errors import CheckpointError
@@ -37,15 +38,7 @@ def network():
     return random_network(CARD)
 
 
-def _refusal(reason, call, *args):
-    """The message of the CheckpointError that a call must raise: one line, of this reason."""
-    with pytest.raises(CheckpointError) as error:
-        call(*args)
-    message = str(error.value)
-    assert error.value.reason == reason, message
-    assert "\n" not in message
-    assert len(message) < 600
-    return message
+_refusal = partial(refusal, CheckpointError)
 
 
 ESCAPE = chr(27)
