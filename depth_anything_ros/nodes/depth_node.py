@@ -181,7 +181,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
             poses = [one.T_rig_camera for one in asked if one.T_rig_camera is not None]
         estimates = pipeline.predict([one.image for one in asked], poses)
         found = dict(zip(asked, estimates, strict=True))
-        style = Style(p.depth.encoding, p.preview.colormap)
+        style = Style(p.depth.encoding, p.preview.colormap, p.compressed_depth)
         self.deliver(partial(_publish, pipeline, seen, found, style))
 
     def _pose(self, frame: Frame, rig_frame: str) -> NDArray[np.float64]:

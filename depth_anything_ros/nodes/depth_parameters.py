@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from depth_anything_ros.core.colormap import COLORMAPS
+from depth_anything_ros.core.compressed_depth import CompressedDepthOptions
 from depth_anything_ros.core.errors import ParameterError, quoted
 from depth_anything_ros.core.image_decoding import ImageOptions
 from depth_anything_ros.core.options import group, parameter
@@ -179,6 +180,7 @@ class DepthParameters(AnsweringParameters, DepthOptions):
     )
     image: ImageOptions = group(ImageOptions)
     depth: DepthImageParameters = group(DepthImageParameters)
+    compressed_depth: CompressedDepthOptions = group(CompressedDepthOptions)
     camera: CameraParameters = group(CameraParameters)
     sync: RigSyncParameters = group(RigSyncParameters)
     rig: RigParameters = group(RigParameters)

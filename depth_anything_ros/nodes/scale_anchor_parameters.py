@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from depth_anything_ros.core.compressed_depth import CompressedDepthOptions
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.options import group, parameter
 from depth_anything_ros.core.range_messages import MOST_POINTS
@@ -139,5 +140,6 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
     ground: GroundParameters = group(GroundParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
+    compressed_depth: CompressedDepthOptions = group(CompressedDepthOptions)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
