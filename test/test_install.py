@@ -42,6 +42,7 @@ COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)
 KEYS = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
+    "rerun": "rerun-sdk",
     "tf2_ros": "tf2_ros_py",
     "torch": "python3-torch",
     "yaml": "python3-yaml",
