@@ -11,9 +11,9 @@ def add_web(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``depth_anything web``."""
     parser = verbs.add_parser(
         "web",
-        help="look at depth in a browser: a page to try pictures on",
-        description="Serve a page for a browser on this machine: upload a picture, or take one "
-        "with a webcam, choose a model, compare, read values, turn the point cloud, "
+        help="look at depth in a browser: a page for pictures and videos",
+        description="Serve a page for a browser on this machine: upload a picture or a video, or "
+        "take one with a webcam, choose a model, compare, read values, turn the point cloud, "
         "download. Nothing is asked of any other machine. More: doc/web.md.",
     )
     parser.set_defaults(module="web")
@@ -26,5 +26,8 @@ def add_web(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--max-upload", type=float, default=100.0, metavar="MiB", help="of a file that is taken"
     )
     parser.add_argument(
-        "--max-megapixels", type=float, default=50.0, metavar="MP", help="of a picture"
+        "--max-megapixels", type=float, default=50.0, metavar="MP", help="of a picture or a frame"
+    )
+    parser.add_argument(
+        "--max-frames", type=int, default=1800, metavar="N", help="of a video that is taken"
     )

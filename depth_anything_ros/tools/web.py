@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError
 from depth_anything_ros.core.programs import how_to_install
+from depth_anything_ros.tools.options import check_least
 from depth_anything_ros.tools.progress import say
 
 _LAST_PORT = 65535
@@ -22,6 +23,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; return the exit status."""
+    check_least("--max-frames", options.max_frames)
     if not (options.max_upload > 0 and options.max_megapixels > 0):  # NaN is neither
         raise ParameterError("--max-upload and --max-megapixels must be above 0")
     port = free_port(options.host, options.port)
@@ -62,7 +64,7 @@ def _serve(options: argparse.Namespace, port: int, folder: Path) -> None:
         ) from error
     from depth_anything_ros.tools.web_session import Limits, ModelChoice
 
-    limits = Limits(options.max_upload, options.max_megapixels)
+    limits = Limits(options.max_upload, options.max_megapixels, options.max_frames)
     models = ModelChoice(options.model, options.weights, options.device)
     models.pipeline(options.model).warm_up()
     page = web_page.Page(models, limits, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import PLAUSIBLE_VIEW_DEG
 from depth_anything_ros.core.colormap import COLORMAPS, colorize
+from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.tools import web_session as session
 from depth_anything_ros.tools.command import why
 from depth_anything_ros.tools.predict_inputs import ASSUMED_HFOV_DEG
 from depth_anything_ros.tools.web_examples import write_examples
 
+# Gradio cuts videos by a program that the browser would fetch from another machine: no scissors.
 STYLE = """
 footer {display: none !important}
 #title h1 {font-size: 1.4rem; margin-bottom: 0}
 #depth img {max-height: 400px}
+#video video {max-height: 300px}
+button[aria-label^="Trim"] {display: none}
 #reading p {font-variant-numeric: tabular-nums}
 """
 # Of the system: no font is fetched from anywhere.
@@ -62,6 +66,8 @@ class Page:
             self._controls()
             with gr.Tab("Picture"):
                 self._picture_tab()
+            with gr.Tab("Video"):
+                self._video_tab()
             self._absent()
 
     def serve(self, host: str, port: int) -> None:
@@ -165,6 +171,66 @@ class Page:
         )
         return picture
 
+    def _video_tab(self) -> None:
+        limits = self.limits
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                video = gr.Video(
+                    label=f"Video, up to {limits.upload_mib:g} MiB and {limits.frames} frames",
+                    sources=["upload", "webcam"],
+                    elem_id="video",
+                    buttons=[],
+                )
+                _as_uploaded(video)
+                start = gr.Button("Answer the video", variant="primary", elem_id="start")
+            with gr.Column(scale=3, min_width=300):
+                result = gr.Video(
+                    label="Video and depth",
+                    interactive=False,
+                    height=_HEIGHT,
+                    elem_id="depth-video",
+                    buttons=[],
+                )
+                files = _downloads(session.VIDEO_DOWNLOADS, "video-")
+                said = gr.Markdown(elem_id="video-summary")
+        outputs = [result, said, *files.values()]
+        video.change(_no_video, [video], outputs, **_AT_ONCE)
+        start.click(
+            self._answer_video,
+            [video, self.model, self.hfov, self.colours],
+            outputs,
+            show_progress_on=[result],
+            api_visibility="private",
+            **_ONE_AT_A_TIME,
+        )
+
+    def _answer_video(
+        self,
+        path: str | None,
+        model: str,
+        hfov_deg: float,
+        colours: str,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio hands it over
+    ) -> Iterator[list[Any]]:
+        """Yield the files of a video; of what cannot be, nothing remains of the one before."""
+
+        def done(count: int, of: int) -> None:
+            progress((count, of), desc="Answering", unit="frames")
+
+        try:
+            if path is None:
+                raise SourceError("there is no video yet: upload one, or record one")
+            progress(0.0, desc="Loading the model, and looking for the range of the colours")
+            pipeline = self.models.pipeline(model)
+            with TemporaryDirectory(dir=self.folder) as folder:
+                asked = self.models.asked(model, hfov_deg, colours, Path(folder))
+                files = session.predict_video(Path(path), asked, pipeline, self.limits, done)
+                buttons = _buttons(session.VIDEO_DOWNLOADS, files)
+                yield [files["side_by_side"], session.video_summary(files["json"]), *buttons]
+        except Exception as error:
+            yield _no_video()
+            raise _shown_error(error) from error
+
     def _answer_new(
         self, path: str | None, model: str, hfov_deg: float, colours: str
     ) -> Iterator[list[Any]]:
@@ -188,10 +254,7 @@ class Page:
                 yield [gr.skip() if own is None else own, *_shown(view, painted, files)]
         except Exception as error:
             yield _nothing()
-            said = why(error)
-            if not said:  # a bug, which the log shows
-                raise
-            raise gr.Error(html.escape(said), duration=None, print_exception=False) from error
+            raise _shown_error(error) from error
 
 
 class _Results:
@@ -218,13 +281,7 @@ class _Results:
                     height=_HEIGHT,
                     elem_id="cloud",
                 )
-        with gr.Row():
-            self.files = {
-                name: gr.DownloadButton(
-                    label, interactive=False, size="sm", elem_id=f"save-{name}", min_width=130
-                )
-                for name, label in session.DOWNLOADS.items()
-            }
+        self.files = _downloads(session.DOWNLOADS)
         summary = gr.Markdown(elem_id="summary")
         self.outputs = [
             self.slider,
@@ -252,19 +309,44 @@ def _if_open(path: str | None, is_open: bool) -> str | None:
     return path if is_open else None
 
 
+def _downloads(labels: Mapping[str, str], prefix: str = "") -> dict[str, gr.DownloadButton]:
+    """Lay out a row of buttons, by the names of their files."""
+    with gr.Row():
+        return {
+            name: gr.DownloadButton(
+                label, interactive=False, size="sm", elem_id=f"{prefix}save-{name}", min_width=130
+            )
+            for name, label in labels.items()
+        }
+
+
+def _buttons(labels: Mapping[str, str], files: Mapping[str, Path]) -> list[gr.DownloadButton]:
+    """Return what sets the buttons of ``_downloads``; without a file they are grey."""
+    return [gr.DownloadButton(value=files.get(name), interactive=name in files) for name in labels]
+
+
 def _shown(view: session.View, painted: NDArray[np.uint8], files: dict[str, Path]) -> list[Any]:
-    buttons = [
-        gr.DownloadButton(value=files.get(name), interactive=name in files)
-        for name in session.DOWNLOADS
-    ]
     small = session.shown(painted)
     pair = (session.shown(view.picture.rgb), small)
+    buttons = _buttons(session.DOWNLOADS, files)
     return [view.estimate, pair, small, gr.skip(), _ASK, view.summary, *buttons]
 
 
 def _nothing() -> list[Any]:
-    buttons = [gr.DownloadButton(value=None, interactive=False) for _ in session.DOWNLOADS]
-    return [gr.skip(), None, None, None, None, _ASK, "", *buttons]
+    return [gr.skip(), None, None, None, None, _ASK, "", *_buttons(session.DOWNLOADS, {})]
+
+
+def _no_video(_path: str | None = None) -> list[Any]:
+    return [None, "", *_buttons(session.VIDEO_DOWNLOADS, {})]
+
+
+def _shown_error(error: Exception) -> Exception:
+    """Return what the page shows of an error; a bug itself, which goes to the log."""
+    said = why(error)
+    if not said:
+        return error
+    shown: Exception = gr.Error(html.escape(said), duration=None, print_exception=False)
+    return shown
 
 
 def _read(estimate: Any, click: gr.SelectData) -> str:  # noqa: ANN401 - None before a picture

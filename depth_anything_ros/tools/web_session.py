@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,9 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.errors import ImageError, ModelError, quoted
+from depth_anything_ros.core.errors import ImageError, ModelError, SourceError, quoted
 from depth_anything_ros.core.exif import read_exif
-from depth_anything_ros.core.picture_files import decode_picture, doubt_of_filling
+from depth_anything_ros.core.picture_files import check_size, decode_picture, doubt_of_filling
 from depth_anything_ros.core.programs import how_to_run
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.weights.find import cached_weights
@@ -26,7 +28,11 @@ from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.options import ColouredCloudOptions, DepthOptions
 from depth_anything_ros.tools.models import gives, places
 from depth_anything_ros.tools.parsers import CLOUDS
-from depth_anything_ros.tools.predict_outputs import Layout, Writer
+from depth_anything_ros.tools.predict_inputs import CameraChoice, Input
+from depth_anything_ros.tools.predict_outputs import PAINTED, Layout, Writer
+from depth_anything_ros.tools.predict_pictures import Asked
+from depth_anything_ros.tools.predict_videos import answer_video
+from depth_anything_ros.tools.video_files import VideoFile
 
 MIB = 1 << 20
 # Of a cloud: more make a browser slow, and show nothing more on a screen.
@@ -40,6 +46,11 @@ DOWNLOADS = {
     "color": "Colours, PNG",
     "glb": "Point cloud, GLB",
 }
+VIDEO_DOWNLOADS = {
+    "color": "Colours, MP4",
+    "side_by_side": "Beside the video, MP4",
+    "json": "Its facts, JSON",
+}
 PICTURE_OUTPUTS = tuple(name for name in DOWNLOADS if name != "json")
 _LONGEST_NAME = 100
 
@@ -50,11 +61,14 @@ class Limits:
 
     Attributes:
         upload_mib: of a file, in units of 2^20 bytes, as browsers and Gradio count them.
-        megapixels: of a picture; it is judged by its header, before it is decoded.
+        megapixels: of a picture, which is judged by its header, before it is decoded, or of a
+            frame.
+        frames: of a video.
     """
 
     upload_mib: float = 100.0
     megapixels: float = 50.0
+    frames: int = 1800
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +120,11 @@ class ModelChoice:
         model: of the command line, which comes first and need not be in the zoo.
         weights: of that model, as of ``load_estimator``.
         device: for all.
+
+    Attributes:
+        first: the model of the command line.
+        names: of those that may be chosen.
+        absent: those of the zoo whose weights are not on this machine.
     """
 
     def __init__(self, model: str, weights: str = "", device: str = "auto") -> None:
@@ -133,6 +152,26 @@ class ModelChoice:
             )
             self._name = name
         return self._loaded
+
+    def asked(self, name: str, hfov_deg: float, colormap: str, folder: Path) -> Asked:
+        """Return what is asked of videos, in the words of ``depth_anything predict``."""
+        kind = self.pipeline(name).kind
+        outputs = tuple(name for name in PAINTED if name in VIDEO_DOWNLOADS)
+        return Asked(
+            model=name,
+            weights=self._weights.get(name, ""),
+            download=False,
+            device=self._device,
+            engine="auto",
+            precision="auto",
+            input_size=0,
+            weights_sha256="",
+            output_size="image",
+            cameras=CameraChoice(hfov_deg=hfov_deg),
+            layout=Layout(folder, outputs, kind),
+            colormap=colormap,
+            batch=1,
+        )
 
     def absent_lines(self) -> Iterator[str]:
         """Yield a table, in Markdown, of the models whose weights are not on this machine."""
@@ -211,6 +250,63 @@ def write_files(view: View, colormap: str, folder: Path) -> dict[str, Path]:
 
 def _place(name: str) -> Path:
     return Path(Path(name).stem[:_LONGEST_NAME])
+
+
+def predict_video(
+    path: Path,
+    asked: Asked,
+    pipeline: DepthPipeline,
+    limits: Limits,
+    done: Callable[[int, int], None],
+) -> dict[str, Path]:
+    """Answer an uploaded video frame by frame, in one range of colours.
+
+    Args:
+        path: of the video.
+        asked: of ``ModelChoice.asked``.
+        pipeline: of the same model.
+        limits: of what is taken.
+        done: is told how many frames are written, and of how many.
+
+    Returns:
+        The files by the keys of ``VIDEO_DOWNLOADS``.
+
+    Raises:
+        SourceError: saying what is wrong with it.
+        ImageError: (``too_large``) beyond the limits.
+    """
+    check_upload(path, limits)
+    try:
+        video = VideoFile(path)
+        check_size(video.width, video.height, limits.megapixels)
+    except SourceError as error:
+        raise SourceError(_without_folder(error, path)) from error
+    if video.count > limits.frames:
+        raise ImageError(
+            f"{quoted(path.name)} has {video.count} frames; {limits.frames} are allowed",
+            reason="too_large",
+        )
+    pipeline.options = DepthOptions()
+    item = Input(path, _place(path.name), path.name)
+    outcome = answer_video(asked, pipeline, asked.writer(pipeline), item, done)
+    if outcome.problem:
+        raise SourceError(_without_folder(outcome.problem, path))
+    layout = asked.layout
+    files = {name: layout.path(item.place, name, is_video=True) for name in layout.outputs}
+    return {**files, "json": layout.said(item.place)}
+
+
+def _without_folder(said: object, path: Path) -> str:
+    """Return a message without this machine's folders, which are nobody's business."""
+    return str(said).replace(str(path), quoted(path.name))
+
+
+def video_summary(said: Path) -> str:
+    """Say in Markdown what was answered, by the JSON of a video."""
+    facts = json.loads(said.read_bytes())
+    parts = [f"**{facts['model']}**", f"{facts['width']} × {facts['height']} px"]
+    parts += [f"{facts['frames']} frames", f"{float(Fraction(facts['rate'])):.4g} a second"]
+    return " · ".join(parts)
 
 
 def summary(pipeline: DepthPipeline, answer: Answer) -> str:

@@ -3,6 +3,7 @@
 import json
 import struct
 import zlib
+from fractions import Fraction
 from importlib.util import module_from_spec, spec_from_file_location
 
 import cv2
@@ -14,8 +15,10 @@ from depth_anything_ros.core.depth_files import DepthPicture
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.sim.world import views
+from depth_anything_ros.tools.video_files import VideoFile, VideoWriter
 
 pytest.importorskip("gradio")
+pytest.importorskip("av")
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 pytestmark = pytest.mark.slow
@@ -60,7 +63,9 @@ def page(chromium, address, size, tmp_path, request):
     page.goto(address)
     expect(page.locator("#picture")).to_be_visible(timeout=WAIT_MS)
     yield page
-    page.screenshot(path=tmp_path / f"{request.node.name}.png", full_page=True)
+    page.screenshot(
+        path=tmp_path / f"{request.node.name}.png", full_page=True, animations="disabled"
+    )
     page.close()
     local = (address, "data:", "blob:")
     assert not [url for url in asked if not url.startswith(local)]
@@ -181,6 +186,33 @@ def test_an_example_brings_its_field_of_view(page):
     page.locator("#examples button").nth(1).click()
     expect(page.locator("#summary")).to_contain_text("640 × 480", timeout=WAIT_MS)
     expect(page.locator("#hfov input[type=number]")).not_to_have_value("60")
+
+
+def test_a_video_plays_beside_its_depth(page, png, tmp_path):
+    rgb = cv2.imread(str(png))[..., ::-1]
+    with VideoWriter(tmp_path / "still.mp4", (320, 240), Fraction(1, 10), Fraction(10)) as writer:
+        for stamp in range(5):
+            writer.add(rgb, stamp)
+    open_tab(page, "Video")
+    page.locator("#start").click()
+    expect(page.locator(".toast-wrap")).to_contain_text("there is no video yet")
+    page.set_input_files("#video input[type=file]", tmp_path / "still.mp4")
+    expect(page.locator("#video video")).to_be_visible(timeout=WAIT_MS)
+    page.locator("#start").click()
+    expect(page.locator("#video-summary")).to_contain_text("5 frames", timeout=WAIT_MS)
+    playing = page.locator("#depth-video video")
+    expect(playing).to_be_visible(timeout=WAIT_MS)
+    playing.evaluate(
+        "video => new Promise(loaded => video.readyState ? loaded() : "
+        "video.addEventListener('loadeddata', loaded))"
+    )
+    size = playing.evaluate("video => [video.videoWidth, video.videoHeight, video.duration]")
+    assert size == [640, 240, 0.5]
+    with page.expect_download() as download:
+        page.locator("#video-save-color").click()
+    assert download.value.suggested_filename == "still_color.mp4"
+    download.value.save_as(tmp_path / "color.mp4")
+    assert VideoFile(tmp_path / "color.mp4").count == 5
 
 
 def png_of(width, height):

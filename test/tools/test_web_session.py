@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import zlib
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -13,10 +14,11 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.depth_files import DepthPicture
-from depth_anything_ros.core.errors import ImageError, ModelError
+from depth_anything_ros.core.errors import ImageError, ModelError, SourceError
 from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.pipeline import depth as pipeline_module
 from depth_anything_ros.tools import web_session as session
+from depth_anything_ros.tools.video_files import VideoFile, VideoWriter
 from depth_anything_ros.tools.web_session import Limits, ModelChoice, read_picture, reading
 
 SIZE = (160, 120)
@@ -229,3 +231,61 @@ class TestModels:
         assert models.pipeline("test_da3_metric") is first
         assert models.pipeline("tiny_relative").kind == "relative"
         assert models.pipeline("test_da3_metric") is not first
+
+
+class TestVideos:
+    @pytest.fixture
+    def mp4(self, tmp_path):
+        """Four frames of 64x48, at 10 a second."""
+        pytest.importorskip("av")
+        path = tmp_path / "clip.mp4"
+        rng = np.random.default_rng(2)
+        with VideoWriter(path, (64, 48), Fraction(1, 10), Fraction(10)) as writer:
+            for stamp in range(4):
+                writer.add(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), stamp)
+        return path
+
+    @pytest.fixture
+    def asked(self, tmp_path):
+        (tmp_path / "out").mkdir()
+        return ModelChoice("tiny").asked("tiny", 70.0, "turbo", tmp_path / "out")
+
+    @pytest.fixture(autouse=True)
+    def no_search_for_an_engine(self, monkeypatch):
+        monkeypatch.setattr(session, "load_estimator", DepthEstimator)
+
+    def test_it_becomes_videos_of_the_same_length(self, mp4, asked, metric):
+        told = []
+        files = session.predict_video(mp4, asked, metric, Limits(), lambda *n: told.append(n))
+        assert list(files) == list(session.VIDEO_DOWNLOADS)
+        assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+        painted, beside = VideoFile(files["color"]), VideoFile(files["side_by_side"])
+        assert (painted.size, painted.count, painted.rate) == ((64, 48), 4, 10)
+        assert (beside.size, beside.count) == ((128, 48), 4)
+        camera = Camera.from_hfov(64, 48, 70.0)
+        assert json.loads(files["json"].read_text())["K"] == list(camera.K)
+        assert session.video_summary(files["json"]) == (
+            "**tiny** · 64 × 48 px · 4 frames · 10 a second"
+        )
+
+    @pytest.mark.parametrize(
+        ("limits", "why"),
+        [
+            (Limits(frames=3), "'clip.mp4' has 4 frames; 3 are allowed"),
+            (Limits(upload_mib=0.0001), "MiB; 0.0001 MiB are allowed"),
+            (Limits(megapixels=0.001), "a picture of 64x48 has 0.003072 million pixels"),
+        ],
+    )
+    def test_one_that_is_too_large(self, mp4, asked, metric, limits, why):
+        with pytest.raises(ImageError, match=why):
+            session.predict_video(mp4, asked, metric, limits, print)
+
+    def test_what_is_no_video_is_named_without_this_machine_s_folders(
+        self, tmp_path, asked, metric
+    ):
+        pytest.importorskip("av")
+        path = tmp_path / "text.mp4"
+        path.write_text("hello")
+        with pytest.raises(SourceError, match=r"cannot read the video 'text.mp4': ") as error:
+            session.predict_video(path, asked, metric, Limits(), print)
+        assert str(tmp_path) not in str(error.value)
