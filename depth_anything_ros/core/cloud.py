@@ -85,6 +85,7 @@ class BackProjector:
         *,
         organized: bool = True,
         edge_jump: float = 0.0,
+        far_m: float | None = None,
         allocate: Allocate | None = None,
     ) -> Cloud:
         """Back-project a depth map: (X, Y, Z) = Z · ((u - cx) / fx, (v - cy) / fy, 1).
@@ -94,6 +95,8 @@ class BackProjector:
             rgb: uint8 (height, width, 3) on the same grid, for coloured points.
             organized: keep the grid, with NaN where there is no point; otherwise keep only points.
             edge_jump: drop the pixels that ``depth_edges`` finds at this relative jump; 0 is off.
+            far_m: where the points of pixels beyond range (+Inf) are put, Z on their rays; None
+                drops them.
             allocate: makes the memory of the points, as a message's own; new memory where None.
 
         Raises:
@@ -103,14 +106,14 @@ class BackProjector:
         self._check(depth, rgb)
         step = self.stride
         z = depth.depth_m[::step, ::step]
-        lost = ~np.isfinite(z)
+        lost = ~np.isfinite(z) if far_m is None else np.isnan(z)
         if self._unseen is not None:
             lost |= self._unseen
         if edge_jump > 0:
             lost |= depth_edges(depth.depth_m, edge_jump)[::step, ::step]
         shape = (*z.shape, 3 if rgb is None else 4)
         points = np.empty(shape, np.float32) if allocate is None else allocate(shape)
-        self._write(points, z, lost, None if rgb is None else rgb[::step, ::step])
+        self._write(points, z, lost, None if rgb is None else rgb[::step, ::step], far_m)
         if not organized:
             return Cloud(points[~lost][None], is_dense=True)
         return Cloud(points, is_dense=not lost.any())
@@ -132,6 +135,7 @@ class BackProjector:
         z: NDArray[np.float32],
         lost: NDArray[np.bool_],
         rgb: NDArray[np.uint8] | None,
+        far_m: float | None,
     ) -> None:
         """Write each point once: planes are made block by block and interleaved in one go."""
         height, width = z.shape
@@ -141,6 +145,8 @@ class BackProjector:
             rows = slice(top, min(top + step, height))
             x, y, kept, *colour = parts = [plane[: rows.stop - top] for plane in planes]
             np.copyto(kept, z[rows])
+            if far_m is not None:
+                np.minimum(kept, np.float32(far_m), out=kept)
             np.copyto(kept, np.float32(np.nan), where=lost[rows])
             with np.errstate(over="ignore"):  # what is farther than float32 holds is infinite
                 np.multiply(_rows(self._ray_x, rows), kept, out=x)

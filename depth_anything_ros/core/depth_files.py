@@ -86,10 +86,16 @@ def millimetres(
     return out
 
 
-def png_bytes(picture: NDArray[Any]) -> bytes:
-    """Return a picture, uint8 RGB or grey or uint16 grey, as a PNG."""
+def png_bytes(picture: NDArray[Any], level: int | None = None) -> bytes:
+    """Return a picture, uint8 RGB or grey or uint16 grey, as a PNG.
+
+    Args:
+        picture: (height, width[, 3]).
+        level: 0 to 9, of compression; OpenCV's default where None.
+    """
     bgr = picture[..., ::-1] if picture.ndim == 3 else picture
-    return cv2.imencode(".png", bgr)[1].tobytes()
+    how = [] if level is None else [cv2.IMWRITE_PNG_COMPRESSION, level]
+    return cv2.imencode(".png", bgr, how)[1].tobytes()
 
 
 def npy_bytes(estimate: Estimate) -> bytes:

@@ -9,12 +9,13 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import Cloud
-from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.compressed_depth import CompressedDepthOptions, compressed_depth
+from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.message_layout import (
     camera_layout,
@@ -84,6 +85,14 @@ def depth_message(
     values = outgoing.memory(depth.values.shape, np.uint16)
     millimetres(depth.metric.depth_m, values)
     return image_message(header, values, encoding, outgoing)
+
+
+def compressed_depth_message(
+    header: Header, depth: DepthMap, encoding: str, options: CompressedDepthOptions
+) -> CompressedImage:
+    """Write a depth map as compressed_depth_image_transport does, of 32FC1 or 16UC1."""
+    form, data = compressed_depth(depth, encoding, options)
+    return CompressedImage(header=header, format=form, data=array("B", data))
 
 
 def camera_info_message(header: Header, camera: Camera | None, size: tuple[int, int]) -> CameraInfo:

@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rclpy.lifecycle import LifecycleNode
-from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.colormap import colorize
+from depth_anything_ros.core.compressed_depth import CompressedDepthOptions
 from depth_anything_ros.core.depth import ESTIMATES, Kind
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.messages import (
     Outgoing,
     camera_info_message,
     cloud_message,
+    compressed_depth_message,
     depth_message,
     image_message,
     points_message,
@@ -27,10 +29,11 @@ from depth_anything_ros.pipeline.answer import Answer
 
 
 class Style(NamedTuple):
-    """How outputs are written: depth's encoding, its preview's colours, the frame of a scan."""
+    """How outputs are written: depth, its preview's colours, compressed depth, a scan's frame."""
 
     encoding: str = "32FC1"
     colormap: str = "inferno"
+    compressed: CompressedDepthOptions = CompressedDepthOptions()
     scan_frame_id: str = ""
 
 
@@ -106,6 +109,14 @@ class CameraOutputs:
             return None
         return depth_message(header, answer.estimate, style.encoding, self._image)
 
+    def _compressed_depth(
+        self, header: Header, answer: Answer, style: Style
+    ) -> CompressedImage | None:
+        depth = None if answer.estimate is None else answer.estimate.metric
+        if depth is None:
+            return None
+        return compressed_depth_message(header, depth, style.encoding, style.compressed)
+
     def _confidence(self, header: Header, answer: Answer, _style: Style) -> Image | None:
         if answer.confidence is None:
             return None
@@ -148,6 +159,9 @@ class Output(NamedTuple):
 _DEPTH = Output(Image, "depth", CameraOutputs._depth)
 OUTPUTS = {
     "depth/image_rect": _DEPTH,
+    "depth/image_rect/compressedDepth": Output(
+        CompressedImage, "depth", CameraOutputs._compressed_depth
+    ),
     "disparity/image_rect": _DEPTH,
     "affine_depth/image_rect": _DEPTH,
     "confidence/image": Output(Image, "depth", CameraOutputs._confidence),
@@ -162,10 +176,10 @@ OUTPUTS = {
 
 def outputs_of(kind: Kind) -> tuple[str, ...]:
     """Return the names of what goes out of a kind of model, in the order of publishing."""
-    cloud = ("points",) if kind == "metric" else ()
+    metric = ("points", "depth/image_rect/compressedDepth") if kind == "metric" else ()
     return (
         f"{ESTIMATES[kind].name}/image_rect",
         "depth/image_color",
-        *cloud,
+        *metric,
         "depth/camera_info",
     )

@@ -46,7 +46,13 @@ from depth_anything_ros.nodes.status import (
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
 from depth_anything_ros.pipeline.ground import CameraMount
 
-OUTPUTS = ("depth/image_rect", "confidence/image", "depth/camera_info", "points")
+OUTPUTS = (
+    "depth/image_rect",
+    "confidence/image",
+    "depth/camera_info",
+    "points",
+    "depth/image_rect/compressedDepth",
+)
 
 
 class Input(NamedTuple):
@@ -141,7 +147,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         if answer is None:
             reason = problem.reason if problem is not None else "no_fit"
             raise DepthAnythingError(report.reason, reason)
-        style = Style(p.depth.encoding)
+        style = Style(p.depth.encoding, compressed=p.compressed_depth)
         frame.stream.outputs.publish(frame.header, answer, wanted, style, StageTimes())
 
     def _points(

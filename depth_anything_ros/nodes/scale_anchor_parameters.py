@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from depth_anything_ros.core.compressed_depth import CompressedDepthOptions
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.options import group, parameter
 from depth_anything_ros.core.range_messages import MOST_POINTS
@@ -94,6 +95,14 @@ class ExtrinsicsParameters:
         high=10.0,
     )
 
+    def __post_init__(self) -> None:
+        length = math.hypot(*self.rotation_xyzw)
+        if abs(length - 1) > 0.01:
+            raise ParameterError(
+                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
+                "rotation has 1"
+            )
+
 
 @dataclass(frozen=True)
 class GroundParameters(GroundAnchorOptions, MountParameters):
@@ -131,13 +140,6 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     extrinsics: ExtrinsicsParameters = group(ExtrinsicsParameters)
     ground: GroundParameters = group(GroundParameters)
     depth: DepthImageParameters = group(DepthImageParameters)
+    compressed_depth: CompressedDepthOptions = group(CompressedDepthOptions)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
-
-    def __post_init__(self) -> None:
-        length = math.hypot(*self.extrinsics.rotation_xyzw)
-        if abs(length - 1) > 0.01:
-            raise ParameterError(
-                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
-                "rotation has 1"
-            )

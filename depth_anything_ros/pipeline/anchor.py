@@ -207,7 +207,7 @@ class AnchorPipeline:
 
     def _answer(self, depth: DepthMap, confidence: NDArray[np.float32]) -> Answer:
         options, size = self.options, (depth.values.shape[1], depth.values.shape[0])
-        back_project = partial(self._clouds.cloud, options.cloud, None)
+        back_project = partial(self._clouds.cloud, options.cloud, options.range.far_m, None)
         limited = depth.limited(options.range.min_m, options.range.max_m)
         return Answer(size, depth.camera, limited, confidence, back_project)
 

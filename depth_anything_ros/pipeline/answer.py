@@ -57,6 +57,7 @@ class CloudMaker:
     def cloud(
         self,
         options: CloudOptions,
+        far_m: float | None,
         colours: Callable[[], NDArray[np.uint8]] | None,
         depth: DepthMap,
         camera: Camera,
@@ -66,6 +67,7 @@ class CloudMaker:
 
         Args:
             options: how it is made.
+            far_m: where points beyond range are put; None drops them.
             colours: makes the colours of the points, uint8 (height, width, 3); none where None.
             depth: on the camera's grid.
             camera: the camera of the depth map.
@@ -79,5 +81,6 @@ class CloudMaker:
             colours and colours(),
             organized=options.organized,
             edge_jump=options.edge_jump,
+            far_m=far_m,
             allocate=allocate if options.organized else None,
         )

@@ -248,7 +248,8 @@ class DepthPipeline:
         """
         options = self.options
         colours = image.published_rgb if options.cloud.color else None
-        back_project = partial(self._clouds[image.source].cloud, options.cloud, colours)
+        clouds, far_m = self._clouds[image.source], options.range.far_m
+        back_project = partial(clouds.cloud, options.cloud, far_m, colours)
         if estimate is not None:
             with image.times.of("post"):
                 limited = estimate.limited(options.range.min_m, options.range.max_m)

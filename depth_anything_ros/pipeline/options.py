@@ -54,6 +54,17 @@ class RangeOptions:
     max_m: float = parameter(
         1000.0, "Farther depth becomes +Inf (beyond range).", unit="m", low=0.001, high=100000.0
     )
+    far_points: str = parameter(
+        "drop",
+        "What is beyond range has no point in the cloud (drop), or one at max_m on its ray (clip), "
+        "so that a costmap clears up to there.",
+        choices=("drop", "clip"),
+    )
+
+    @property
+    def far_m(self) -> float | None:
+        """Where points beyond range are put; None drops them."""
+        return self.max_m if self.far_points == "clip" else None
 
     def __post_init__(self) -> None:
         check_order("range", self)

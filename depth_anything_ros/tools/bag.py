@@ -1,41 +1,20 @@
-"""``depth_anything bag``: answer the pictures of a rosbag2, and write them into another."""
+"""``depth_anything bag``: answer the pictures of rosbag2s, and write them into others."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-from depth_anything_ros import __version__
-from depth_anything_ros.core.depth import Estimate
-from depth_anything_ros.core.errors import (
-    DepthAnythingError,
-    ModelError,
-    ParameterError,
-    SourceError,
-    first_line,
-)
-from depth_anything_ros.core.files import claim_folder
+from depth_anything_ros.core.errors import DepthAnythingError, ParameterError, SourceError
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.estimator import DepthEstimator
-from depth_anything_ros.pipeline.anchor import AnchorPipeline
-from depth_anything_ros.pipeline.answer import Answer
-from depth_anything_ros.pipeline.depth import DepthPipeline
-from depth_anything_ros.pipeline.image import RectifiedImage
-from depth_anything_ros.pipeline.options import (
-    AnchoringOptions,
-    CloudOptions,
-    ColouredCloudOptions,
-    DepthOptions,
-    OutputOptions,
-)
 from depth_anything_ros.tools.bag_extraction import run_extraction
-from depth_anything_ros.tools.bag_pictures import Picture, PictureReader, PointFinder
+from depth_anything_ros.tools.bag_job import Facts, Job, file_starts
 from depth_anything_ros.tools.bag_reading import (
     Bag,
     CameraTopics,
@@ -44,346 +23,190 @@ from depth_anything_ros.tools.bag_reading import (
     find_cameras,
     look_through,
 )
-from depth_anything_ros.tools.bag_writing import AnswerMessages, AnswerStyle, BagFile, Parts
+from depth_anything_ros.tools.bag_writing import Parts
 from depth_anything_ros.tools.options import check_least
 from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.ray_cluster import spread
 
-# The options that what is written depends on.
-_ASKED = (
-    "weights",
-    "rectify",
-    "output_size",
-    "encoding",
-    "batch",
-    "images_per_file",
-    "only_depth",
-    "no_points",
-    "dense",
-    "lidar",
-    "max_offset",
-    "namespace",
-)
+_BAG_SUFFIXES = (".mcap", ".db3")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write a bag with depth, or a folder to train on; return the exit status."""
+    """Write bags with depth, or a folder to train on; return the exit status."""
     if (options.output is None) == (options.extract is None):
         raise ParameterError("name either the bag to write, OUT, or a folder: --extract DIR")
     check_least("--images-per-file", options.images_per_file)
     check_least("--batch", options.batch)
-    with Bag(options.bag) as bag:
-        check_ranges_topics(bag, options.lidar)
-        cameras = find_cameras(bag, options.image, options.camera_info)
-        for camera in cameras:
-            say(f"{camera.image} with {camera.info or 'no CameraInfo'}")
-        if options.extract is not None:
-            return run_extraction(bag, cameras, options)
-        return _convert(bag, cameras, options)
+    bags = bags_under(options.bag)
+    if options.extract is not None:
+        if len(bags) > 1:
+            raise ParameterError("--extract takes one bag at a time")
+        with Bag(bags[0]) as bag:
+            return run_extraction(bag, cameras_of(bag, options), options)
+    is_one = bags == [options.bag]
+    outputs = [options.output if is_one else options.output / bag.stem for bag in bags]
+    tasks = [Task(bag, output) for bag, output in zip(bags, outputs, strict=True)]
+    if is_one and outputs[0].exists():
+        shutil.rmtree(Parts(outputs[0]).folder, ignore_errors=True)
+        raise ParameterError(f"{outputs[0]} is there already; remove it, or give another name")
+    left = [task for task in tasks if not task.output.exists()]
+    if len(left) < len(tasks):
+        say(f"{len(tasks) - len(left)} of {len(tasks)} bags are done")
+    if options.ray:
+        check_least("--workers", options.workers, 0)
+        return _ended(_by_cluster([task.absolute() for task in left], options))
+    worker = BagWorker(options)
+    if is_one:
+        return _ended([worker.answer(tasks[0])])
+    return _ended(worker(task) for task in left)
 
 
-def _convert(bag: Bag, cameras: Sequence[CameraTopics], options: argparse.Namespace) -> int:
-    parts = Parts(options.output)
-    if parts.path.exists():
-        shutil.rmtree(parts.folder, ignore_errors=True)
-        raise ParameterError(f"{parts.path} is there already; remove it, or give another name")
+def bags_under(path: Path) -> list[Path]:
+    """Return a bag, or those in a folder of bags, by name."""
+    if not path.is_dir() or (path / "metadata.yaml").is_file():
+        return [path]
+    inner = sorted(path.iterdir())
+    found = [p for p in inner if (p / "metadata.yaml").is_file() or p.suffix in _BAG_SUFFIXES]
+    if not found:
+        raise SourceError(f"no bag in {path}: expected metadata.yaml, there or in folders below")
+    return found
+
+
+def cameras_of(bag: Bag, options: argparse.Namespace) -> list[CameraTopics]:
+    """Find the cameras that the options ask for, and say which they are."""
+    check_ranges_topics(bag, options.lidar)
+    cameras = find_cameras(bag, options.image, options.camera_info)
+    for camera in cameras:
+        say(f"{camera.image} with {camera.info or 'no CameraInfo'}")
+    return cameras
+
+
+@dataclass(frozen=True)
+class Task:
+    """A bag to answer, or one of the files of its answer.
+
+    Attributes:
+        bag: to read.
+        output: the bag that becomes of it.
+        file: its number; None is all of them.
+    """
+
+    bag: Path
+    output: Path
+    file: int | None = None
+
+    def absolute(self) -> Task:
+        """Return it with paths that are the same for all processes."""
+        return replace(self, bag=self.bag.absolute(), output=self.output.absolute())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: lines to say, and the exit status that it asks for."""
+
+    task: Task
+    lines: tuple[str, ...] = ()
+    status: int = 0
+
+
+class BagWorker:
+    """Answers bags one after the other by one model, which is loaded when it is first needed.
+
+    Args:
+        options: of the verb.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+
+    @cached_property
+    def estimator(self) -> DepthEstimator:
+        """The model."""
+        o = self._options
+        asked = (o.model, o.weights, o.device, o.engine, o.precision, o.input_size, o.download)
+        estimator = load_estimator(*asked)
+        say(estimator.description)
+        return estimator
+
+    def __call__(self, task: Task) -> Outcome:
+        """Answer a bag of several; what is wrong with it is its outcome."""
+        try:
+            return self.answer(task)
+        except DepthAnythingError as error:
+            return Outcome(task, (f"{task.bag}: {error}",), 1)
+
+    def answer(self, task: Task) -> Outcome:
+        """Answer a bag.
+
+        Raises:
+            DepthAnythingError: where it cannot be read or its answer not be written.
+        """
+        with Bag(task.bag) as bag:
+            cameras = cameras_of(bag, self._options)
+            contents = contents_of(bag, cameras, self._options)
+            job = Job(bag, cameras, contents, self.estimator, self._options)
+            parts = Parts(task.output)
+            parts.claim(job.made_of())
+            if task.file is not None:
+                with Progress(0, "pictures") as progress:
+                    job.write_file(parts, task.file, {}, progress)
+                return Outcome(task)
+            job.write(parts)
+        return finished(task, parts, len(job.starts))
+
+
+def contents_of(bag: Bag, cameras: Sequence[CameraTopics], options: argparse.Namespace) -> Contents:
+    """Look through a bag; refuse one without pictures."""
     say(f"looking through {bag.path}")
     contents = look_through(bag, cameras, with_frames=bool(options.lidar))
     if not contents.times:
         raise SourceError(f"no picture in {bag.path} on {', '.join(c.image for c in cameras)}")
-    estimator = load_estimator(
-        options.model,
-        options.weights,
-        options.device,
-        options.engine,
-        options.precision,
-        options.input_size,
-        options.download,
-    )
-    say(estimator.description)
-    job = Job(bag, cameras, contents, estimator, options)
-    try:
-        parts.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SourceError(f"cannot write {parts.folder}: {error.strerror}") from error
-    claim_folder(parts.folder / "made_of.json", job.made_of(), "parts of a bag")
-    facts = job.write(parts)
-    parts.assemble(len(job.starts))
-    say(*_summary(facts), f"written: {parts.path}")
-    return 1 if facts.skipped else 0
+    return contents
 
 
-@dataclass
-class Facts:
-    """What became of pictures.
+def finished(task: Task, parts: Parts, count: int) -> Outcome:
+    """Put the files of a bag together."""
+    facts = Facts.of(note for note in map(parts.done, range(count)) if note is not None)
+    parts.assemble(count)
+    return Outcome(task, (*facts.lines(), f"written: {parts.path}"), 1 if facts.skipped else 0)
 
-    Attributes:
-        answered: how many.
-        skipped: how many not, by reason.
-        anchored: how many by the state of their scale.
-        memory: of each anchor pipeline, by its camera's topic.
+
+def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[Outcome]:
+    """Spread bags over a cluster, which sees the same files by the same paths.
+
+    Of a bag that no LiDAR anchors, each file is a work of its own; a scale goes on from file to
+    file, so that a bag with one is answered by one process.
     """
-
-    answered: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    anchored: Counter[str] = field(default_factory=Counter)
-    memory: dict[str, Any] = field(default_factory=dict)
-
-    def add(self, other: Mapping[str, Any]) -> None:
-        """Add those of another file, as they were noted."""
-        self.answered += other["answered"]
-        self.skipped.update(other["skipped"])
-        self.anchored.update(other["anchored"])
-
-
-def _summary(facts: Facts) -> list[str]:
-    lines = [f"{facts.answered} pictures answered"]
-    lines += [f"{count} {status}" for status, count in sorted(facts.anchored.items())]
-    lines += [f"{count} left out: {reason}" for reason, count in sorted(facts.skipped.items())]
-    return lines
-
-
-@dataclass(frozen=True, eq=False)
-class _Waiting:
-    """A picture on its way through the model."""
-
-    time_ns: int
-    picture: Picture
-    image: RectifiedImage
-
-
-class Job:
-    """All pictures of a bag, in files of so many pictures.
-
-    Each file begins at the time of recording of a picture and ends before the next one begins, and
-    is made by what lies between them and by the memory of the file before alone: so a run that goes
-    on writes what one that was not interrupted writes.
-
-    Args:
-        bag: open.
-        cameras: of it.
-        contents: of it.
-        estimator: the model.
-        options: of the verb.
-
-    Attributes:
-        bag: as given, and so are contents and options.
-        cameras: by the topic of their pictures.
-        pipeline: answers pictures.
-        anchoring: what is asked of their scale.
-        messages: makes messages of answers.
-        reader: of pictures.
-        types: of the topics that are written, by name.
-        starts: of each file, by the time of recording, ns; None is the beginning of the bag.
-    """
-
-    def __init__(
-        self,
-        bag: Bag,
-        cameras: Sequence[CameraTopics],
-        contents: Contents,
-        estimator: DepthEstimator,
-        options: argparse.Namespace,
-    ) -> None:
-        self.bag, self.contents, self.options = bag, contents, options
-        self.cameras = {camera.image: camera for camera in cameras}
-        self.pipeline = DepthPipeline(estimator, _depth_options(options))
-        self.anchoring = AnchoringOptions(cloud=CloudOptions(organized=not options.dense))
-        style = AnswerStyle(options.encoding, points=not options.no_points)
-        self.messages = AnswerMessages(style)
-        self.reader = PictureReader(bag, contents, options.rectify)
-        kind = "metric" if options.lidar else estimator.card.kind
-        names = style.topics(kind)
-        self.types = {
-            self.topic(camera, name): type_name
-            for camera in cameras
-            for name, type_name in names.items()
-        }
-        self._check_new(len(names))
-        times = sorted(set(contents.times[options.images_per_file :: options.images_per_file]))
-        self.starts: list[int | None] = [None, *(t for t in times if t > contents.times[0])]
-
-    def made_of(self) -> dict[str, Any]:
-        """Return all that the answers depend on, as plain values."""
-        estimator = self.pipeline.estimator
-        counts = {c.topic: c.msgcount for c in self.bag.connections}
-        return {
-            "bag": str(self.bag.path.resolve()),
-            "messages": dict(sorted(counts.items())),
-            "cameras": {c.image: c.info for c in self.cameras.values()},
-            "model": estimator.description,
-            **{name: getattr(self.options, name) for name in _ASKED},
-        }
-
-    def topic(self, camera: CameraTopics, name: str) -> str:
-        """Return where an answer to a camera's pictures is written, by its name."""
-        prefix = self.options.namespace.strip("/")
-        return f"{f'/{prefix}' if prefix else ''}{camera.namespace}/{name}"
-
-    def _check_new(self, names: int) -> None:
-        """Refuse topics that would be mixed with the bag's own, or with each other."""
-        if len(self.types) < len(self.cameras) * names:
-            raise ParameterError(
-                f"several of {', '.join(self.cameras)} have one namespace, so that their depth "
-                "would have one topic: choose one with --image"
-            )
-        taken = sorted({c.topic for c in self.bag.connections} & self.types.keys())
-        if taken and not self.options.only_depth:
-            raise ParameterError(
-                f"the bag has {', '.join(taken)} already: write to other topics with --namespace "
-                "NAME, or leave the bag's own out with --only-depth"
-            )
-
-    def write(self, parts: Parts) -> Facts:
-        """Write the files that are not there yet; return what became of all pictures."""
-        facts, memory = Facts(), dict[str, Any]()
-        spans = list(zip(self.starts, [*self.starts[1:], None], strict=True))
-        noted = [parts.done(number) for number in range(len(spans))]
-        done = sum(one["answered"] + sum(one["skipped"].values()) for one in noted if one)
-        if done:
-            say(f"going on: {done} of {len(self.contents.times)} pictures are done")
-        with Progress(len(self.contents.times) - done, "pictures") as progress:
-            for number, span in enumerate(spans):
-                made = noted[number]
-                if made is None:
-                    made = vars(self._write_file(parts.file(number), span, memory, progress))
-                    parts.finish(number, made)
-                facts.add(made)
-                memory = made["memory"]
-        return facts
-
-    def _write_file(
-        self,
-        folder: Path,
-        span: tuple[int | None, int | None],
-        memory: Mapping[str, Any],
-        progress: Progress,
-    ) -> Facts:
-        note = {"depth_anything_ros": f"{__version__}, {self.pipeline.estimator.card.name}"}
-        original = None if self.options.only_depth else self.bag
-        file = BagFile(folder, original, self.types, self.messages, note)
-        points = PointFinder(
-            self.bag,
-            self.options.lidar,
-            self.contents.transforms,
-            span[0],
-            self.options.max_offset,
-        )
-        answering = _Answering(self, file, points, memory, progress)
-        messages = self.bag.messages(None, *span)
-        with file, closing(messages):  # type: ignore[type-var]  # a generator
-            for connection, time_ns, data in messages:
-                if original is not None:
-                    file.copy(connection, time_ns, data)
-                camera = self.cameras.get(connection.topic)
-                if camera is not None:
-                    answering.add(camera, time_ns, connection, data)
-            answering.flush()
-        return answering.facts()
-
-
-class _Answering:
-    """Answer the pictures of one file, some of them together.
-
-    Args:
-        job: that the file is of.
-        file: takes the answers.
-        points: of the time of a picture.
-        memory: of the anchor pipelines, by camera.
-        progress: counts.
-    """
-
-    def __init__(
-        self,
-        job: Job,
-        file: BagFile,
-        points: PointFinder,
-        memory: Mapping[str, Any],
-        progress: Progress,
-    ) -> None:
-        self._job, self._file, self._points, self._progress = job, file, points, progress
-        self._facts = Facts()
-        self._waiting: list[_Waiting] = []
-        self._anchors: dict[str, AnchorPipeline] = {}
-        for camera in job.cameras:
-            pipeline = self._anchors[camera] = AnchorPipeline(job.anchoring)
-            if camera in memory:
-                pipeline.remember(memory[camera])
-
-    def add(self, camera: CameraTopics, time_ns: int, connection: Any, data: bytes) -> None:  # noqa: ANN401
-        """Take a message of a camera."""
-        job = self._job
+    counts, spread_out = dict[Task, int](), list[Task]()
+    for task in tasks:
+        if options.lidar:
+            spread_out.append(task)
+            continue
         try:
-            picture = job.reader.read(camera, job.bag.read(connection, data))
-            if picture.problem is not None and job.pipeline.drops_uncalibrated:
-                raise picture.problem
-            image = job.pipeline.prepare(
-                picture.rgb, picture.camera, camera.image, camera.is_rectified
-            )
+            with Bag(task.bag) as bag:
+                contents = contents_of(bag, cameras_of(bag, options), options)
         except DepthAnythingError as error:
-            self._skip(camera, error)
-            return
-        self._waiting.append(_Waiting(time_ns, picture, image))
-        if len(self._waiting) >= job.options.batch:
-            self.flush()
-
-    def flush(self) -> None:
-        """Answer those that wait."""
-        waiting, self._waiting = self._waiting, []
-        estimates = self._job.pipeline.predict([one.image for one in waiting])
-        for one, estimate in zip(waiting, estimates, strict=True):
-            if isinstance(estimate, ModelError) and estimate.reason == "out_of_memory":
-                raise estimate  # which is so of all that follow
-            try:
-                answer = self._answer(one, estimate)
-            except DepthAnythingError as error:
-                self._skip(one.picture.topics, error)
-                continue
-            self._write(one, answer)
-
-    def _answer(self, one: _Waiting, estimate: Estimate | Exception) -> Answer:
-        if isinstance(estimate, Exception):
-            raise estimate
-        answer = self._job.pipeline.finish(one.image, estimate)
-        if not self._job.options.lidar:
-            return answer
-        return self._anchored(one, answer)
-
-    def _anchored(self, one: _Waiting, answer: Answer) -> Answer:
-        picture, camera = one.picture, answer.camera
-        if picture.camera is None or camera is None or answer.estimate is None:
-            raise picture.problem or DepthAnythingError("its camera is not known", "uncalibrated")
-        points, problem = self._points.points(picture, camera)
-        pipeline = self._anchors[picture.topics.image]
-        found, report = pipeline.anchor(answer.estimate, points, picture.stamp_ns)
-        self._facts.anchored[report.status] += 1
-        if problem is not None:
-            self._job.reader.say_once(picture.topics.image, problem.reason, str(problem))
-        if found is None:
-            raise problem or DepthAnythingError(report.reason, "no_fit")
-        return replace(found, back_project=answer.back_project)  # which knows the colours
-
-    def _write(self, one: _Waiting, answer: Answer) -> None:
-        for name, message in self._job.messages.of(one.picture.header, answer):
-            topic = self._job.topic(one.picture.topics, name)
-            self._file.add(topic, one.time_ns, message)
-        self._facts.answered += 1
-        self._progress.add(1)
-
-    def _skip(self, camera: CameraTopics, error: DepthAnythingError) -> None:
-        self._facts.skipped[error.reason] += 1
-        self._job.reader.say_once(camera.image, error.reason, f"left out: {first_line(error)}")
-        self._progress.add(1)
-
-    def facts(self) -> Facts:
-        """Return what became of the pictures."""
-        memory = {camera: pipeline.memory() for camera, pipeline in self._anchors.items()}
-        self._facts.memory = memory if self._job.options.lidar else {}
-        return self._facts
+            yield Outcome(task, (f"{task.bag}: {error}",), 1)
+            continue
+        counts[task] = len(file_starts(contents.times, options.images_per_file))
+        parts = Parts(task.output)
+        missing = [number for number in range(counts[task]) if parts.done(number) is None]
+        spread_out += [replace(task, file=number) for number in missing]
+    results = spread(spread_out, partial(BagWorker, options), options.ray, options.workers)
+    unit = "bags" if options.lidar else "files"
+    with closing(results), Progress(len(spread_out), unit) as progress:
+        for outcome in results:
+            yield outcome
+            progress.add(1)
+    for task, count in counts.items():
+        parts = Parts(task.output)
+        if all(parts.done(number) is not None for number in range(count)):
+            yield finished(task, parts, count)
 
 
-def _depth_options(options: argparse.Namespace) -> DepthOptions:
-    return DepthOptions(
-        rectify=options.rectify,
-        output=OutputOptions(options.output_size),
-        cloud=ColouredCloudOptions(organized=not options.dense),
-    )
+def _ended(outcomes: Iterable[Outcome]) -> int:
+    status = 0
+    for outcome in outcomes:
+        say(*outcome.lines)
+        status = max(status, outcome.status)
+    return status

@@ -18,7 +18,7 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth_files import png_bytes
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError, first_line
 from depth_anything_ros.core.files import claim_folder, write_atomically
-from depth_anything_ros.core.recording import camera_fields
+from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.pipeline.image import ImageRectifier, RectifiedImage
 from depth_anything_ros.tools.bag_pictures import Picture, PictureReader, PointFinder
 from depth_anything_ros.tools.bag_reading import (
@@ -125,7 +125,8 @@ class _FolderWriter:
         self._kept = AnchorOptions(
             max_m=DEPTH_SCALE_M * _MOST_STEPS, occlusion_ratio=hiding, cell_px=1, max_count=10**9
         )
-        self._camera: Camera | None = None
+        calibration = self.folder / "calib.json"
+        self._camera = load_calibration(calibration).camera if calibration.is_file() else None
         self._found = 0
 
     def write(self) -> None:
@@ -156,7 +157,15 @@ class _FolderWriter:
         self._reader.say_once(self.topics.image, error.reason, f"left out: {first_line(error)}")
 
     def _write_one(self, message: Any) -> None:  # noqa: ANN401 - of rosbags
-        name = f"image_{stamp_of(message.header):019d}"
+        stamp_ns = stamp_of(message.header)
+        name = f"image_{stamp_ns:019d}"
+        self._points.check_ranges(stamp_ns)
+        self._found += 1
+        if (self._found - 1) % self.extraction.every:
+            return
+        if (self.folder / f"{name}.png").is_file():  # which is written last
+            self.written += 1
+            return
         picture = self._reader.read(self.topics, message)
         if picture.camera is None:
             raise picture.problem or DepthAnythingError("it has no CameraInfo", "no_camera_info")
@@ -165,13 +174,7 @@ class _FolderWriter:
         )
         assert image.camera is not None
         depth = self._depth(picture, image)
-        self._found += 1
-        if (self._found - 1) % self.extraction.every:
-            return
         self._keep_camera(image.camera)
-        if (self.folder / f"{name}.png").is_file():  # which is written last
-            self.written += 1
-            return
         if depth is not None:
             self._save(f"{name}_depth.png", depth)
         self._save(f"{name}.png", image.rgb)

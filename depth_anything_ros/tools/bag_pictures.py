@@ -122,6 +122,16 @@ class PointFinder:
         self._streams = {topic: RangeStream(bag, topic, start, within_s) for topic in topics}
         self._transforms, self._within_s = transforms, within_s
 
+    def check_ranges(self, stamp_ns: int) -> None:
+        """Refuse a picture's stamp that no message is near to; without topics, any will do.
+
+        Raises:
+            DepthAnythingError: with the reason ``no_ranges``.
+        """
+        found = [stream.nearest(stamp_ns) for stream in self._streams.values()]
+        if found and not any(found):
+            raise no_ranges(" and of ".join(self._streams), self._within_s)
+
     def points(
         self, picture: Picture, camera: Camera
     ) -> tuple[NDArray[np.floating], DepthAnythingError | None]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.depth import ESTIMATES
 from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import read_document, write_atomically
+from depth_anything_ros.core.files import claim_folder, read_document, write_atomically
 from depth_anything_ros.core.message_layout import (
     camera_layout,
     cloud_kind,
@@ -285,6 +285,18 @@ class Parts:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.folder = path.with_name(f".{path.name}.partial")
+
+    def claim(self, made_of: Mapping[str, Any]) -> None:
+        """Make the folder, or refuse one that was begun in another way.
+
+        Raises:
+            SourceError: where that is so, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"cannot write {self.folder}: {error.strerror}") from error
+        claim_folder(self.folder / "made_of.json", made_of, "parts of a bag")
 
     def file(self, number: int) -> Path:
         """Return the folder of a file."""

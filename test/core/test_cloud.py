@@ -52,6 +52,19 @@ def test_unknown_and_far_pixels_are_nan_or_gone():
     assert dense.points.flags.c_contiguous
 
 
+def test_far_pixels_are_put_on_their_rays_where_that_is_asked_for():
+    depth = constant()
+    depth.depth_m[0, 0], depth.depth_m[2, 3] = np.nan, np.inf
+    cloud = BackProjector(CAMERA).project(depth, organized=False, far_m=10.0)
+    assert cloud.is_dense and cloud.width == 47  # unknown stays unknown
+    (far,) = cloud.xyz[0][cloud.xyz[0, :, 2] > 2.0]
+    np.testing.assert_allclose(far, [10 * (3 - 3.5) / 10, 10 * (2 - 2.5) / 12, 10], rtol=1e-6)
+    assert (cloud.xyz[0, :, 2] == 2.0).sum() == 46
+    # With its edges, neither the far pixel nor its neighbours are left.
+    edges = BackProjector(CAMERA).project(depth, organized=False, far_m=10.0, edge_jump=0.05)
+    assert edges.width == 47 - 5 and (edges.xyz[..., 2] == 2.0).all()
+
+
 def test_a_cloud_of_nothing_is_empty():
     cloud = BackProjector(CAMERA).project(constant(np.nan), organized=False)
     assert (cloud.height, cloud.width) == (1, 0)

@@ -22,7 +22,13 @@ from depth_anything_ros.core.poses import rigid_matrix
 from depth_anything_ros.nodes.messages import lidar_message
 
 NODE = "/scale_anchor_node"
-OUTPUTS = ("depth/image_rect", "depth/camera_info", "points", "confidence/image")
+OUTPUTS = (
+    "depth/image_rect",
+    "depth/image_rect/compressedDepth",
+    "depth/camera_info",
+    "points",
+    "confidence/image",
+)
 WIDTH, HEIGHT, FOCAL = 160, 120, 120.0
 MODEL = CameraModel.from_info(camera_info(WIDTH, HEIGHT, FOCAL))
 DEPTH = room_depth(MODEL.rays()).astype(np.float32)

@@ -29,6 +29,7 @@ from std_msgs.msg import Header
 
 OUTPUT_TYPES = {
     "depth/image_rect": Image,
+    "depth/image_rect/compressedDepth": CompressedImage,
     "depth/camera_info": CameraInfo,
     "depth/image_color": Image,
     "disparity/image_rect": Image,

@@ -1,5 +1,7 @@
 """depth_node in a process of its own, asked by a camera in the test's process."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -53,6 +55,31 @@ def test_the_cloud_is_the_back_projection_of_depth_and_camera_info(camera):
     assert (cloud.point_step, cloud.row_step) == (16, 16 * 160)
     np.testing.assert_allclose(seen.points, back_projected(seen), atol=1e-4)
     np.testing.assert_array_equal(seen.colours, rgb)
+
+
+def test_depth_for_thin_networks_is_that_of_the_depth_image(camera):
+    """By the formula of compressed_depth_image_transport's subscriber."""
+    rgb, name = picture(seed=3), "depth/image_rect/compressedDepth"
+    most = float(np.median(camera.see(rgb, camera_info()).depth))
+    assert camera.set_parameters(NODE, compressed_depth__max_m=max(most, 1.0)) == []
+    seen = camera.see(rgb, camera_info(), name)
+    message, depth = seen[name], seen.depth
+    assert message.header == seen["depth/image_rect"].header
+    assert message.format == "32FC1; compressedDepth png"
+    _, a, b = struct.unpack("<iff", message.data[:12])
+    steps = cv2.imdecode(np.frombuffer(message.data[12:], np.uint8), cv2.IMREAD_UNCHANGED)
+    known = depth < max(most, 1.0)
+    np.testing.assert_array_equal(steps > 0, known)
+    metres = a / (steps[known].astype(np.float64) - b)
+    near = depth[known] > 0.16  # nearer than 16 bits tell apart
+    np.testing.assert_allclose(metres[near], depth[known][near], rtol=1e-3 * max(most, 1.0))
+    assert camera.set_parameters(NODE, depth__encoding="16UC1") == []
+    seen = camera.see(rgb, camera_info(), name)
+    assert seen[name].format == "16UC1; compressedDepth png"
+    steps = cv2.imdecode(np.frombuffer(seen[name].data[12:], np.uint8), cv2.IMREAD_UNCHANGED)
+    expected = seen.depth.copy()
+    expected[expected > round(1000 * max(most, 1.0))] = 0
+    np.testing.assert_array_equal(steps, expected)
 
 
 def test_cloud_options(camera):

@@ -75,6 +75,9 @@ def test_a_disparity_and_a_sweep_become_metres_with_stamp_and_frame_intact(robot
     answers = {name: robot.answer(name, key) for name in OUTPUTS}
     assert {answer.header.frame_id for answer in answers.values()} == {FRAME_ID}
     assert answers["depth/image_rect"].encoding == "32FC1"
+    compressed = robot.answer("depth/image_rect/compressedDepth", key)
+    assert compressed.header.frame_id == FRAME_ID
+    assert compressed.format == "32FC1; compressedDepth png"
     published = answers["depth/camera_info"]
     assert (published.width, published.height) == (WIDTH, HEIGHT)
     np.testing.assert_allclose(published.k, anchor_info().k)

@@ -179,6 +179,18 @@ def test_the_cloud_is_the_back_projection():
     assert cloud.height == 1 and 0 < cloud.width < DEPTH.size and cloud.is_dense
 
 
+def test_points_beyond_range_are_dropped_or_clipped():
+    pipeline = AnchorPipeline()
+    limits = {"range__max_m": 4.0, "cloud__edge_jump": 0.0}
+    dropped, _ = anchor(pipeline, points(500), **limits)
+    far = np.isinf(dropped.estimate.depth_m)
+    assert far.any() and (np.isnan(dropped.cloud().xyz[..., 2]) == far).all()
+    clipped, _ = anchor(pipeline, points(500), range__far_points="clip", **limits)
+    cloud = clipped.cloud()
+    assert cloud.is_dense and np.isinf(clipped.estimate.depth_m[far]).all()
+    np.testing.assert_allclose(cloud.xyz[far], 4.0 * CAMERA.rays()[far], rtol=1e-6)
+
+
 def test_affine_depth_is_fitted_in_depth():
     affine = ((DEPTH + 0.7) / 3).astype(np.float32)  # metres = 3 · affine - 0.7
     affine[:5, :9] = np.inf  # the sky

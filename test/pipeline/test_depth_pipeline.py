@@ -17,6 +17,7 @@ from depth_anything_ros.pipeline.options import (
     DepthOptions,
     FallbackOptions,
     OutputOptions,
+    RangeOptions,
 )
 
 CAMERA = Camera.from_hfov(160, 120, 80.0)
@@ -152,3 +153,8 @@ def test_depth_cloud_and_colours_lie_on_the_grid_that_is_published():
     pipeline.options = DepthOptions(cloud=ColouredCloudOptions(stride=2))
     strided = pipeline.finish(image, answer.estimate).cloud()
     np.testing.assert_array_equal(strided.xyz, cloud.xyz[::2, ::2])
+    clipping = RangeOptions(max_m=1.5, far_points="clip")
+    pipeline.options = DepthOptions(range=clipping, cloud=smooth)
+    clipped = pipeline.finish(image, answer.estimate).cloud()
+    np.testing.assert_allclose(clipped.xyz[~unseen], 1.5 * camera.rays()[~unseen], rtol=1e-6)
+    assert np.isnan(clipped.xyz[unseen]).all()

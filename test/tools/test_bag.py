@@ -260,6 +260,48 @@ class TestWaysIn:
         assert new == {"/front/disparity/image_rect", "/front/depth/camera_info"}
 
 
+def test_a_folder_of_bags_becomes_another(capsys, tmp_path):
+    """One that is broken costs no other its answer, and what is done is not done again."""
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        small_bag(tmp_path / "in" / name, 1)
+    (tmp_path / "in" / "broken.mcap").write_bytes(b"no bag at all")
+    words = [str(word) for word in ("bag", tmp_path / "in", tmp_path / "out", *FAST)]
+    assert main(words) == 1
+
+    said = capsys.readouterr().out
+    assert "broken.mcap: cannot read the bag" in said
+    single = tmp_path / "single"
+    assert main(["bag", str(tmp_path / "in" / "b"), str(single), *FAST]) == 0
+    assert raw(tmp_path / "out" / "b") == raw(single)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b"]
+    before = tree(tmp_path / "out" / "a")
+    assert main(words) == 1
+    assert tree(tmp_path / "out" / "a") == before
+    assert "2 of 3 bags are done" in capsys.readouterr().out
+
+
+@pytest.mark.slow  # starts a cluster
+@pytest.mark.parametrize("lidar", [[], ["--lidar", "/lidar/points"]])
+def test_a_cluster_writes_what_one_process_does(drive, tmp_path, lidar):
+    pytest.importorskip("ray")
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / name).symlink_to(drive[0])
+    words = [*FAST, *lidar, "--images-per-file", "2"]
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert main(["bag", str(source), str(here), *words]) == 0
+    command = [sys.executable, "-m", "depth_anything_ros", "bag", str(source), str(there)]
+    cluster = ["--ray", "local", "--workers", "2"]
+    done = subprocess.run([*command, *words, *cluster], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    for name in ("a", "b"):
+        assert tree(there / name) == tree(here / name)
+    assert sorted(p.name for p in there.iterdir()) == ["a", "b"]
+
+
 class TestGoingOn:
     @pytest.mark.slow  # three starts of the command
     def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(self, drive, tmp_path):
@@ -455,10 +497,16 @@ class TestExtraction:
 
     def test_a_second_run_leaves_what_is_there(self, drive, folder, command):
         before = {file: file.stat().st_mtime_ns for file in folder.glob("image_*")}
+        lost = min(before)
+        content = lost.read_bytes()
+        lost.unlink()
         words = ["--extract", folder, "--lidar", "/lidar/points", "--every", "2"]
         command.says("bag", drive[0], *words)
 
-        assert {file: file.stat().st_mtime_ns for file in folder.glob("image_*")} == before
+        after = {file: file.stat().st_mtime_ns for file in folder.glob("image_*")}
+        changed = {file for file in after if after[file] != before[file]}
+        assert changed == {lost, lost.with_name(f"{lost.stem}_depth.png")}
+        assert lost.read_bytes() == content
 
     def test_a_lens_is_rectified_as_the_node_would(self, command, tmp_path):
         bent = DriveOptions(frames=1, fisheye=True, hfov_deg=120.0, compressed=True)
