@@ -60,7 +60,9 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
         ],
+        "view": ["rerun-sdk>=0.31"],
         "test": [
+            "rerun-sdk>=0.31",
             # The engines.
             "openvino>=2026.0",
             "nncf>=3.0",
@@ -105,6 +107,7 @@ setup(
             f"obstacles_node = {NAME}.nodes.obstacles_node:main",
             f"player_node = {NAME}.nodes.player_node:main",
             f"sim_node = {NAME}.nodes.sim_node:main",
+            f"view_node = {NAME}.nodes.view_node:main",
             f"depth_anything = {NAME}.tools.command:main",
         ],
         # The plug-in group of doc/models.md: rows that are there where another package is.

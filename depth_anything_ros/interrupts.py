@@ -21,6 +21,7 @@ _NODES = (
     "sim_node",
     "recorder_node",
     "stopwatch_node",
+    "view_node",
 )
 # The usual status of what Ctrl-C has ended: 128 + SIGINT. A node's is 0, as it runs until then.
 INTERRUPTED = 130

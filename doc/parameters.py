@@ -13,6 +13,7 @@ from depth_anything_ros.nodes.parameters import Spec, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
+from depth_anything_ros.nodes.view_parameters import ViewParameters
 
 NODES: dict[str, type] = {
     "depth_node": DepthParameters,
@@ -20,13 +21,14 @@ NODES: dict[str, type] = {
     "obstacles_node": ObstaclesParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
+    "view_node": ViewParameters,
 }
 BEGIN, END = "<!-- Written by doc/parameters.py. -->\n", "<!-- End. -->\n"
 HEAD = "| Parameter | Default | Unit | What it does |\n|---|---|---|---|\n"
 FIXED = "An integer does for a float. None changes while the node runs: start it anew.\n"
 CHANGING = (
     "An integer does for a float (`range.max_m:=10`). ◆ cannot change while the node is active; "
-    "deactivate it first.\nAll others take effect with the next picture.\n"
+    "deactivate it first,\nor start it anew. All others take effect with the next picture.\n"
 )
 
 

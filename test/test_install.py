@@ -32,6 +32,7 @@ EXECUTABLES = {
     "obstacles_node",
     "player_node",
     "sim_node",
+    "view_node",
     "depth_anything",
 }
 # As README has it for a robot.
@@ -41,6 +42,7 @@ COLCON_REQUIREMENTS = ("colcon-common-extensions", SETUPTOOLS)
 KEYS = {
     "cv2": "python3-opencv",
     "numpy": "python3-numpy",
+    "rerun": "rerun-sdk",
     "tf2_ros": "tf2_ros_py",
     "torch": "python3-torch",
     "yaml": "python3-yaml",

@@ -234,8 +234,8 @@ def _thinned(
         keep(np.isfinite(prediction[_pixels(found)]), "outside")
     if prediction is not None and options.edge_jump > 0 and found.size:
         keep(_smooth_around(prediction, _pixels(found), options), "edge")
-    keep(_nearest_of_cells(found[0], found[1], found[2], shape, options.cell_px), "crowded")
-    keep(_spread(found[0], found[1], shape, options.max_count), "crowded")
+    keep(_nearest_of_cells(found, shape, options.cell_px), "crowded")
+    keep(_spread(found, shape, options.max_count), "crowded")
     return Anchors(found[0], found[1], found[2], seen, dropped)
 
 
@@ -345,14 +345,9 @@ def _smooth_around(
     return np.asarray(~is_edge)
 
 
-def _nearest_of_cells(
-    columns: NDArray[np.float32],
-    rows: NDArray[np.float32],
-    depth_m: NDArray[np.float32],
-    shape: tuple[int, int],
-    cell_px: int,
-) -> Mask:
+def _nearest_of_cells(found: NDArray[np.float32], shape: tuple[int, int], cell_px: int) -> Mask:
     """Mark the nearest point of each cell; of equal ones, one."""
+    columns, rows, depth_m = found
     ids, grid = _cells(columns, rows, shape, cell_px)
     nearest = np.full(grid[0] * grid[1], np.inf, np.float32)
     np.minimum.at(nearest, ids, depth_m)
@@ -364,13 +359,12 @@ def _nearest_of_cells(
     return kept
 
 
-def _spread(
-    columns: NDArray[np.float32], rows: NDArray[np.float32], shape: tuple[int, int], count: int
-) -> Mask:
+def _spread(found: NDArray[np.float32], shape: tuple[int, int], count: int) -> Mask:
     """Mark at most count points: the first of every coarse cell, then the second of each, and on.
 
     Dense parts of the picture give way to thin ones, which have nothing else to hold them.
     """
+    columns, rows, _ = found
     total = len(columns)
     if total <= count:
         return np.ones(total, np.bool_)

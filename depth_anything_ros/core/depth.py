@@ -25,6 +25,7 @@ class Estimate(ABC):
         name: the word for its values in the names of topics and files.
         unit: the unit of its values; "" where the scale is unknown.
         space: what its values are affine in, where they are aligned with the truth.
+        field: the attribute that holds its values.
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
@@ -32,12 +33,17 @@ class Estimate(ABC):
     name: ClassVar[str]
     unit: ClassVar[str] = ""
     space: ClassVar[Literal["disparity", "depth"]] = "depth"
+    field: ClassVar[str] = "depth"
     camera: Camera | None
 
+    def __post_init__(self) -> None:
+        self._check()
+
     @property
-    @abstractmethod
     def values(self) -> NDArray[np.float32]:
         """The numbers, float32 (height, width)."""
+        found: NDArray[np.float32] = getattr(self, self.field)
+        return found
 
     @abstractmethod
     def nearness(self) -> NDArray[np.float32]:
@@ -66,8 +72,8 @@ class Estimate(ABC):
         make: Callable[[NDArray[np.float32], Camera | None], Map] = type(self)
         return make(values, self.camera)
 
-    def _check(self, what: str) -> None:
-        values, camera = self.values, self.camera
+    def _check(self) -> None:
+        what, values, camera = self.field, self.values, self.camera
         if values.ndim != 2 or values.dtype != np.float32 or 0 in values.shape:
             raise ImageError(
                 f"{what} must be a float32 array of shape (height, width), "
@@ -91,18 +97,10 @@ class DepthMap(Estimate):
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
-    kind, name, unit = "metric", "depth", "m"
+    kind, name, unit, field = "metric", "depth", "m", "depth_m"
 
     depth_m: NDArray[np.float32]
     camera: Camera | None = None
-
-    def __post_init__(self) -> None:
-        self._check("depth_m")
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The depth in metres."""
-        return self.depth_m
 
     @property
     def metric(self) -> DepthMap:
@@ -151,18 +149,10 @@ class DisparityMap(Estimate):
         camera: the camera of exactly this pixel grid, or None where it is not known.
     """
 
-    kind, name, space = "relative", "disparity", "disparity"
+    kind, name, space, field = "relative", "disparity", "disparity", "disparity"
 
     disparity: NDArray[np.float32]
     camera: Camera | None = None
-
-    def __post_init__(self) -> None:
-        self._check("disparity")
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The disparity."""
-        return self.disparity
 
     def nearness(self) -> NDArray[np.float32]:
         """Return the disparity."""
@@ -191,14 +181,6 @@ class AffineDepthMap(Estimate):
 
     depth: NDArray[np.float32]
     camera: Camera | None = None
-
-    def __post_init__(self) -> None:
-        self._check("depth")
-
-    @property
-    def values(self) -> NDArray[np.float32]:
-        """The depth without scale."""
-        return self.depth
 
     def nearness(self) -> NDArray[np.float32]:
         """Return -depth."""

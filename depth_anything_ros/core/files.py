@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -43,6 +44,7 @@ _OPENCV_TAG = "tag:yaml.org,2002:opencv-"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _PARTIAL = ".partial"
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+PART = ".part_"  # how folders are called that are not whole yet
 
 
 def user_path(name: str | Path, error: type[DepthAnythingError] = SourceError) -> Path:
@@ -142,6 +144,25 @@ def write_atomically(
     """Write a file as a whole, or leave the path as it was; ``error`` as of ``atomically``."""
     with atomically(path, error) as partial:
         partial.write_bytes(data)
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path`` once it is whole; of a failure nothing is left.
+
+    Where another process has made ``path`` meanwhile, that one stays.
+    """
+    part = path.with_name(f"{PART}{path.name}.{os.getpid()}.{uuid4().hex[:8]}")
+    try:
+        part.mkdir()
+        yield part
+        try:
+            part.rename(path)
+        except OSError:
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def claim_folder(path: Path, made_of: Mapping[str, Any], what: str, other: str = "") -> None:

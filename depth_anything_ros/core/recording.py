@@ -9,6 +9,7 @@ all cameras share.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,52 +93,58 @@ def camera_fields(camera: Camera) -> dict[str, Any]:
     return {name: getattr(camera, name) for name in names}
 
 
+# Of K, D, R and P: the names that ROS and OpenCV have in common, in lower case, and those of JSON.
+_ROS_NAMES = (
+    "camera_matrix",
+    "distortion_coefficients",
+    "rectification_matrix",
+    "projection_matrix",
+)
+_JSON_NAMES = ("K", "D", "R", "P")
+
+
 def _from_ros_yaml(data: dict[str, Any], frame_id: str) -> Calibration:
-    """Read the names that ROS and OpenCV have in common, in lower case."""
-    width, height = _size(data, "image_width"), _size(data, "image_height")
-    D = _numbers(data, "distortion_coefficients")
-    camera = _camera_or_none(
-        width,
-        height,
-        _numbers(data, "camera_matrix"),
-        D,
-        _text(data, "distortion_model") or _opencv_model(data, D),
-        _numbers(data, "rectification_matrix"),
-        _numbers(data, "projection_matrix"),
-        frame_id or _text(data, "camera_name"),
-    )
-    return Calibration(width, height, camera)
+    size = _size(data, "image_width"), _size(data, "image_height")
+    model = _text(data, "distortion_model") or _opencv_model(data)
+    frame_id = frame_id or _text(data, "camera_name")
+    return Calibration(*size, _camera_or_none(data, size, _ROS_NAMES, model, frame_id))
 
 
-def _opencv_model(data: dict[str, Any], D: tuple[float, ...]) -> str:
+def _opencv_model(data: dict[str, Any]) -> str:
     """Name the lens of a file that does not: OpenCV's own is told by the number of its D."""
     if data.get("fisheye_model"):
         return "equidistant"
-    return "rational_polynomial" if len(D) > 5 else "plumb_bob"
+    is_long = len(_numbers(data, "distortion_coefficients")) > 5
+    return "rational_polynomial" if is_long else "plumb_bob"
 
 
 def _from_json(data: dict[str, Any], frame_id: str) -> Calibration:
-    width, height = _size(data, "width"), _size(data, "height")
+    size = _size(data, "width"), _size(data, "height")
     if "K" not in data:
         raise KeyError("K")
-    camera = _camera_or_none(
-        width,
-        height,
-        _numbers(data, "K"),
-        _numbers(data, "D"),
-        _text(data, "distortion_model") or "plumb_bob",
-        _numbers(data, "R"),
-        _numbers(data, "P"),
-        frame_id or _text(data, "frame_id"),
-    )
+    model = _text(data, "distortion_model") or "plumb_bob"
+    frame_id = frame_id or _text(data, "frame_id")
     return Calibration(
-        width,
-        height,
-        camera,
+        *size,
+        _camera_or_none(data, size, _JSON_NAMES, model, frame_id),
         _transform(data, "T_camera_lidar"),
         _depth_scale(data),
         _text(data, "depth_file") or None,
     )
+
+
+def _camera_or_none(
+    data: dict[str, Any], size: tuple[int, int], names: Sequence[str], model: str, frame_id: str
+) -> Camera | None:
+    K, D, R, P = (_numbers(data, name) for name in names)
+    if not K:
+        return None
+    try:
+        return Camera(*size, K, D, model, R or (0.0,) * 9, P, frame_id)
+    except CameraError as error:
+        if error.reason == "uncalibrated":
+            return None
+        raise
 
 
 def _size(data: dict[str, Any], name: str) -> int:
@@ -203,26 +210,6 @@ def _depth_scale(data: dict[str, Any]) -> float | None:
             f"{name} is {quoted(data[name])}, expected metres above 0: 0.001 for millimetres"
         )
     return scale_m
-
-
-def _camera_or_none(
-    width: int,
-    height: int,
-    K: tuple[float, ...],
-    D: tuple[float, ...],
-    model: str,
-    R: tuple[float, ...],
-    P: tuple[float, ...],
-    frame_id: str,
-) -> Camera | None:
-    if not K:
-        return None
-    try:
-        return Camera(width, height, K, D, model, R or (0.0,) * 9, P, frame_id)
-    except CameraError as error:
-        if error.reason == "uncalibrated":
-            return None
-        raise
 
 
 def load_lidar(path: Path) -> NDArray[np.float32]:

@@ -204,9 +204,8 @@ def update(state: ScaleState, fit: Fit, options: FilterOptions) -> ScaleState:
         covariance[i, i] -= gain_i * before
     if line[0] <= 0:
         return _started(state, fit, options, "restarted: the line turned over")
-    updated = replace(
-        state, scale=float(line[0]), shift=float(line[1]), covariance=_symmetric(covariance)
-    )
+    covariance = (covariance + covariance.T) / 2
+    updated = replace(state, scale=float(line[0]), shift=float(line[1]), covariance=covariance)
     return _accepted(updated, fit, "")
 
 
@@ -321,7 +320,3 @@ def _one_number(state: ScaleState, fit: Fit, i: int) -> float:
     if i == 0:
         return fit.scale + (fit.shift - state.shift) / state.prediction_rms
     return fit.shift + (fit.scale - state.scale) * state.prediction_rms
-
-
-def _symmetric(matrix: Matrix) -> Matrix:
-    return np.asarray((matrix + matrix.T) / 2, np.float64)

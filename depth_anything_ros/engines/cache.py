@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ import torch
 from torch import nn
 
 from depth_anything_ros.core.errors import DepthAnythingError, first_line
+from depth_anything_ros.core.files import PART, folder_atomically
 from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.models.zoo.card import ModelCard
 
@@ -39,7 +39,6 @@ LIMIT_VARIABLE = "DEPTH_ANYTHING_CACHE_MB"
 _LIMIT_MB = 4096
 # Says which files an entry has, and their hashes.
 _SEAL = "files.json"
-_PART = ".part_"
 # What key_of names, in this version of the package and in earlier ones.
 _ENTRY = re.compile(r"-\d+x\d+(-\w+)?-[0-9a-f]{16}$")
 # What is left of a process that was killed while it wrote.
@@ -172,18 +171,23 @@ class Cache:
         read: Callable[[Path], Graph],
     ) -> Graph:
         """Write an entry and open it; it is put in its place as a whole, or not at all."""
-        folder = self._folder()
-        part = Path(tempfile.mkdtemp(prefix=_PART, dir=folder))
+        entry, limit = self._folder() / key, _limit_bytes()
+        graph: Graph | None = None
         try:
-            write(network, part)
-            graph = read(part)
-            try:
-                _keep(part, folder / key)
-            except OSError as error:
-                self._say_not_kept(error)
-            return graph
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+            with folder_atomically(entry) as part:
+                part.chmod(0o700)
+                write(network, part)
+                graph = read(part)
+                _seal(part, key)
+                _check_limit(part, limit)
+        except OSError as error:
+            if graph is None:  # there is nothing to answer with
+                raise
+            self._say_not_kept(error)
+        else:
+            with suppress(OSError):  # of files that another process removed
+                _prune(entry.parent, key, limit)
+        return graph
 
     def _say_not_kept(self, error: Exception) -> None:
         line, place = first_line(error)[:300], f"a cache of engine {self._engine}"
@@ -219,22 +223,15 @@ class Cache:
         return folder
 
 
-def _keep(part: Path, entry: Path) -> None:
-    """Put a new entry in its place, and make room for it.
+def _check_limit(folder: Path, limit: int) -> None:
+    """Refuse an entry that is larger than all may be.
 
     Raises:
-        OSError: where it cannot be kept.
+        OSError: saying so.
     """
-    _seal(part, entry.name)
-    size, limit = _bytes_in(part), _limit_bytes()
+    size = _bytes_in(folder)
     if size > limit:
         raise OSError(f"it takes {size >> 20} MB, and {LIMIT_VARIABLE} allows {limit >> 20}")
-    try:
-        part.rename(entry)
-    except OSError:
-        _check(entry, entry.name)  # another process may have been faster
-    with suppress(OSError):  # of files that another process removed
-        _prune(entry.parent, entry.name, limit)
 
 
 @cache
@@ -291,7 +288,7 @@ def _seal(folder: Path, key: str) -> None:
     for path in files:
         path.chmod(0o700 if path.is_dir() else 0o600)
     hashes = {name: sha256_of(path) for name, path in sorted(names.items())}
-    new = folder.parent / f"{_PART}{folder.name}.{os.getpid()}"
+    new = folder.parent / f"{PART}{folder.name}.{os.getpid()}"
     new.write_text(json.dumps({"key": key, "files": hashes}, indent=1), encoding="utf-8")
     new.chmod(0o600)
     new.replace(seal)
@@ -334,7 +331,7 @@ def _entries(folder: Path) -> Iterator[tuple[float, Path]]:
     """Yield when each entry was used last; remove what killed processes left."""
     for path in folder.iterdir():
         changed = path.lstat().st_mtime
-        if path.name.startswith(_PART):
+        if path.name.startswith(PART):
             if time.time() - changed > _STALE_S:
                 _remove(path)
         elif _ENTRY.search(path.name) and path.is_dir() and not path.is_symlink():

@@ -88,8 +88,9 @@ class DepthNode(AnsweringNode[DepthParameters]):
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._model = ModelSlot(self._make_estimator, self.get_logger())
         self._transforms: TransformExtrinsics | None = None
+        model = self._model
         self._status = Status(
-            self, "depth", lambda: self.streams, self._judged, self._facts, self._hardware
+            self, "depth", lambda: self.streams, self._judged, model.facts, model.device
         )
 
     # Lifecycle ------------------------------------------------------------------------------
@@ -204,26 +205,10 @@ class DepthNode(AnsweringNode[DepthParameters]):
 
     # Diagnostics ----------------------------------------------------------------------------
 
-    def _hardware(self) -> str:
-        return str(self._model.pipeline.estimator.device) if self._model.pipeline else ""
-
-    def _facts(self) -> dict[str, str]:
-        if self._model.pipeline is None:
-            return {"model": "none"}
-        estimator = self._model.pipeline.estimator
-        engine = estimator.engine
-        return {
-            "model": estimator.description,
-            "engine": f"{engine.name} {engine.precision}",
-            "why this engine": engine.why or "asked for, or the only one",
-            "input size (px)": str(estimator.input_size),
-        }
-
     def _judged(self, stream: CameraStream, health: Health) -> Said:
         """Return the level and the sentence that say how the node does by a camera."""
         if self._model.problem:
             return ERROR, self._model.problem
-        p, pipeline = self.parameters, self._model.pipeline
         ask = "is the camera running, the topic remapped?"
         level, text = self.state_of(stream, health, ask)
         if text:
@@ -234,15 +219,11 @@ class DepthNode(AnsweringNode[DepthParameters]):
         if faults:
             said = dropped_for(stream, faults)
             if "unsynchronised" in faults:
-                within = f"sync.max_offset_s ({p.sync.max_offset_s:g} s)"
+                within = f"sync.max_offset_s ({self.parameters.sync.max_offset_s:g} s)"
                 said = f"{said}; no other camera's stamps within {within}"
             return ERROR if faults.keys() & _SERIOUS_DROPS else WARN, said
-        if pipeline and pipeline.estimator.input_size < pipeline.full_size:
-            return ERROR, (
-                f"out of memory on {self._hardware()}: the input size is "
-                f"{pipeline.estimator.input_size} instead of {pipeline.full_size}; set input_size "
-                "to it or choose a smaller model"
-            )
+        if shortage := self._model.shortage():
+            return ERROR, shortage
         if not self.intake.strategy.is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
         said = "; ".join(filter(None, [stream.problem, *stream.doubts.values()]))

@@ -187,14 +187,19 @@ class DepthParameters(AnsweringParameters, DepthOptions):
     preview: PreviewParameters = group(PreviewParameters)
 
     def __post_init__(self) -> None:
-        for name in self.cameras:
-            if not _CAMERA_NAME.fullmatch(name):
-                raise ParameterError(
-                    f"cameras has the name {quoted(name)}, which cannot be part of a topic's: use "
-                    "letters, digits and _, no digit first"
-                )
-        (name, count) = Counter(self.cameras).most_common(1)[0] if self.cameras else ("", 1)
-        if count > 1:
+        check_camera_names(self.cameras)
+
+
+def check_camera_names(names: tuple[str, ...]) -> None:
+    """Refuse names of cameras that cannot begin topics of their own (ParameterError)."""
+    for name in names:
+        if not _CAMERA_NAME.fullmatch(name):
             raise ParameterError(
-                f"cameras has the name {quoted(name)} {count} times; give each its own"
+                f"cameras has the name {quoted(name)}, which cannot be part of a topic's: use "
+                "letters, digits and _, no digit first"
             )
+    (name, count) = Counter(names).most_common(1)[0] if names else ("", 1)
+    if count > 1:
+        raise ParameterError(
+            f"cameras has the name {quoted(name)} {count} times; give each its own"
+        )

@@ -55,12 +55,19 @@ class FollowingSubscription:
     may publish its CameraInfo once, latched, before anybody listens.
     A user's overrides (``qos_overrides.<topic>.subscription.reliability``, ``.durability``) are
     final. The topic is a resolved name.
+    ``depth`` messages wait at most: more than the newest where several nodes publish what the
+    others do not.
     """
 
     def __init__(
-        self, node: Node, message_type: type, topic: str, callback: Callable[[Any], None]
+        self,
+        node: Node,
+        message_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int = 1,
     ) -> None:
-        self._node = node
+        self._node, self._depth = node, depth
         self._arguments = (message_type, topic, callback)
         self._topic = topic
         prefix, given = f"qos_overrides.{topic}.subscription.", overrides_of(node)
@@ -81,7 +88,7 @@ class FollowingSubscription:
         return best_common([publisher.qos_profile for publisher in publishers])
 
     def _subscribe(self) -> Any:  # noqa: ANN401 - rclpy's Subscription
-        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, **vars(self.offer))
+        qos = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=self._depth, **vars(self.offer))
         # A policy that is declared is fixed for the node's life: not those that are followed.
         kinds = [QoSPolicyKind[name.upper()] for name in ("history", "depth", *self._overridden)]
         return self._node.create_subscription(

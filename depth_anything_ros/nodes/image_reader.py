@@ -46,7 +46,7 @@ class ImageReader:
         for cause, text in stream.doubts.items():
             stream.say_once(cause, f"{stream.image_topic}: {text}")
         height, width = rgb.shape[:2]
-        is_rectified = _is_rectified_topic(stream.image_topic)
+        is_rectified = is_rectified_topic(stream.image_topic)
         as_rectified = takes_as_rectified(p.rectify, is_rectified)
         any_frame = not p.camera.check_frame_id
         try:
@@ -72,7 +72,7 @@ def _times_before(frame: Frame) -> StageTimes:
     return times
 
 
-def _is_rectified_topic(topic: str) -> bool:
+def is_rectified_topic(topic: str) -> bool:
     """Say whether a topic's name follows the convention of image_proc for rectified images."""
     base = topic.removesuffix("/compressed").rsplit("/", 1)[-1]
     return base.startswith("image_rect")

@@ -94,6 +94,33 @@ class ModelSlot:
             gc.collect()  # what it had loaded by then
         return self.pipeline
 
+    def device(self) -> str:
+        """Return what the model runs on; "" where there is none."""
+        return str(self.pipeline.estimator.device) if self.pipeline else ""
+
+    def facts(self) -> dict[str, str]:
+        """Return what diagnostics say of the model."""
+        if self.pipeline is None:
+            return {"model": "none"}
+        estimator = self.pipeline.estimator
+        engine = estimator.engine
+        return {
+            "model": estimator.description,
+            "engine": f"{engine.name} {engine.precision}",
+            "why this engine": engine.why or "asked for, or the only one",
+            "input size (px)": str(estimator.input_size),
+        }
+
+    def shortage(self) -> str:
+        """Say that memory was short for the size that was asked for; "" where it was not."""
+        if self.pipeline is None or self.pipeline.estimator.input_size >= self.pipeline.full_size:
+            return ""
+        return (
+            f"out of memory on {self.device()}: the input size is "
+            f"{self.pipeline.estimator.input_size} instead of {self.pipeline.full_size}; set "
+            "input_size to it or choose a smaller model"
+        )
+
     def release(self) -> None:
         """Give the model back."""
         self.pipeline = None

@@ -17,10 +17,8 @@ from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.range_messages import (
     check_size,
-    cloud_points,
     held_bytes,
-    range_points,
-    scan_points,
+    points_of,
 )
 from depth_anything_ros.nodes.camera_stream import stamp_of
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
@@ -33,11 +31,6 @@ TOPICS: dict[str, type] = {
     "scan": LaserScan,
     "range": Range,
     "sparse_depth": Image,
-}
-_READERS: dict[type, Callable[[Any, int], NDArray[np.floating]]] = {
-    PointCloud2: cloud_points,
-    LaserScan: scan_points,
-    Range: lambda message, _: range_points(message),
 }
 # A sensor that was silent for so long is waited for no more.
 _SILENT_S = 1.0
@@ -80,8 +73,7 @@ class RangeMessage:
         Raises:
             DepthAnythingError: with the reason ``bad_cloud`` or ``too_large``.
         """
-        message = self.readable()
-        return _READERS[type(message)](message, self.max_points)
+        return points_of(self.readable(), self.max_points)
 
 
 class RangeInputs:

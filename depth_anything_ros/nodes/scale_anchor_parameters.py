@@ -95,6 +95,14 @@ class ExtrinsicsParameters:
         high=10.0,
     )
 
+    def __post_init__(self) -> None:
+        length = math.hypot(*self.rotation_xyzw)
+        if abs(length - 1) > 0.01:
+            raise ParameterError(
+                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
+                "rotation has 1"
+            )
+
 
 @dataclass(frozen=True)
 class GroundParameters(GroundAnchorOptions, MountParameters):
@@ -135,11 +143,3 @@ class ScaleAnchorParameters(AnsweringParameters, AnchoringOptions):
     compressed_depth: CompressedDepthOptions = group(CompressedDepthOptions)
     camera: AnchoredCameraParameters = group(AnchoredCameraParameters)
     diagnostics: AnchoringDiagnosticsParameters = group(AnchoringDiagnosticsParameters)
-
-    def __post_init__(self) -> None:
-        length = math.hypot(*self.extrinsics.rotation_xyzw)
-        if abs(length - 1) > 0.01:
-            raise ParameterError(
-                f"extrinsics.rotation_xyzw has length {length:g}; a quaternion (x, y, z, w) of a "
-                "rotation has 1"
-            )

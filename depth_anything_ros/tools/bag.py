@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError, SourceError
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.tools.bag_extraction import run_extraction
-from depth_anything_ros.tools.bag_job import Facts, Job
+from depth_anything_ros.tools.bag_job import Facts, Job, file_starts
 from depth_anything_ros.tools.bag_reading import (
     Bag,
     CameraTopics,
@@ -25,6 +26,7 @@ from depth_anything_ros.tools.bag_reading import (
 from depth_anything_ros.tools.bag_writing import Parts
 from depth_anything_ros.tools.options import check_least
 from depth_anything_ros.tools.progress import Progress, say
+from depth_anything_ros.tools.ray_cluster import spread
 
 _BAG_SUFFIXES = (".mcap", ".db3")
 
@@ -50,6 +52,9 @@ def run(options: argparse.Namespace) -> int:
     left = [task for task in tasks if not task.output.exists()]
     if len(left) < len(tasks):
         say(f"{len(tasks) - len(left)} of {len(tasks)} bags are done")
+    if options.ray:
+        check_least("--workers", options.workers, 0)
+        return _ended(_by_cluster([task.absolute() for task in left], options))
     worker = BagWorker(options)
     if is_one:
         return _ended([worker.answer(tasks[0])])
@@ -89,6 +94,10 @@ class Task:
     bag: Path
     output: Path
     file: int | None = None
+
+    def absolute(self) -> Task:
+        """Return it with paths that are the same for all processes."""
+        return replace(self, bag=self.bag.absolute(), output=self.output.absolute())
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,39 @@ def finished(task: Task, parts: Parts, count: int) -> Outcome:
     facts = Facts.of(note for note in map(parts.done, range(count)) if note is not None)
     parts.assemble(count)
     return Outcome(task, (*facts.lines(), f"written: {parts.path}"), 1 if facts.skipped else 0)
+
+
+def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[Outcome]:
+    """Spread bags over a cluster, which sees the same files by the same paths.
+
+    Of a bag that no LiDAR anchors, each file is a work of its own; a scale goes on from file to
+    file, so that a bag with one is answered by one process.
+    """
+    counts, spread_out = dict[Task, int](), list[Task]()
+    for task in tasks:
+        if options.lidar:
+            spread_out.append(task)
+            continue
+        try:
+            with Bag(task.bag) as bag:
+                contents = contents_of(bag, cameras_of(bag, options), options)
+        except DepthAnythingError as error:
+            yield Outcome(task, (f"{task.bag}: {error}",), 1)
+            continue
+        counts[task] = len(file_starts(contents.times, options.images_per_file))
+        parts = Parts(task.output)
+        missing = [number for number in range(counts[task]) if parts.done(number) is None]
+        spread_out += [replace(task, file=number) for number in missing]
+    results = spread(spread_out, partial(BagWorker, options), options.ray, options.workers)
+    unit = "bags" if options.lidar else "files"
+    with closing(results), Progress(len(spread_out), unit) as progress:
+        for outcome in results:
+            yield outcome
+            progress.add(1)
+    for task, count in counts.items():
+        parts = Parts(task.output)
+        if all(parts.done(number) is not None for number in range(count)):
+            yield finished(task, parts, count)
 
 
 def _ended(outcomes: Iterable[Outcome]) -> int:

@@ -240,7 +240,7 @@ def _play_part(
         anchor_node = None
         if part.T_camera_lidar is not None:
             anchor_node = start(
-                "scale_anchor_node", **_anchoring(options.model, part.T_camera_lidar)
+                "scale_anchor_node", **anchoring(options.model, part.T_camera_lidar)
             )
             anchor_node.wait_for("waiting for pictures", DISCOVERY_TIMEOUT_S)
         recorder = start("recorder_node", _recording(part, output))
@@ -260,7 +260,7 @@ def _play_part(
     depth_node.wait_for("idle", DISCOVERY_TIMEOUT_S)
 
 
-def _anchoring(model: str, T_camera_lidar: NDArray[np.float64]) -> dict[str, Any]:
+def anchoring(model: str, T_camera_lidar: NDArray[np.float64]) -> dict[str, Any]:
     """Return the arguments of scale_anchor_node's process."""
     return {
         "parameters": {

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import depth_anything_ros
@@ -39,6 +40,25 @@ def isolated_environment(log: Path) -> dict[str, str]:
     }
 
 
+def node_arguments(
+    name: str,
+    parameters: Mapping[str, object],
+    namespace: str = "",
+    remappings: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return what Python is told, to be a node of this package."""
+    command = ["-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
+    renamed = {"__ns": namespace} if namespace else {}
+    for old, new in {**renamed, **(remappings or {})}.items():
+        command += ["-r", f"{old}:={new}"]
+    for key, value in parameters.items():
+        plain = isinstance(value, (bool, int, float, list))
+        doubled = str(value).replace("'", "''")  # within YAML's single quotes
+        text = json.dumps(value) if plain else f"'{doubled}'"
+        command += ["-p", f"{key}:={text}"]
+    return command
+
+
 class NodeProcess:
     """A node of this package in a process of its own, its output in a log file.
 
@@ -65,14 +85,8 @@ class NodeProcess:
         self.name = name
         self.log = log
         self._read_up_to = 0
-        command = [sys.executable, "-m", f"depth_anything_ros.nodes.{name}", "--ros-args"]
-        command += ["-r", f"__ns:={NAMESPACE}{namespace and '/'}{namespace}"]
-        for old, new in (remappings or {}).items():
-            command += ["-r", f"{old}:={new}"]
-        for key, value in parameters.items():
-            plain = isinstance(value, (bool, int, float, list))
-            text = json.dumps(value) if plain else f"'{value}'"
-            command += ["-p", f"{key}:={text}"]
+        where = f"{NAMESPACE}{namespace and '/'}{namespace}"
+        command = [sys.executable, *node_arguments(name, parameters, where, remappings)]
         with self.log.open("wb") as file:
             self._process = subprocess.Popen(
                 command, stdout=file, stderr=subprocess.STDOUT, env=environment
@@ -110,6 +124,15 @@ class NodeProcess:
                 raise self._failure(f"did not get to '{text}'")
             time.sleep(0.1)
         self._read_up_to = found + len(text)
+
+    def rest_of_line(self) -> str:
+        """Return what the log says after what was waited for, to the end of its line."""
+        return self._read()[self._read_up_to :].partition("\n")[0]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the process ends by itself."""

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from depth_anything_ros import __version__
 from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
+from depth_anything_ros.tools.parsers_view import add_view
 from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
 
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for add in (
         _demo,
+        add_view,
         _predict,
         add_bag,
         add_web,

@@ -42,6 +42,7 @@ def add_bag(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_shared(parser, "--model", "--weights", "--download", "--device", "--engine", "--precision")
     add_shared(parser, "--input-size")
     parser.add_argument("--batch", type=int, default=1, help="pictures that are answered together")
+    add_shared(parser, "--ray", "--workers")
 
 
 def add_topics(parser: argparse.ArgumentParser) -> None:

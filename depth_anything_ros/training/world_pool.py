@@ -8,8 +8,6 @@ training run, a renderer that works ahead) share one cache.
 from __future__ import annotations
 
 import fcntl
-import os
-import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import SourceError, one_line
-from depth_anything_ros.core.files import claim_folder
+from depth_anything_ros.core.files import claim_folder, folder_atomically
 from depth_anything_ros.sim.world import VERSION, views
 from depth_anything_ros.training.samples import Sample, focal_of, mapped_array
 
@@ -175,35 +173,20 @@ class WorldPool:
             if not is_mine or folder.is_dir():
                 return False
             shard = self._render(number)
-            partial = folder.with_name(f".{folder.name}.{os.getpid()}.{threading.get_ident()}")
-            shutil.rmtree(partial, ignore_errors=True)
             try:
-                partial.mkdir()
-                for name in ("rgb", "depth", "focal"):
-                    np.save(partial / f"{name}.npy", getattr(shard, name))
+                with folder_atomically(folder) as part:
+                    for name in ("rgb", "depth", "focal"):
+                        np.save(part / f"{name}.npy", getattr(shard, name))
             except OSError as error:
-                shutil.rmtree(partial, ignore_errors=True)
                 raise SourceError(
                     f"cannot write the shard {folder}: {error.strerror or one_line(error)}; make "
                     f"room on that disk, or choose another cache"
                 ) from error
-            return _publish(partial, folder)
+            return True
 
 
 def _folder_of(cache: Path, number: int) -> Path:
     return cache / f"shard_{number:06d}"
-
-
-def _publish(partial: Path, folder: Path) -> bool:
-    """Give a finished shard its name; say whether nobody else was first."""
-    try:
-        partial.rename(folder)
-    except OSError:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not folder.is_dir():
-            raise
-        return False
-    return True
 
 
 def _mapped(folder: Path, shape: tuple[int, int, int]) -> _Shard:

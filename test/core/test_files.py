@@ -8,6 +8,7 @@ from depth_anything_ros.core.errors import RecipeError, SourceError, one_line, q
 from depth_anything_ros.core.files import (
     MOST_BYTES,
     atomically,
+    folder_atomically,
     parse_yaml,
     read_document,
     user_path,
@@ -146,3 +147,20 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         write_atomically(tmp_path / "missing" / "a", b"")
     with pytest.raises(SourceError, match=r"cannot write .*missing/a: No such file"):
         write_atomically(tmp_path / "missing" / "a", b"", SourceError)
+
+
+def test_a_folder_appears_as_a_whole_and_the_first_one_stays(tmp_path):
+    folder = tmp_path / "shard"
+    with pytest.raises(ZeroDivisionError), folder_atomically(folder) as part:
+        (part / "file").write_text("half")
+        assert not folder.exists() and 1 / 0
+    assert not list(tmp_path.iterdir())
+    with folder_atomically(folder) as slow:
+        (slow / "file").write_text("slow")
+        with folder_atomically(folder) as fast:
+            (fast / "file").write_text("fast")
+    assert (folder / "file").read_text() == "fast"
+    (tmp_path / "taken").touch()
+    with pytest.raises(OSError), folder_atomically(tmp_path / "taken"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"shard", "taken"}

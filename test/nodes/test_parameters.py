@@ -16,6 +16,7 @@ from depth_anything_ros.nodes.parameters import DeclaredParameters, build, specs
 from depth_anything_ros.nodes.player_parameters import PlayerParameters
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.sim_parameters import SimParameters
+from depth_anything_ros.nodes.view_parameters import ViewParameters
 
 TABLES = {
     "depth_node": DepthParameters,
@@ -23,6 +24,7 @@ TABLES = {
     "obstacles_node": ObstaclesParameters,
     "player_node": PlayerParameters,
     "sim_node": SimParameters,
+    "view_node": ViewParameters,
 }
 
 
@@ -30,6 +32,7 @@ YAMLS = {
     "depth": DepthParameters,
     "scale_anchor": ScaleAnchorParameters,
     "obstacles": ObstaclesParameters,
+    "view": ViewParameters,
 }
 
 

@@ -281,6 +281,27 @@ def test_a_folder_of_bags_becomes_another(capsys, tmp_path):
     assert "2 of 3 bags are done" in capsys.readouterr().out
 
 
+@pytest.mark.slow  # starts a cluster
+@pytest.mark.parametrize("lidar", [[], ["--lidar", "/lidar/points"]])
+def test_a_cluster_writes_what_one_process_does(drive, tmp_path, lidar):
+    pytest.importorskip("ray")
+    source = tmp_path / "in"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / name).symlink_to(drive[0])
+    words = [*FAST, *lidar, "--images-per-file", "2"]
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert main(["bag", str(source), str(here), *words]) == 0
+    command = [sys.executable, "-m", "depth_anything_ros", "bag", str(source), str(there)]
+    cluster = ["--ray", "local", "--workers", "2"]
+    done = subprocess.run([*command, *words, *cluster], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    for name in ("a", "b"):
+        assert tree(there / name) == tree(here / name)
+    assert sorted(p.name for p in there.iterdir()) == ["a", "b"]
+
+
 class TestGoingOn:
     @pytest.mark.slow  # three starts of the command
     def test_a_run_that_was_interrupted_goes_on_to_the_same_bytes(self, drive, tmp_path):

@@ -21,6 +21,7 @@ VERBS = {
     "picture": ("demo", "--image"),
     "calibration": ("demo", "--calibration"),
     "demo": ("demo", "--output"),
+    "view": ("view", "--save"),
 }
 
 

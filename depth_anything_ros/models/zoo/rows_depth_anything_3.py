@@ -39,7 +39,6 @@ def _card(
         kind=kind,
         tapped_layers=tapped_layers,
         output="exp",
-        max_depth_m=None,
         canonical_focal_px=_CANONICAL_FOCAL_PX if kind == "metric" else None,
         licence=licence,
         hub_repo=f"depth-anything/{hub_repo}" if hub_repo else "",
