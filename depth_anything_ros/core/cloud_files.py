@@ -15,43 +15,34 @@ from depth_anything_ros.core.cloud import Cloud
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.files import write_atomically
 
-_XYZ = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
 # glTF 2.0: a file's magic word and version, its two chunks, and numbers of OpenGL.
 _GLTF, _GLTF_VERSION, _JSON_CHUNK, _BINARY_CHUNK = b"glTF", 2, b"JSON", b"BIN\0"
 _FLOAT, _UNSIGNED_SHORT, _POINTS, _ARRAY_BUFFER = 5126, 5123, 0, 34962
 
 
-def count_points(cloud: Cloud) -> int:
-    """Return how many points are finite, which is how many a file of the cloud has."""
-    return int(np.isfinite(cloud.xyz).all(axis=-1).sum())
-
-
-def _vertices(cloud: Cloud, colours: list[tuple[str, str]]) -> NDArray[Any]:
-    """Return the finite points as records of x, y, z and these fields for their colours."""
-    finite = np.isfinite(cloud.xyz).all(axis=-1)
-    vertices = np.zeros(int(finite.sum()), dtype=_XYZ + (colours if cloud.has_color else []))
-    for i, axis in enumerate("xyz"):
-        vertices[axis] = cloud.xyz[finite][:, i]
-    if not cloud.has_color:
-        return vertices
-    rgb = cloud.rgb[finite]
-    if len(colours) == 1:  # packed
-        bits = rgb.astype(np.uint32) << np.array([16, 8, 0], np.uint32)
-        vertices[colours[0][0]] = bits.sum(axis=1, dtype=np.uint32).view(np.float32)
-    else:
-        for i, (name, _) in enumerate(colours):
-            vertices[name] = rgb[:, i]
-    return vertices
+def _finite(cloud: Cloud) -> Cloud:
+    """Return the finite points alone, in one row."""
+    if cloud.is_dense:
+        return Cloud(cloud.points.reshape(1, -1, cloud.points.shape[2]), is_dense=True)
+    x, y, z = (np.isfinite(cloud.points[..., i]) for i in range(3))
+    points = cloud.points.reshape(-1, cloud.points.shape[2])
+    return Cloud(points.compress((x & y & z).ravel(), axis=0)[None], is_dense=True)
 
 
 def ply_bytes(cloud: Cloud, comment: str = "") -> bytes:
     """Return the points as a binary PLY, in the optical frame, metres, with 8-bit colours."""
-    vertices = _vertices(cloud, [("red", "u1"), ("green", "u1"), ("blue", "u1")])
+    kept = _finite(cloud)
+    fields = [("xyz", "<f4", 3)] + ([("rgb", "u1", 3)] if kept.has_color else [])
+    vertices = np.empty(kept.width, fields)
+    vertices["xyz"] = kept.xyz[0]
+    if kept.has_color:
+        vertices["rgb"] = kept.rgb[0]
     header = ["ply", "format binary_little_endian 1.0"]
     header += [f"comment {line}" for line in comment.splitlines()]
-    header += [f"element vertex {len(vertices)}"]
+    header += [f"element vertex {kept.width}"]
     header += [f"property float {axis}" for axis in "xyz"]
-    header += [f"property uchar {name}" for name in (vertices.dtype.names or ())[3:]]
+    if kept.has_color:
+        header += [f"property uchar {name}" for name in ("red", "green", "blue")]
     header += ["end_header", ""]
     return "\n".join(header).encode("ascii", "replace") + vertices.tobytes()
 
@@ -61,14 +52,15 @@ def pcd_bytes(cloud: Cloud, comment: str = "") -> bytes:
 
     That is 0x00RRGGBB in the bits of a float, as in PointCloud2.
     """
-    vertices = _vertices(cloud, [("rgb", "<f4")])
-    fields = vertices.dtype.names or ()
+    kept = _finite(cloud)
+    fields = ("x", "y", "z", "rgb")[: kept.points.shape[2]]
     header = [f"# {line}" for line in ["PCD of depth_anything_ros", *comment.splitlines()]]
     header += ["VERSION 0.7", f"FIELDS {' '.join(fields)}"]
     header += [f"{name}{f' {value}' * len(fields)}" for name, value in _PCD_TYPE.items()]
-    header += [f"WIDTH {len(vertices)}", "HEIGHT 1", "VIEWPOINT 0 0 0 1 0 0 0"]
-    header += [f"POINTS {len(vertices)}", "DATA binary", ""]
-    return "\n".join(header).encode("ascii", "replace") + vertices.tobytes()
+    header += [f"WIDTH {kept.width}", "HEIGHT 1", "VIEWPOINT 0 0 0 1 0 0 0"]
+    header += [f"POINTS {kept.width}", "DATA binary", ""]
+    data = kept.points.astype("<f4", copy=False).tobytes()
+    return "\n".join(header).encode("ascii", "replace") + data
 
 
 _PCD_TYPE = {"SIZE": "4", "TYPE": "F", "COUNT": "1"}
@@ -80,16 +72,15 @@ def glb_bytes(cloud: Cloud, comment: str = "") -> bytes:
     Its axes are glTF's: x right, y up, and the camera looks along -z, so that a viewer looks where
     the camera did. Colours are linear in glTF, and shown without any light (KHR_materials_unlit).
     """
-    vertices = _vertices(cloud, [(name, "u1") for name in ("red", "green", "blue")])
-    count = len(vertices)
-    xyz = np.stack((vertices["x"], -vertices["y"], -vertices["z"]), axis=-1).astype("<f4")
+    kept = _finite(cloud)
+    count = kept.width
+    xyz = (kept.xyz[0] * np.array([1, -1, -1], np.float32)).astype("<f4", copy=False)
     parts = [xyz.tobytes()]
     attributes = {"POSITION": 0}
     accessors: list[dict[str, Any]] = [_accessor(0, count, _FLOAT, "VEC3") | _bounds(xyz)]
-    if cloud.has_color:
-        rgb = np.stack([vertices[name] for name in ("red", "green", "blue")], axis=-1)
+    if kept.has_color:
         rgba = np.full((count, 4), 65535, "<u2")
-        rgba[:, :3] = _linear()[rgb]
+        rgba[:, :3] = _linear().take(kept.rgb[0])
         parts.append(rgba.tobytes())
         attributes["COLOR_0"] = 1
         accessors.append(_accessor(1, count, _UNSIGNED_SHORT, "VEC4") | {"normalized": True})
@@ -168,4 +159,4 @@ def write_cloud(
         error: as of ``atomically``.
     """
     write_atomically(path, CLOUD_FILES[path.suffix[1:].lower()](cloud, comment), error)
-    return count_points(cloud)
+    return _finite(cloud).width

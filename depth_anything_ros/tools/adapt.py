@@ -55,10 +55,11 @@ _PROBE_STEPS, _SHARE = 6, 0.85
 # Of a small network: it learns faster, and by whole pictures, as the camera will see them.
 _SMALL: dict[str, Any] = {
     "sources.0.augment": "none",
-    "batch_size": 4,
+    "batch_size": 2,
     "accumulate": 1,
     "workers": 1,
-    "optimiser.lr": 5e-4,
+    "optimiser.lr": 1e-3,
+    "optimiser.depthwise": False,
     "optimiser.encoder_lr_scale": 0.25,
     "optimiser.layer_decay": 1.0,
     "losses.scale_invariant_log": 0.0,

@@ -78,7 +78,8 @@ def _video(predictor: Predictor, item: Input, tally: _Tally) -> None:
     with Progress(0, f"frames of {item.name}") as progress:
 
         def done(count: int, total: int) -> None:
-            progress.total = total
+            if progress.total != total:
+                progress.begin(total)
             progress.add(count - progress.done)
 
         tally.add(predictor.video(item, done))

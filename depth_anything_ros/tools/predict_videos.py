@@ -107,6 +107,7 @@ class _Run:
         limits = self._limits() if self.painted else None
         last: Future[Estimate] | None = None
         count, behind = 0, deque[Future[Estimate]]()
+        done(0, self.video.count)
         with ExitStack() as stack:
             videos = _Videos(stack, self.asked.layout, self.item.place, self.painted, self.video)
             pool = stack.enter_context(ThreadPoolExecutor(1))  # an encoder takes them in order

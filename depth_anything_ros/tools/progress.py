@@ -42,6 +42,10 @@ class Progress:
         self._started = time.monotonic()
         self._said = self._started
 
+    def begin(self, total: int) -> None:
+        """Count from now on, where it took time to find out how much there is."""
+        self.total, self._started = total, time.monotonic()
+
     def add(self, count: int) -> None:
         """Count what was done, and say so if it is time."""
         self.done += count

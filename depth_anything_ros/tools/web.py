@@ -54,8 +54,9 @@ def free_port(host: str, port: int) -> int:
 
 
 def _serve(options: argparse.Namespace, port: int, folder: Path) -> None:
-    # Both are read when Gradio is imported or begins.
+    # All are read when Gradio is imported or begins; it looks whether its own page is there.
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(folder / "shown"))
+    os.environ.update(NO_PROXY="*", no_proxy="*")
     try:
         from depth_anything_ros.tools import web_page  # needs an extra
     except ImportError as error:
@@ -68,18 +69,15 @@ def _serve(options: argparse.Namespace, port: int, folder: Path) -> None:
     models = ModelChoice(options.model, options.weights, options.device)
     models.pipeline(options.model).warm_up()
     page = web_page.Page(models, limits, folder)
-    page.serve(options.host, port)
-    say(f"the page is at http://{_in_address(options.host)}:{port} ; Ctrl-C ends it")
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    page.serve(host, port)
+    say(f"the page is at http://{host}:{port} ; Ctrl-C ends it")
     if options.host not in _LOCAL:
         say("everybody who reaches this machine can use it: there is no password")
     try:
         threading.Event().wait()
     finally:
         page.close()
-
-
-def _in_address(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _end(_number: int, _frame: object) -> NoReturn:

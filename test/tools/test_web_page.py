@@ -1,10 +1,17 @@
 """The page in a real headless Chromium: what people do with it, and what it asks of the network."""
 
 import json
+import re
+import signal
 import struct
+import subprocess
+import sys
 import zlib
 from fractions import Fraction
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
 import cv2
 import numpy as np
@@ -213,6 +220,28 @@ def test_a_video_plays_beside_its_depth(page, png, tmp_path):
     assert download.value.suggested_filename == "still_color.mp4"
     download.value.save_as(tmp_path / "color.mp4")
     assert VideoFile(tmp_path / "color.mp4").count == 5
+
+
+def test_it_serves_nothing_else_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # which is not asked for the page
+    command = [sys.executable, "-m", "depth_anything_ros", "web", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.stdout.readline()
+            address = re.search(r"http://127\.0\.0\.1:\d+", said)[0]
+            ask = build_opener(ProxyHandler({})).open
+            functions = json.load(ask(f"{address}/gradio_api/info"))
+            assert functions == {"named_endpoints": {}, "unnamed_endpoints": {}}
+            for path in ("/etc/passwd", Path(__file__).resolve()):
+                with pytest.raises(HTTPError) as refused:
+                    ask(f"{address}/gradio_api/file={path}")
+                assert refused.value.code == 403
+            (folder,) = tmp_path.glob("depth_anything_web_*")
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert not folder.exists()
 
 
 def png_of(width, height):

@@ -6,12 +6,13 @@ answer closed forms of what they are given, and refuse what the packages would.
 
 import importlib
 import logging
+import runpy
 import sys
-from distutils.core import run_setup  # setuptools brings it
 from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+import setuptools
 import torch
 from refusals import refusal
 from safetensors.torch import save_file
@@ -130,9 +131,13 @@ def install(site):
 def rows(site, repository, monkeypatch, caplog):
     """What the entry points of setup.py give now, by name; no warning came."""
 
+    declared = {}
+    monkeypatch.setattr(setuptools, "setup", declared.update)
+    monkeypatch.chdir(repository)
+    runpy.run_path("setup.py")
+    lines = [line.split(" = ") for line in declared["entry_points"][plugins.GROUP]]
+
     def found():
-        named = run_setup(str(repository / "setup.py"), stop_after="init").entry_points
-        lines = [line.split(" = ") for line in named[plugins.GROUP]]
         entries = [EntryPoint(name, value, plugins.GROUP) for name, value in lines]
         monkeypatch.setattr(plugins, "entry_points", lambda group: entries)
         with caplog.at_level(logging.WARNING):
