@@ -32,7 +32,7 @@ class ObstacleLimits:
             wrong scale lifts nothing, as the plane is found in the same depth.
         max_m: farther things are not looked at.
         voxel_m: edge of the cubes of which each gives one point; 0 keeps all.
-        edge_jump: as of ``depth_edges``; 0 keeps flying pixels.
+        edge_jump: as of ``depth_edges``, of the far side; 0 keeps flying pixels.
         stride: every n-th pixel is looked at, in both directions.
 
     Raises:
@@ -42,7 +42,7 @@ class ObstacleLimits:
     min_height_m: float = 0.1
     max_height_m: float = 2.0
     relative_margin: float = 0.03
-    max_m: float = 10.0
+    max_m: float = 8.0
     voxel_m: float = 0.1
     edge_jump: float = 0.05
     stride: int = 2
@@ -124,7 +124,8 @@ class ObstacleFinder:
         up, ahead, left = (axis.astype(np.float32) for axis in level_axes(normal))
         known = ~(np.isnan(z) | self._lost)
         if limits.edge_jump > 0:
-            known &= ~depth_edges(depth.depth_m, limits.edge_jump)[::step, ::step]
+            edges = depth_edges(depth.depth_m, limits.edge_jump, far_side_only=True)
+            known &= ~edges[::step, ::step]
         near = known & (z < limits.max_m)
         points = self._rays[near] * z[near, None]
         above = points @ up + np.float32(height_m)
