@@ -10,6 +10,14 @@ import pytest
 from depth_anything_ros.tools import web
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    """What the verb sets for its process ends with the test."""
+    for name in ("NO_PROXY", "no_proxy", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "False")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "shown"))
+
+
 def test_a_port_that_is_taken(command):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
