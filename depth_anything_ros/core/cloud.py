@@ -186,7 +186,9 @@ def _pack_rgb(rgb: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     bits &= np.uint32(0x00FFFFFF)  # not the 255 that OpenCV writes
 
 
-def depth_edges(depth_m: NDArray[np.float32], relative_jump: float) -> NDArray[np.bool_]:
+def depth_edges(
+    depth_m: NDArray[np.float32], relative_jump: float, far_side_only: bool = False
+) -> NDArray[np.bool_]:
     """Find the pixels on either side of a depth edge, where flying pixels hang.
 
     Networks and bilinear upsampling bridge an edge with depths that no surface has. Two
@@ -198,6 +200,8 @@ def depth_edges(depth_m: NDArray[np.float32], relative_jump: float) -> NDArray[n
     Args:
         depth_m: float32 (height, width), metres, NaN and +Inf allowed.
         relative_jump: unit-less and positive.
+        far_side_only: mark the farther of the two alone. What hangs between two surfaces is
+            farther than one of them, and the outline of a near one stays.
 
     Returns:
         bool (height, width), True at an edge.
@@ -206,8 +210,8 @@ def depth_edges(depth_m: NDArray[np.float32], relative_jump: float) -> NDArray[n
     z = np.ascontiguousarray(depth_m).reshape(-1)
     edges = np.zeros(z.shape, np.bool_)
     with np.errstate(invalid="ignore"):  # Inf - Inf is NaN and compares False, as it should
-        _mark_jumps(z, edges, 1, width, relative_jump)
-        _mark_jumps(z, edges, width, width, relative_jump)
+        _mark_jumps(z, edges, 1, width, relative_jump, far_side_only)
+        _mark_jumps(z, edges, width, width, relative_jump, far_side_only)
     return edges.reshape(depth_m.shape)
 
 
@@ -217,6 +221,7 @@ def _mark_jumps(
     offset: int,
     width: int,
     relative_jump: float,
+    far_side_only: bool,
 ) -> None:
     """Mark the edges between pixels that are so far from each other in a flattened map."""
     size = _block_rows(width) * width
@@ -236,5 +241,10 @@ def _mark_jumps(
         np.greater(difference[of], smaller[of], out=jump[of])
         if offset < width:  # the last pixel of a row is no neighbour of the next row's first
             jump[width - offset : stop - start : width] = False
+        if far_side_only:
+            is_farther = z[here] > z[other]
+            edges[here] |= jump[of] & is_farther
+            edges[other] |= jump[of] & ~is_farther
+            continue
         edges[here] |= jump[of]
         edges[other] |= jump[of]

@@ -10,7 +10,7 @@ from depth_anything_ros.nodes.view_topics import Shown
 
 # From behind the camera and somewhat above, in an optical frame and in one with z up.
 _OPTICAL_EYE = rrb.EyeControls3D(
-    position=(0.8, -1.2, -2.5), look_target=(0.0, 0.2, 3.0), eye_up=(0.0, -1.0, 0.0)
+    position=(1.2, -2.2, -3.8), look_target=(0.0, 0.1, 3.0), eye_up=(0.0, -1.0, 0.0)
 )
 _UPRIGHT_EYE = rrb.EyeControls3D(
     position=(-3.0, 1.0, 2.5), look_target=(3.0, 0.0, 0.5), eye_up=(0.0, 0.0, 1.0)
@@ -64,7 +64,7 @@ def layout(
         right.append(_diagnostics(by_how["diagnostics"]))
     parts = ([columns] if views else []) + [rrb.Vertical(*right, row_shares=[5, 2][: len(right)])]
     return rrb.Blueprint(
-        rrb.Horizontal(*parts, column_shares=[2, 3][-len(parts) :]),
+        rrb.Horizontal(*parts, column_shares=[1, 3][-len(parts) :]),
         rrb.TimePanel(state="collapsed", timeline=timeline, play_state="following"),
         rrb.BlueprintPanel(state="collapsed"),
         rrb.SelectionPanel(state="collapsed"),
@@ -102,5 +102,5 @@ def _diagnostics(entities: Collection[str]) -> rrb.Horizontal:
         rrb.TextLogView(name="diagnostics", contents=f"{entity}/{STATUS}/**"),
         rrb.TimeSeriesView(name="rate, Hz", contents=f"{entity}/{RATE}/**"),
         rrb.TimeSeriesView(name="latency, ms", contents=f"{entity}/{LATENCY}/**"),
-        column_shares=[3, 2, 2],
+        column_shares=[2, 1, 1],
     )

@@ -46,7 +46,7 @@ _RELATIVE = {kind.name: kind for kind in (DisparityMap, AffineDepthMap)}
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 # Nobody looks at more; names may be made up without end.
 _MOST_STATUSES = 200
-_RANGE_RADIUS, _POINT_RADIUS = rr.Radius.ui_points(2.5), rr.Radius.ui_points(1.5)
+_RANGE_RADIUS, _POINT_RADIUS = rr.Radius.ui_points(1.8), rr.Radius.ui_points(1.2)
 # A frame without a name is none for Rerun.
 _UNNAMED = "unnamed"
 
@@ -239,7 +239,7 @@ class Scene:
             for pair in status.values:
                 if pair.key in _DRAWN and _NUMBER.fullmatch(pair.value):
                     drawn = path(_DRAWN[pair.key])
-                    line = rr.SeriesLines(names=name.rpartition("/")[2])
+                    line = rr.SeriesLines(names=name.rpartition("/")[2].partition(":")[0])
                     self._log_if_new(drawn, line, name)
                     self._recording.log(drawn, rr.Scalars(float(pair.value)))
 

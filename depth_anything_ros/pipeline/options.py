@@ -256,7 +256,7 @@ class ObstacleOptions:
         high=0.5,
     )
     max_m: float = parameter(
-        10.0, "Farther things are not looked at.", unit="m", low=0.1, high=1000.0
+        8.0, "Farther things are not looked at.", unit="m", low=0.1, high=1000.0
     )
     voxel_m: float = parameter(
         0.1,
@@ -267,7 +267,7 @@ class ObstacleOptions:
     )
     edge_jump: float = parameter(
         0.05,
-        "Drop pixels at depth edges, as cloud.edge_jump of depth_node; 0 keeps all.",
+        "Drop pixels on the far side of depth edges, by this share of depth; 0 keeps all.",
         low=0.0,
         high=10.0,
     )

@@ -96,6 +96,18 @@ def test_edges_beside_sky_and_unknown():
     )
 
 
+def test_the_far_side_alone_of_a_step_and_of_what_hangs_in_between():
+    depth = np.full((4, 9), 5.0, np.float32)
+    depth[:, 3], depth[:, 4] = 1.0, 3.0  # a post, one pixel wide, and what hangs beside it
+    depth[1, 7], depth[2, 7] = np.inf, np.nan
+    edges = depth_edges(depth, 0.05, far_side_only=True)
+    expected = np.zeros_like(edges)
+    expected[:, 2] = expected[:, 4] = expected[:, 5] = True
+    expected[1, 7] = True  # the sky beside a wall; the wall stays
+    np.testing.assert_array_equal(edges, expected)
+    assert not edges[:, 3].any() and depth_edges(depth, 0.05)[:, 3].all()
+
+
 def test_a_floor_survives_and_flying_pixels_go():
     camera = Camera.from_hfov(160, 120, 60)
     rows = np.arange(120) - camera.K[5]

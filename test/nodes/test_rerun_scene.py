@@ -215,7 +215,7 @@ def test_diagnostics_are_said_when_they_change_and_drawn_over_time(stage):
     (entity,) = (one for one in found.rows if one.startswith("/diagnostics/rate/"))
     drawn = {s: v["scalars"][0] for s, v in found.rows[entity] if s is not None}
     assert drawn == {1: 5.0, 2: 4.5, 3: 5.0}
-    assert found.static(entity)["names"] == "depth_node: depth"
+    assert found.static(entity)["names"] == "depth_node"
     assert not any("latency" in entity for entity in found.rows)
 
 

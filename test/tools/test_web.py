@@ -1,11 +1,21 @@
 """The verb ``web``, up to where the page begins."""
 
+import asyncio
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
 from depth_anything_ros.tools import web
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch, tmp_path):
+    """What the verb sets for its process ends with the test."""
+    for name in ("NO_PROXY", "no_proxy", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "False")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "shown"))
 
 
 def test_a_port_that_is_taken(command):
@@ -41,3 +51,20 @@ def test_without_gradio_the_extra_is_named(command, monkeypatch):
     monkeypatch.delitem(sys.modules, "depth_anything_ros.tools.web_page", raising=False)
     said = command.refuses("web", "--port", "0")
     assert "the page needs what is not installed" in said and "(the extra [web])" in said
+
+
+@pytest.mark.slow  # Gradio's import is
+def test_an_address_is_no_upload(tmp_path):
+    gradio = pytest.importorskip("gradio")
+    from depth_anything_ros.tools.web_page import _as_uploaded
+
+    picture = gradio.Image()
+    _as_uploaded(picture)
+    with pytest.raises(gradio.Error, match="no addresses"):
+        asyncio.run(picture.async_move_resource_to_block_cache("https://example.invalid/a.png"))
+    # What is no picture comes as it is: it is judged by its header, not by Gradio.
+    (tmp_path / "a.png").write_text("hello")
+    kept = asyncio.run(picture.async_move_resource_to_block_cache(tmp_path / "a.png"))
+    file = gradio.FileData(path=kept)
+    assert picture.preprocess(file) == kept and Path(kept).read_text() == "hello"
+    assert picture.preprocess(None) is None

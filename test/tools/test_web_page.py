@@ -1,6 +1,5 @@
 """The page in a real headless Chromium: what people do with it, and what it asks of the network."""
 
-import asyncio
 import json
 import re
 import signal
@@ -243,23 +242,6 @@ def test_it_serves_nothing_else_and_leaves_nothing(tmp_path, monkeypatch):
             process.send_signal(signal.SIGTERM)
     assert process.returncode == 0
     assert not folder.exists()
-
-
-def test_an_address_is_no_upload(tmp_path):
-    import gradio
-
-    from depth_anything_ros.tools.web_page import _as_uploaded
-
-    picture = gradio.Image()
-    _as_uploaded(picture)
-    with pytest.raises(gradio.Error, match="no addresses"):
-        asyncio.run(picture.async_move_resource_to_block_cache("https://example.invalid/a.png"))
-    # What is no picture comes as it is: it is judged by its header, not by Gradio.
-    (tmp_path / "a.png").write_text("hello")
-    kept = asyncio.run(picture.async_move_resource_to_block_cache(tmp_path / "a.png"))
-    file = gradio.FileData(path=kept)
-    assert picture.preprocess(file) == kept and Path(kept).read_text() == "hello"
-    assert picture.preprocess(None) is None
 
 
 def png_of(width, height):
