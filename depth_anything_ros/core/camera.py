@@ -33,6 +33,8 @@ _SHAPES: dict[str, tuple[int, ...]] = {"K": (3, 3), "D": (), "R": (3, 3), "P": (
 PLAUSIBLE_VIEW_DEG = (5.0, 170.0)
 # Of a side of the picture, from its middle: principal points beyond this in both are of no lens.
 _CORNER = 0.45
+# Of a camera of which nothing is known, where some answer is better than none.
+ASSUMED_HFOV_DEG = 60.0
 
 
 @dataclass(frozen=True)

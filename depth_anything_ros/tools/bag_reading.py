@@ -310,8 +310,10 @@ def _is_depth(topic: str, picture: Any) -> bool:  # noqa: ANN401 - of rosbags
     """Say whether a topic is of depth or of something else that is no picture."""
     said = str(getattr(picture, "encoding", "") or getattr(picture, "format", ""))
     is_depth = said in _DEPTH_ENCODINGS or "compressedDepth" in said
-    base = topic.removesuffix("/compressed").rpartition("/")[2]
-    return is_depth or said.startswith(("16UC1", "32FC1")) or any(w in base for w in _DEPTH_WORDS)
+    namespace, _, base = topic.removesuffix("/compressed").rpartition("/")
+    # depth/image_color is depth_node's, for people to look at.
+    named = namespace.rpartition("/")[2] in _DEPTH_WORDS or any(w in base for w in _DEPTH_WORDS)
+    return is_depth or said.startswith(("16UC1", "32FC1")) or named
 
 
 # What is read ahead ----------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from depth_anything_ros.core.camera import ASSUMED_HFOV_DEG
 from depth_anything_ros.core.errors import DepthAnythingError, SourceError
 from depth_anything_ros.core.frames import read_picture
 from depth_anything_ros.core.picture_files import write_picture
@@ -45,7 +46,6 @@ QUIET_S = 3.0
 ANCHORED_NAMESPACE = "anchored"
 # What scale_anchor_node takes of a model, by the kind of its answers.
 _INPUTS = {"metric": "depth", "relative": "disparity", "affine_depth": "affine_depth"}
-ASSUMED_HFOV_DEG = 60.0
 # Of a picture of yours: larger ones pass no shared memory and make bags of gigabytes.
 LONGEST_SIDE = 1280
 # Random weights answer nothing anyway: small enough for 5 Hz on two cores.

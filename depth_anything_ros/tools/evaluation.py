@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.alignment import Space
 from depth_anything_ros.core.boundaries import boundary_scores
-from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.camera import ASSUMED_HFOV_DEG, Camera
 from depth_anything_ros.core.colormap import colorize
 from depth_anything_ros.core.depth import DepthMap, Estimate, Kind
 from depth_anything_ros.core.errors import SourceError, printable
@@ -39,8 +39,6 @@ from depth_anything_ros.sim.world import views
 
 # With fewer, an alignment of two numbers says nothing.
 LEAST_PIXELS = 10
-# Scales the depth of a model that needs a camera; the alignment takes the scale out again.
-ASSUMED_HFOV_DEG = 60.0
 _SPARSE = 0.3
 # Its dark end is not black, so that far points differ from unknown ones.
 _COLORS = "turbo"

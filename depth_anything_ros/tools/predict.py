@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from depth_anything_ros.core.camera import ASSUMED_HFOV_DEG
 from depth_anything_ros.core.colormap import COLORMAPS
 from depth_anything_ros.core.errors import CameraError, ParameterError
 from depth_anything_ros.core.files import claim_folder, remove_partial
@@ -23,7 +24,6 @@ from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.pipeline.options import OutputOptions
 from depth_anything_ros.tools.options import check_known, check_least
 from depth_anything_ros.tools.predict_inputs import (
-    ASSUMED_HFOV_DEG,
     CameraChoice,
     Input,
     find_inputs,

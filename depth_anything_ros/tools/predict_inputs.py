@@ -22,8 +22,6 @@ from depth_anything_ros.core.frames import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from depth_anything_ros.core.orientation import upright, upright_camera
 from depth_anything_ros.core.picture_files import decode_file
 
-# Where nothing says what a camera sees, and the model gives metres: as `demo` takes it.
-ASSUMED_HFOV_DEG = 60.0
 LIST = "-"
 _READ = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 

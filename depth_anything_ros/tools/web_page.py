@@ -13,12 +13,11 @@ import gradio as gr
 import numpy as np
 from numpy.typing import NDArray
 
-from depth_anything_ros.core.camera import PLAUSIBLE_VIEW_DEG
+from depth_anything_ros.core.camera import ASSUMED_HFOV_DEG, PLAUSIBLE_VIEW_DEG
 from depth_anything_ros.core.colormap import COLORMAPS, colorize
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.tools import web_session as session
 from depth_anything_ros.tools.command import why
-from depth_anything_ros.tools.predict_inputs import ASSUMED_HFOV_DEG
 from depth_anything_ros.tools.web_examples import write_examples
 
 # Gradio cuts videos by a program that the browser would fetch from another machine: no scissors.

@@ -364,6 +364,8 @@ class TestCameras:
             left__depth=image(left, np.zeros((48, 64), np.float32), "32FC1"),
             left__image_raw=image(left, rgb(0), "rgb8"),
             left__image_raw__compressed=compressed(left, rgb(0)),
+            left__depth__image_color=image(left, rgb(3), "rgb8"),
+            left__depth__camera_info=camera_info(left, CAMERA),
             right__camera_info=camera_info(right, CAMERA),
             right__image_color__compressed=compressed(right, rgb(1)),
             roof__pictures=image(top, rgb(2), "rgb8"),
