@@ -219,3 +219,12 @@ def test_nothing_is_imported_inside_a_function_to_dodge_a_circle(repository):
             if isinstance(node, ast.FunctionDef):
                 names = {name for name in imported_by(node) if name.startswith(PACKAGE)}
                 assert not names, f"{path}: {node.name}"
+
+
+def test_no_two_public_types_have_one_name(repository):
+    found = {}
+    for path in sorted((repository / "depth_anything_ros").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(path.name)
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"%0?\d*d")
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DecodedFrame:
     """A picture and its name.
 
     Attributes:
@@ -53,7 +53,7 @@ class FrameSource:
         self.is_video = path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
         self.paths = [path] if self.is_video else _pictures(path)
 
-    def __iter__(self) -> Iterator[Frame]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         """Yield the frames; a picture that cannot be read is logged and left out."""
         count = 0
         for frame in self._video() if self.is_video else self._pictures():
@@ -64,14 +64,14 @@ class FrameSource:
                 f"no frame can be read from {self.paths[0]} ({len(self.paths)} files)"
             )
 
-    def _pictures(self) -> Iterator[Frame]:
+    def _pictures(self) -> Iterator[DecodedFrame]:
         for path in self.paths:
             try:
-                yield Frame(read_picture(path, self.upright), str(path))
+                yield DecodedFrame(read_picture(path, self.upright), str(path))
             except SourceError as error:
                 _LOG.error("%s; left out", error)
 
-    def _video(self) -> Iterator[Frame]:
+    def _video(self) -> Iterator[DecodedFrame]:
         if not is_utf8(self.paths[0]):  # OpenCV would end the process
             raise SourceError(
                 f"cannot read {self.paths[0]}: its name is no UTF-8, and OpenCV opens no such "
@@ -85,7 +85,7 @@ class FrameSource:
                 read, bgr = capture.read()
                 if not read:
                     return
-                yield Frame(np.asarray(bgr, np.uint8), f"{self.paths[0]}#{index}")
+                yield DecodedFrame(np.asarray(bgr, np.uint8), f"{self.paths[0]}#{index}")
                 index += 1
         finally:
             capture.release()

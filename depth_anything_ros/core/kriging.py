@@ -181,7 +181,7 @@ def doubted(sites: Sites) -> Belief:
     for resolution in _STIFF:
         lattice = _lattice(sites, resolution)
         start = np.zeros((2, lattice.size), np.float32)
-        held, _ = _foretold(sites, belief, lattice, fold, _STIFF_STEPS, start)
+        held, _ = _left_out(sites, belief, lattice, fold, _STIFF_STEPS, start)
         belief = _judged(sites, sites.residual - held, belief)
     return belief
 
@@ -196,7 +196,7 @@ def cross_validated(sites: Sites, belief: Belief) -> Trial:
     lattice, fold = _lattice(sites, _FINE), _folds(sites)
     halves = np.zeros((2, lattice.size), np.float32)
     for steps in _FINE_STEPS:
-        held, halves = _foretold(sites, belief, lattice, fold, steps, halves)
+        held, halves = _left_out(sites, belief, lattice, fold, steps, halves)
         belief = _judged(sites, sites.residual - held, belief)
     return Trial(sites, belief, held, lattice, halves)
 
@@ -288,7 +288,7 @@ def _binned(
     return total.reshape(batch, size), mean.reshape(batch, size)
 
 
-def _foretold(
+def _left_out(
     sites: Sites,
     belief: Belief,
     lattice: _Lattice,

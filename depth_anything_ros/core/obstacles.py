@@ -95,6 +95,7 @@ class ObstacleFinder:
         rows, columns = np.mgrid[0 : camera.height : step, 0 : camera.width : step]
         pixels = np.stack((columns, rows), axis=-1).astype(np.float64)
         self._rays = camera.unproject(pixels).astype(np.float32)
+        self._length2 = np.einsum("...i,...i", self._rays, self._rays)
         self._lost = ~np.isfinite(self._rays[..., 0])
         self._looked: tuple[NDArray[np.float64], Floats] | None = None
 
@@ -127,19 +128,25 @@ class ObstacleFinder:
             edges = depth_edges(depth.depth_m, limits.edge_jump, far_side_only=True)
             known &= ~edges[::step, ::step]
         near = known & (z < limits.max_m)
-        points = self._rays[near] * z[near, None]
-        above = points @ up + np.float32(height_m)
-        planar = np.stack((points @ ahead, points @ left), axis=1)
-        distance = np.hypot(planar[:, 0], planar[:, 1])
-        margin = np.float32(limits.min_height_m) + np.float32(limits.relative_margin) * distance
-        stands = (above > margin) & (above < limits.max_height_m)
-        lies = np.abs(above) <= margin if wants_ground else np.zeros(len(above), bool)
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN and Inf are not near
+            rise = self._rays @ up
+            above = z * rise + np.float32(height_m)
+            distance = z * np.sqrt(np.maximum(self._length2 - rise * rise, 0))
+            relative = np.float32(limits.relative_margin) * distance
+        margin = np.float32(limits.min_height_m) + relative
+        points = self._points(z, near & (above > margin) & (above < limits.max_height_m))
+        ground = near & (np.abs(above) <= margin) if wants_ground else np.zeros_like(near)
         return Obstacles(
-            thinned(points[stands], limits.voxel_m),
-            thinned(points[lies], limits.voxel_m),
-            planar[stands],
+            thinned(points, limits.voxel_m),
+            thinned(self._points(z, ground), limits.voxel_m),
+            np.stack((points @ ahead, points @ left), axis=1),
             self._bearings(normal)[known],
         )
+
+    def _points(self, z: Floats, chosen: NDArray[np.bool_]) -> Floats:
+        """Return the points (N, 3) of chosen pixels; only theirs are copied, which takes time."""
+        index = np.flatnonzero(chosen)
+        return np.asarray(self._rays.reshape(-1, 3)[index] * z.reshape(-1)[index, None])
 
     def _bearings(self, normal: NDArray[np.float64]) -> Floats:
         """Return the bearings of all rays; those of a plane that hardly leans otherwise do."""

@@ -58,7 +58,9 @@ class TorchEngine:
         self._compiled: ByKey[Shape, Callable[[Tensor], AnyOutput]] = ByKey(
             self._compile, f"{estimator.card.name} by torch.compile", _in_words
         )
-        self._graphs: Places[Shape, _Graph] = Places()  # each holds the memory of all layers
+        self._graphs: Places[Shape, _RecordedGraph] = (
+            Places()
+        )  # each holds the memory of all layers
         # Code of other packages may ask for the kind of its weights, or go by way of the CPU, which
         # no recording replays.
         self._is_own = bool(family_of(estimator.card).export)
@@ -131,7 +133,7 @@ class TorchEngine:
         if graph is None:
             if not (records or self._graphs.is_due(shape)):
                 return NetworkOutput.of(network(batch), self._card.kind)
-            graph = _Graph(network, batch, self._card.kind)
+            graph = _RecordedGraph(network, batch, self._card.kind)
             self._graphs.put(shape, graph)
         return graph.replay(batch)
 
@@ -140,7 +142,7 @@ def _in_words(shape: Shape) -> str:
     return "x".join(map(str, shape))
 
 
-class _Graph:
+class _RecordedGraph:
     """What a network launches for one shape of input, recorded."""
 
     def __init__(self, network: Callable[[Tensor], AnyOutput], batch: Tensor, kind: Kind) -> None:

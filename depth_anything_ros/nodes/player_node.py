@@ -17,7 +17,7 @@ from tf2_ros import StaticTransformBroadcaster
 
 from depth_anything_ros.core.errors import SourceError, printable
 from depth_anything_ros.core.files import user_path
-from depth_anything_ros.core.frames import Frame, FrameSource
+from depth_anything_ros.core.frames import DecodedFrame, FrameSource
 from depth_anything_ros.core.recording import Calibration, load_calibration, load_lidar
 from depth_anything_ros.nodes.messages import (
     camera_info_message,
@@ -64,7 +64,7 @@ class PlayerNode(Node):
         self.playback = Playback(self, p.rate_hz, seen, audience, self._play_next)
         self.get_logger().info(f"playing {printable(p.source, 200)} at {p.rate_hz:g} Hz on {topic}")
 
-    def _endless(self) -> Iterator[Frame]:
+    def _endless(self) -> Iterator[DecodedFrame]:
         rounds = itertools.repeat(self._source) if self.parameters.loop else (self._source,)
         frames = itertools.chain.from_iterable(rounds)
         return itertools.islice(frames, self.parameters.count or None)

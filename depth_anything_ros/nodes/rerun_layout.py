@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import rerun.blueprint as rrb
 
-from depth_anything_ros.nodes.view_topics import Shown
+from depth_anything_ros.nodes.view_topics import ShownTopic
 
 # From behind the camera and somewhat above, in an optical frame and in one with z up.
 _OPTICAL_EYE = rrb.EyeControls3D(
@@ -29,7 +29,7 @@ STATUS, RATE, LATENCY = "status", "rate", "latency"
 
 
 def layout(
-    shown: Mapping[str, Shown],
+    shown: Mapping[str, ShownTopic],
     sizes: Mapping[str, Size],
     frame: str,
     is_upright: bool,
@@ -78,7 +78,7 @@ def _bounds(size: Size | None) -> rrb.VisualBounds2D | None:
 
 
 def _space(
-    shown: Mapping[str, Shown],
+    shown: Mapping[str, ShownTopic],
     by_how: Mapping[str, Collection[str]],
     frame: str,
     is_upright: bool,

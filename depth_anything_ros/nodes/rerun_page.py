@@ -22,7 +22,7 @@ _HANDED_ON = ("Content-Type", "Content-Length", "Content-Encoding", "ETag", "Cac
 _TIMEOUT_S = 30.0
 
 
-class Page:
+class RerunPage:
     """Hand on a page of this machine, until it is closed.
 
     Args:

@@ -31,7 +31,7 @@ from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.image_reader import is_rectified_topic
 from depth_anything_ros.nodes.rerun_layout import LATENCY, RATE, STATUS
 from depth_anything_ros.nodes.view_parameters import ViewParameters
-from depth_anything_ros.nodes.view_topics import Shown
+from depth_anything_ros.nodes.view_topics import ShownTopic
 
 TIMELINE = "stamp"
 _LEVELS = {
@@ -51,7 +51,7 @@ _RANGE_RADIUS, _POINT_RADIUS = rr.Radius.ui_points(1.8), rr.Radius.ui_points(1.2
 _UNNAMED = "unnamed"
 
 
-class Scene:
+class RerunScene:
     """Show messages; a single thread does so, and others tell of cameras.
 
     Args:
@@ -92,7 +92,7 @@ class Scene:
         with self._lock:
             return self._cameras[topic]
 
-    def show(self, entity: str, info_topic: str, shown: Shown, message: Any) -> None:  # noqa: ANN401
+    def show(self, entity: str, info_topic: str, shown: ShownTopic, message: Any) -> None:  # noqa: ANN401
         """Show a message.
 
         Args:

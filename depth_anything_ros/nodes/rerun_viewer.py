@@ -17,7 +17,7 @@ import rerun as rr
 from depth_anything_ros.core.errors import DepthAnythingError, ParameterError, SourceError, quoted
 from depth_anything_ros.core.files import user_path
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.nodes.rerun_page import Page
+from depth_anything_ros.nodes.rerun_page import RerunPage
 from depth_anything_ros.nodes.view_parameters import ViewerParameters, ViewParameters
 
 APPLICATION = "depth_anything_ros"
@@ -46,7 +46,7 @@ class Viewer:
 
     def __init__(self, p: ViewParameters) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._page: Page | None = None
+        self._page: RerunPage | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="depth_anything_view_")
         self.recording = rr.RecordingStream(APPLICATION)
         try:
@@ -77,7 +77,7 @@ class Viewer:
         self.recording.connect_grpc(f"rerun+http://{_in_url(host)}:{p.data_port}/proxy")
         if not is_web:
             return "Rerun's window"
-        self._page = Page((p.address, p.web_port), (host, inner), p.data_port)
+        self._page = RerunPage((p.address, p.web_port), (host, inner), p.data_port)
         shown = host if host == p.address else socket.gethostname()
         return f"http://{_in_url(shown)}:{p.web_port}"
 

@@ -55,7 +55,7 @@ OUTPUTS = (
 )
 
 
-class Input(NamedTuple):
+class PredictionInput(NamedTuple):
     """What may be anchored: the topic, the kind of model that gives it, and what reads it."""
 
     topic: str
@@ -66,11 +66,13 @@ class Input(NamedTuple):
 
 # By the parameter input.
 INPUTS = {
-    "disparity": Input("disparity/image_rect", "relative", "a relative model", decode_relative),
-    "affine_depth": Input(
+    "disparity": PredictionInput(
+        "disparity/image_rect", "relative", "a relative model", decode_relative
+    ),
+    "affine_depth": PredictionInput(
         "affine_depth/image_rect", "affine_depth", "a model of affine depth", decode_relative
     ),
-    "depth": Input("depth", "metric", "a metric model", decode_depth),
+    "depth": PredictionInput("depth", "metric", "a metric model", decode_depth),
 }
 # Drops of images without a fit, which the state explains, and of those that are no fault.
 _EXPLAINED_DROPS = EXPECTED_DROPS | {"no_ranges", "no_transform", "bad_ranges", "no_fit"}
@@ -124,14 +126,16 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
 
     # From predictions to depth in metres ----------------------------------------------------
 
-    def _answer(self, pipeline: AnchorPipeline, source: Input, frames: Sequence[Frame]) -> None:
+    def _answer(
+        self, pipeline: AnchorPipeline, source: PredictionInput, frames: Sequence[Frame]
+    ) -> None:
         """Anchor predictions one by one; called by the worker."""
         for frame in frames:
             with frame.counted():
                 self._anchor(pipeline, source, frame)
                 frame.answered()
 
-    def _anchor(self, pipeline: AnchorPipeline, source: Input, frame: Frame) -> None:
+    def _anchor(self, pipeline: AnchorPipeline, source: PredictionInput, frame: Frame) -> None:
         p = pipeline.options = self.parameters
         wanted = frame.stream.outputs.wanted()
         check_size(frame.message, p.sync.max_points)

@@ -23,7 +23,7 @@ from depth_anything_ros.nodes.parameters import START_ANEW, DeclaredParameters
 from depth_anything_ros.nodes.running import forward_logs, run_node
 from depth_anything_ros.nodes.steady_time import steady_timer
 from depth_anything_ros.nodes.view_parameters import ViewParameters
-from depth_anything_ros.nodes.view_topics import OF_A_CAMERA, OF_THE_ROBOT, Shown
+from depth_anything_ros.nodes.view_topics import OF_A_CAMERA, OF_THE_ROBOT, ShownTopic
 from depth_anything_ros.nodes.workers import Worker
 
 # How often it looks who publishes.
@@ -68,7 +68,7 @@ class TopicView:
         counts: of these: shown, or dropped by reason.
     """
 
-    def __init__(self, node: ViewNode, shown: Shown, prefix: str) -> None:
+    def __init__(self, node: ViewNode, shown: ShownTopic, prefix: str) -> None:
         self.shown, self._node = shown, node
         self._type = shown.message_type
         self.entity = str(node.resolve_topic_name(f"{prefix}{shown.name}"))
@@ -124,7 +124,7 @@ class ViewNode(Node):
         self._worker: Worker[tuple[TopicView, float, Any]] = Worker("view")
         self._topics, self._infos = self._views(), dict[str, FollowingSubscription]()
         self._viewer = rerun_viewer.Viewer(self.parameters)
-        self._scene = rerun_scene.Scene(
+        self._scene = rerun_scene.RerunScene(
             self._viewer.recording, lambda: self.parameters, self._extrinsics, self._warn
         )
         self._laid_out: tuple[object, ...] = ()

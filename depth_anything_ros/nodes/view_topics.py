@@ -12,7 +12,7 @@ How = Literal["picture", "depth", "disparity", "affine_depth", "cloud", "ranges"
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTopic:
     """A topic that can be shown.
 
     Attributes:
@@ -29,18 +29,18 @@ class Shown:
 
 
 OF_A_CAMERA = (
-    Shown("image", Image, "picture", "camera_info"),
-    Shown("depth/image_rect", Image, "depth", "depth/camera_info"),
-    Shown("disparity/image_rect", Image, "disparity", "depth/camera_info"),
-    Shown("affine_depth/image_rect", Image, "affine_depth", "depth/camera_info"),
-    Shown("points", PointCloud2, "cloud"),
+    ShownTopic("image", Image, "picture", "camera_info"),
+    ShownTopic("depth/image_rect", Image, "depth", "depth/camera_info"),
+    ShownTopic("disparity/image_rect", Image, "disparity", "depth/camera_info"),
+    ShownTopic("affine_depth/image_rect", Image, "affine_depth", "depth/camera_info"),
+    ShownTopic("points", PointCloud2, "cloud"),
 )
 OF_THE_ROBOT = (
-    Shown("anchored/depth/image_rect", Image, "depth", "anchored/depth/camera_info"),
-    Shown("anchored/points", PointCloud2, "cloud"),
-    Shown("lidar/points", PointCloud2, "ranges"),
-    Shown("scan", LaserScan, "ranges"),
-    Shown("range", Range, "ranges"),
-    Shown("/diagnostics", DiagnosticArray, "diagnostics"),
+    ShownTopic("anchored/depth/image_rect", Image, "depth", "anchored/depth/camera_info"),
+    ShownTopic("anchored/points", PointCloud2, "cloud"),
+    ShownTopic("lidar/points", PointCloud2, "ranges"),
+    ShownTopic("scan", LaserScan, "ranges"),
+    ShownTopic("range", Range, "ranges"),
+    ShownTopic("/diagnostics", DiagnosticArray, "diagnostics"),
 )
 NAMES = tuple(shown.name for shown in (*OF_A_CAMERA, *OF_THE_ROBOT))

@@ -65,7 +65,7 @@ class _Rays:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Hits:
     """Where the rays of bundles end.
 
     Attributes:
@@ -80,9 +80,9 @@ class _Seen:
     normals: Tensor
     met: Tensor
 
-    def of(self, bundles: Tensor) -> _Seen:
+    def of(self, bundles: Tensor) -> _Hits:
         """Return those of some bundles."""
-        return _Seen(*(getattr(self, f.name)[bundles] for f in fields(self)))
+        return _Hits(*(getattr(self, f.name)[bundles] for f in fields(self)))
 
 
 class Renderer:
@@ -193,7 +193,7 @@ class Renderer:
         facing = (normal * directions).sum(-1).abs().clamp_min(0.05)
         footprint_m = along * rays.pixel[bundle] / facing
         colour = albedo(own, own_normal, self.paint.at(surface), footprint_m)
-        seen = _Seen(rays.scene, torch.zeros_like(light), torch.zeros_like(light), met)
+        seen = _Hits(rays.scene, torch.zeros_like(light), torch.zeros_like(light), met)
         seen.points.view(-1, 3)[at], seen.normals.view(-1, 3)[at] = points, normal
         glossy = met.clone()
         glossy.view(-1)[at] = self.gloss[surface] > 0
@@ -218,7 +218,7 @@ class Renderer:
             light[lost] = sky_colour(directions, *(part[scene] for part in sky))
 
     def _lit(
-        self, rays: _Rays, seen: _Seen, glossy: Tensor, shadows: bool
+        self, rays: _Rays, seen: _Hits, glossy: Tensor, shadows: bool
     ) -> tuple[Tensor, Tensor]:
         """Return what white matte surfaces at points give back, and highlights of glossy ones."""
         # More from above than from below: the sky and the ceiling are brighter than the floor.
@@ -238,7 +238,7 @@ class Renderer:
         return diffuse, shine
 
     def _light_on(
-        self, seen: _Seen, index: int, is_sun: bool, shadows: bool
+        self, seen: _Hits, index: int, is_sun: bool, shadows: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the direction to a light, its strength, and the cosine at which it falls in."""
         # Where the light is, or the direction to a sun.
@@ -255,7 +255,7 @@ class Renderer:
         return to, strength, facing
 
     def _unshadowed(
-        self, seen: _Seen, to: Tensor, is_sun: bool, away: Tensor, asked: Tensor
+        self, seen: _Hits, to: Tensor, is_sun: bool, away: Tensor, asked: Tensor
     ) -> Tensor:
         """Return 0 where something is between a light and a point that is asked about, else 1.
 
@@ -280,7 +280,7 @@ class Renderer:
         free[some] = (~hidden).to(free.dtype)
         return free
 
-    def _bounce(self, rays: _Rays, seen: _Seen, primitive: Tensor, light: Tensor) -> None:
+    def _bounce(self, rays: _Rays, seen: _Hits, primitive: Tensor, light: Tensor) -> None:
         """Add in place what mirrors reflect and glass lets through, one bounce deep."""
         finish = torch.where(seen.met, self.finish[primitive.clamp_min(0)], 0)
         # The share of what comes from there, and what is kept of the surface's own light.

@@ -101,7 +101,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BagOutcome:
     """What became of a task: lines to say, and the exit status that it asks for."""
 
     task: Task
@@ -128,14 +128,14 @@ class BagWorker:
         say(estimator.description)
         return estimator
 
-    def __call__(self, task: Task) -> Outcome:
+    def __call__(self, task: Task) -> BagOutcome:
         """Answer a bag of several; what is wrong with it is its outcome."""
         try:
             return self.answer(task)
         except DepthAnythingError as error:
-            return Outcome(task, (f"{task.bag}: {error}",), 1)
+            return BagOutcome(task, (f"{task.bag}: {error}",), 1)
 
-    def answer(self, task: Task) -> Outcome:
+    def answer(self, task: Task) -> BagOutcome:
         """Answer a bag.
 
         Raises:
@@ -150,7 +150,7 @@ class BagWorker:
             if task.file is not None:
                 with Progress(0, "pictures") as progress:
                     job.write_file(parts, task.file, {}, progress)
-                return Outcome(task)
+                return BagOutcome(task)
             job.write(parts)
         return finished(task, parts, len(job.starts))
 
@@ -164,14 +164,14 @@ def contents_of(bag: Bag, cameras: Sequence[CameraTopics], options: argparse.Nam
     return contents
 
 
-def finished(task: Task, parts: Parts, count: int) -> Outcome:
+def finished(task: Task, parts: Parts, count: int) -> BagOutcome:
     """Put the files of a bag together."""
     facts = Facts.of(note for note in map(parts.done, range(count)) if note is not None)
     parts.assemble(count)
-    return Outcome(task, (*facts.lines(), f"written: {parts.path}"), 1 if facts.skipped else 0)
+    return BagOutcome(task, (*facts.lines(), f"written: {parts.path}"), 1 if facts.skipped else 0)
 
 
-def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[Outcome]:
+def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[BagOutcome]:
     """Spread bags over a cluster, which sees the same files by the same paths.
 
     Of a bag that no LiDAR anchors, each file is a work of its own; a scale goes on from file to
@@ -186,7 +186,7 @@ def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[
             with Bag(task.bag) as bag:
                 contents = contents_of(bag, cameras_of(bag, options), options)
         except DepthAnythingError as error:
-            yield Outcome(task, (f"{task.bag}: {error}",), 1)
+            yield BagOutcome(task, (f"{task.bag}: {error}",), 1)
             continue
         counts[task] = len(file_starts(contents.times, options.images_per_file))
         parts = Parts(task.output)
@@ -204,7 +204,7 @@ def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[
             yield finished(task, parts, count)
 
 
-def _ended(outcomes: Iterable[Outcome]) -> int:
+def _ended(outcomes: Iterable[BagOutcome]) -> int:
     status = 0
     for outcome in outcomes:
         say(*outcome.lines)

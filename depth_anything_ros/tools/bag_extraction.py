@@ -20,7 +20,7 @@ from depth_anything_ros.core.errors import DepthAnythingError, SourceError, firs
 from depth_anything_ros.core.files import claim_folder, write_atomically
 from depth_anything_ros.core.recording import camera_fields, load_calibration
 from depth_anything_ros.pipeline.image import ImageRectifier, RectifiedImage
-from depth_anything_ros.tools.bag_pictures import Picture, PictureReader, PointFinder
+from depth_anything_ros.tools.bag_pictures import BagPicture, PictureReader, PointFinder
 from depth_anything_ros.tools.bag_reading import (
     IMAGE,
     Bag,
@@ -180,7 +180,7 @@ class _FolderWriter:
         self._save(f"{name}.png", image.rgb)
         self.written += 1
 
-    def _depth(self, picture: Picture, image: RectifiedImage) -> NDArray[np.uint16] | None:
+    def _depth(self, picture: BagPicture, image: RectifiedImage) -> NDArray[np.uint16] | None:
         """Return the ranges on the grid of an image in steps, 0 unknown; None without a LiDAR."""
         if not self.extraction.lidar:
             return None

@@ -30,7 +30,7 @@ from depth_anything_ros.pipeline.options import (
     DepthOptions,
     OutputOptions,
 )
-from depth_anything_ros.tools.bag_pictures import Picture, PictureReader, PointFinder
+from depth_anything_ros.tools.bag_pictures import BagPicture, PictureReader, PointFinder
 from depth_anything_ros.tools.bag_reading import Bag, CameraTopics, Contents
 from depth_anything_ros.tools.bag_writing import AnswerMessages, AnswerStyle, BagFile, Parts
 from depth_anything_ros.tools.progress import Progress, say
@@ -105,7 +105,7 @@ class _Waiting:
     """A picture on its way through the model."""
 
     time_ns: int
-    picture: Picture
+    picture: BagPicture
     image: RectifiedImage
 
 

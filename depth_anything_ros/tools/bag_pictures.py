@@ -31,7 +31,7 @@ from depth_anything_ros.tools.progress import say
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class BagPicture:
     """A picture of a bag.
 
     Attributes:
@@ -68,7 +68,7 @@ class PictureReader:
         self._decoders: dict[str, ImageDecoder] = defaultdict(ImageDecoder)
         self._said: set[tuple[str, str]] = set()
 
-    def read(self, topics: CameraTopics, message: Any) -> Picture:  # noqa: ANN401 - of rosbags
+    def read(self, topics: CameraTopics, message: Any) -> BagPicture:  # noqa: ANN401 - of rosbags
         """Return the picture of a message.
 
         Raises:
@@ -79,7 +79,7 @@ class PictureReader:
         for cause, text in decoder.doubts.items():
             self.say_once(topics.image, cause, text)
         if topics.info is None:
-            return Picture(topics, message.header, rgb, None)
+            return BagPicture(topics, message.header, rgb, None)
         height, width = rgb.shape[:2]
         as_rectified = takes_as_rectified(self._rectify, topics.is_rectified)
         try:
@@ -88,10 +88,10 @@ class PictureReader:
             )
         except CameraError as error:
             self.say_once(topics.info, error.reason, str(error))
-            return Picture(topics, message.header, rgb, None, error)
+            return BagPicture(topics, message.header, rgb, None, error)
         for remark in found.remarks:
             self.say_once(topics.info, remark.cause, remark.text)
-        return Picture(topics, message.header, rgb, found.camera)
+        return BagPicture(topics, message.header, rgb, found.camera)
 
     def say_once(self, topic: str, cause: str, text: str) -> None:
         """Say something of a topic, once for each cause."""
@@ -133,7 +133,7 @@ class PointFinder:
             raise no_ranges(" and of ".join(self._streams), self._within_s)
 
     def points(
-        self, picture: Picture, camera: Camera
+        self, picture: BagPicture, camera: Camera
     ) -> tuple[NDArray[np.floating], DepthAnythingError | None]:
         """Return points (n, 3), metres in the frame of a camera, and what kept others out.
 
@@ -155,7 +155,7 @@ class PointFinder:
         turn = _turn(picture, camera)
         return points if turn is None else points @ turn.T, problem
 
-    def _in_camera(self, ranges: Ranges, picture: Picture) -> NDArray[np.floating]:
+    def _in_camera(self, ranges: Ranges, picture: BagPicture) -> NDArray[np.floating]:
         assert picture.camera is not None
         if ranges.points is None:
             return sparse_depth_points(ranges.message, picture.camera)
@@ -164,7 +164,7 @@ class PointFinder:
         return transformed(ranges.points, matrix)
 
 
-def _turn(picture: Picture, camera: Camera) -> NDArray[np.float64] | None:
+def _turn(picture: BagPicture, camera: Camera) -> NDArray[np.float64] | None:
     """Return the rotation from the optical frame to that of a rectified camera, where it is one."""
     assert picture.camera is not None
     R = np.array(picture.camera.R).reshape(3, 3)

@@ -53,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
     settings |= {"range_m": [protocol.min_m, protocol.max_m], "protocol": asdict(protocol)}
     left_out += job.left_out
     _check_scored(job.rows, left_out)
-    result = evaluation_report.Result(settings, job.rows, left_out, source.by_group, alignment)
+    result = evaluation_report.EvaluationResult(
+        settings, job.rows, left_out, source.by_group, alignment
+    )
     say(*evaluation_report.lines(result))
     return _written(evaluation_report.write(result, output))
 

@@ -47,7 +47,7 @@ _NAMED = 10  # pictures in one line
 
 
 @dataclass(frozen=True)
-class Result:
+class EvaluationResult:
     """All that was found.
 
     Attributes:
@@ -90,7 +90,7 @@ def group_means(rows: Iterable[ImageScores]) -> dict[str, dict[str, float]]:
     return dict(sorted(found.items(), key=lambda item: -item[1][_WORST]))
 
 
-def lines(result: Result) -> list[str]:
+def lines(result: EvaluationResult) -> list[str]:
     """Return the table, worst first, the means below, and what was left out."""
     groups, count = group_means(result.rows), Counter(row.group for row in result.rows)
     if result.by_group:
@@ -110,7 +110,7 @@ def lines(result: Result) -> list[str]:
     return [*heading, *above, "-" * len(heading[1]), *below, *_notes(result)]
 
 
-def _notes(result: Result) -> Iterator[str]:
+def _notes(result: EvaluationResult) -> Iterator[str]:
     yield f"alignment: {result.alignment}"
     asked = ("", result.alignment.method)
     if simpler := [row.name for row in result.rows if row.aligned_by not in asked]:
@@ -125,7 +125,7 @@ def worst_first(rows: Iterable[ImageScores]) -> list[ImageScores]:
     return sorted(rows, key=lambda row: -row.values[_WORST])
 
 
-def write(result: Result, folder: Path) -> list[Path]:
+def write(result: EvaluationResult, folder: Path) -> list[Path]:
     """Write report.json and pictures.csv into a folder that exists; return their paths."""
     rows = worst_first(result.rows)
     groups = group_means(rows)

@@ -135,7 +135,7 @@ def _is_known(file: Path) -> bool:
     return file.suffix.lower() in (*PICTURE_SUFFIXES, *VIDEO_SUFFIXES)
 
 
-class Picture(NamedTuple):
+class ReadPicture(NamedTuple):
     """A picture that stands upright, uint8 (height, width, 3), RGB, and its camera."""
 
     rgb: NDArray[np.uint8]
@@ -195,7 +195,7 @@ class CameraChoice:
         )
 
 
-def read_input(path: Path, cameras: CameraChoice) -> Picture:
+def read_input(path: Path, cameras: CameraChoice) -> ReadPicture:
     """Read a picture, turn it upright as its file says, and its camera with it.
 
     Raises:
@@ -207,4 +207,4 @@ def read_input(path: Path, cameras: CameraChoice) -> Picture:
     bgr = decode_file(path, _READ, data)
     camera, camera_from = cameras.of(bgr.shape[1], bgr.shape[0], exif)
     rgb = np.asarray(upright(bgr[..., ::-1], exif.orientation), np.uint8)
-    return Picture(rgb, camera, camera_from)
+    return ReadPicture(rgb, camera, camera_from)

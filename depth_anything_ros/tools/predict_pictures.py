@@ -16,7 +16,7 @@ from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.image import RectifiedImage
 from depth_anything_ros.pipeline.options import DepthOptions, OutputOptions
-from depth_anything_ros.tools.predict_inputs import CameraChoice, Input, Picture, read_input
+from depth_anything_ros.tools.predict_inputs import CameraChoice, Input, ReadPicture, read_input
 from depth_anything_ros.tools.predict_outputs import Layout, OutputError, Writer, is_done
 
 # Batches that wait to be written: each holds its pictures and estimates.
@@ -130,11 +130,11 @@ class PicturePredictor:
                 yield from _outcomes(behind.popleft())
 
     def _answered(
-        self, pool: ThreadPoolExecutor, read: Sequence[tuple[Input, Future[Picture]]]
+        self, pool: ThreadPoolExecutor, read: Sequence[tuple[Input, Future[ReadPicture]]]
     ) -> list[tuple[Input, Future[str]]]:
         """Ask the network for a batch, and begin to write what is not done."""
         futures: list[tuple[Input, Future[str]]] = []
-        images: list[tuple[Input, Picture, RectifiedImage]] = []
+        images: list[tuple[Input, ReadPicture, RectifiedImage]] = []
         for item, reading in read:
             try:
                 picture = reading.result()
@@ -150,7 +150,7 @@ class PicturePredictor:
         return futures
 
     def _write(
-        self, item: Input, picture: Picture, image: RectifiedImage, estimate: Estimate
+        self, item: Input, picture: ReadPicture, image: RectifiedImage, estimate: Estimate
     ) -> str:
         answer = self.pipeline.finish(image, estimate)
         facts = {"source": item.name, "camera_from": picture.camera_from}
@@ -164,7 +164,7 @@ def _threads() -> int:
 
 def _read_ahead(
     pool: ThreadPoolExecutor, batches: Iterable[Batch], cameras: CameraChoice
-) -> Iterator[list[tuple[Input, Future[Picture]]]]:
+) -> Iterator[list[tuple[Input, Future[ReadPicture]]]]:
     """Yield each batch while the next one is being read."""
     ahead = None
     for batch in batches:

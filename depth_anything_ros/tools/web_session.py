@@ -72,7 +72,7 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class PagePicture:
     """An uploaded picture.
 
     Attributes:
@@ -100,7 +100,7 @@ class View:
         summary: a line or two of Markdown about it.
     """
 
-    picture: Picture
+    picture: PagePicture
     model: str
     hfov_deg: float
     answer: Answer
@@ -182,7 +182,7 @@ class ModelChoice:
             yield f"| {card.name} | {gives(card).replace('*', '')} | {_licence(card)} | {how} |"
 
 
-def read_picture(path: Path, limits: Limits) -> Picture:
+def read_picture(path: Path, limits: Limits) -> PagePicture:
     """Read an uploaded picture, once its size and its header were judged.
 
     Raises:
@@ -197,7 +197,7 @@ def read_picture(path: Path, limits: Limits) -> Picture:
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     camera = read_exif(data).camera(rgb.shape[1], rgb.shape[0])
     hfov_deg = None if camera is None or camera.doubts() else round(camera.hfov_deg, 1)
-    return Picture(path.name, rgb, hfov_deg, doubt_of_filling(name, bgr))
+    return PagePicture(path.name, rgb, hfov_deg, doubt_of_filling(name, bgr))
 
 
 def check_upload(path: Path, limits: Limits) -> None:
@@ -214,7 +214,7 @@ def check_upload(path: Path, limits: Limits) -> None:
         )
 
 
-def view_of(picture: Picture, pipeline: DepthPipeline, hfov_deg: float) -> View:
+def view_of(picture: PagePicture, pipeline: DepthPipeline, hfov_deg: float) -> View:
     """Answer a picture as taken by a pinhole of a horizontal field of view.
 
     Raises:

@@ -20,7 +20,7 @@ _DISPARITY = ("ssi", "gradient")
 _NEAREST_M = 1e-3
 
 
-class Answer(NamedTuple):
+class BatchAnswer(NamedTuple):
     """What a network of any family answered, each float32 (B, H, W), or None where it has none.
 
     Attributes:
@@ -34,14 +34,14 @@ class Answer(NamedTuple):
     sky_logit: Tensor | None
 
 
-def read_answer(card: ModelCard, output: Tensor | NetworkOutput) -> Answer:
+def read_answer(card: ModelCard, output: Tensor | NetworkOutput) -> BatchAnswer:
     """Sort a network's output by what it means."""
     found = NetworkOutput.of(output, card.kind)
     depth = None if card.kind == "relative" else found.depth
     disparity = found.disparity
     if disparity is None and depth is not None:
         disparity = depth.clamp(min=_NEAREST_M).reciprocal()
-    return Answer(depth, disparity, found.sky_logit)
+    return BatchAnswer(depth, disparity, found.sky_logit)
 
 
 def normalise(image: Tensor, card: ModelCard) -> Tensor:
@@ -137,7 +137,7 @@ class Objective:
         """Return the weighted sum."""
         return torch.stack([self.weights[name] * value for name, value in terms.items()]).sum()
 
-    def losses(self, answer: Answer, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, answer: BatchAnswer, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of an answer by name, unweighted."""
         terms: dict[str, Tensor] = {}
         if answer.depth is not None:
@@ -190,7 +190,7 @@ class Objective:
         return {"feature_alignment": losses.feature_alignment_loss(self._student, teacher)}
 
 
-def metric_depth(card: ModelCard, answer: Answer, focal_px: Tensor) -> Tensor | None:
+def metric_depth(card: ModelCard, answer: BatchAnswer, focal_px: Tensor) -> Tensor | None:
     """Return metres along Z (B, H, W); None of a relative model.
 
     Args:

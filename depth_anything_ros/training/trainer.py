@@ -47,7 +47,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(kw_only=True)
-class Progress:
+class TrainingProgress:
     """How far a run is, of all its processes and parts together.
 
     Attributes:
@@ -74,7 +74,7 @@ class Progress:
         return self.seconds / 3600
 
     @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Progress:
+    def of_state(cls, state: Mapping[str, Any]) -> TrainingProgress:
         """Read the progress in a state; ValueError, naming it, on what is no number."""
         found = {f.name: state[f.name] for f in fields(cls) if f.name in state}
         for name in ("step", "pictures", "skipped"):
@@ -87,7 +87,7 @@ class Progress:
 
 
 @dataclass(kw_only=True)
-class Result(Progress):
+class TrainingResult(TrainingProgress):
     """How a run ended.
 
     Attributes:
@@ -109,7 +109,7 @@ def train(
     restart: bool = False,
     minutes: float = math.inf,
     say: Say | None = None,
-) -> Result:
+) -> TrainingResult:
     """Run a recipe, from where its folder's last run stopped.
 
     SIGTERM and SIGINT finish the step, save, and return. Under torchrun, every process calls this;
@@ -195,7 +195,7 @@ class Run:
         self.model = self._parallel()
         self.tally = Tally(self.objective.names, device)
         self.folder = RunFolder(user_path(recipe.output, RecipeError))
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self.passes = recipe.accumulate * processes.count
         self._held_out: HeldOut | None = None
 
@@ -242,7 +242,7 @@ class Run:
             self.log.close()
             self.board.close()
 
-    def go(self, stop: Callable[[], bool], deadline: float) -> Result:
+    def go(self, stop: Callable[[], bool], deadline: float) -> TrainingResult:
         """Train until the last step, a signal, or the deadline (of time.monotonic)."""
         now = self._reported = self._saved = time.monotonic()
         self._begun = now - self.progress.seconds  # as if it had trained without a break
@@ -369,7 +369,7 @@ class Run:
                     write_picture(partial, picture[..., ::-1])
             self.board.picture("panels", picture, step)
 
-    def _end(self) -> Result:
+    def _end(self) -> TrainingResult:
         progress, steps = self.progress, self.recipe.steps
         if progress.step > self._reported_step:
             self._report()
@@ -382,7 +382,7 @@ class Run:
                 else f"finished: {progress.pictures} pictures in {_duration(progress.seconds)}, "
                 f"weights in {self.folder.weights_file}"
             )
-        return Result(output=self.folder.path, steps=steps, **vars(progress))
+        return TrainingResult(output=self.folder.path, steps=steps, **vars(progress))
 
     def _save(self) -> None:
         self._saved = time.monotonic()
@@ -421,7 +421,7 @@ class Run:
                     f"{self.processes.count} processes with accumulate {self.recipe.accumulate} "
                     f"make {self.passes}; start as many processes as before, or give --restart"
                 )
-            self.progress = Progress.of_state(state)
+            self.progress = TrainingProgress.of_state(state)
             self.network.load_state_dict(state["network"])
             # The averages of an earlier version hold no buffers.
             self.average.module.load_state_dict({**state["network"], **state["average"]})

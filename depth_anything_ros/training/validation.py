@@ -21,7 +21,7 @@ from depth_anything_ros.models.networks.preprocess import network_size
 from depth_anything_ros.models.zoo.card import ModelCard
 from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.batches import collate
-from depth_anything_ros.training.objective import Answer, metric_depth, normalise, read_answer
+from depth_anything_ros.training.objective import BatchAnswer, metric_depth, normalise, read_answer
 from depth_anything_ros.training.recipe import Validation
 from depth_anything_ros.training.samples import Batch, FolderSource, Sample, SampleSource
 from depth_anything_ros.training.world_pool import WorldPool
@@ -90,7 +90,9 @@ class HeldOut:
                 break
         return found[:count]
 
-    def _answers(self, network: nn.Module, device: torch.device) -> Iterator[tuple[Batch, Answer]]:
+    def _answers(
+        self, network: nn.Module, device: torch.device
+    ) -> Iterator[tuple[Batch, BatchAnswer]]:
         for kept in self.batches:
             batch = kept.to(device)
             yield batch, read_answer(self._card, network(normalise(batch.image, self._card)))
@@ -106,7 +108,7 @@ def _by_size(samples: Iterable[Sample], batch_size: int) -> Iterator[Batch]:
 
 
 def picture_scores(
-    card: ModelCard, answer: Answer, batch: Batch, max_m: float
+    card: ModelCard, answer: BatchAnswer, batch: Batch, max_m: float
 ) -> dict[str, list[float]]:
     """Score each picture of a batch by itself.
 
@@ -159,7 +161,7 @@ def _aligned(
     return line.scale * disparity + line.shift
 
 
-def make_panels(card: ModelCard, answer: Answer, batch: Batch) -> list[Panel]:
+def make_panels(card: ModelCard, answer: BatchAnswer, batch: Batch) -> list[Panel]:
     """Prepare all pictures of a batch for looking at."""
     truth, depth = _array(batch.depth_m), metric_depth(card, answer, batch.focal_px)
     if depth is not None:

@@ -17,7 +17,7 @@ from depth_anything_ros.core.cloud import Cloud  # noqa: E402
 from depth_anything_ros.core.errors import DepthAnythingError, ImageError  # noqa: E402
 from depth_anything_ros.nodes.messages import cloud_message, image_message  # noqa: E402
 from depth_anything_ros.nodes.parameters import build, specs  # noqa: E402
-from depth_anything_ros.nodes.rerun_scene import Scene  # noqa: E402
+from depth_anything_ros.nodes.rerun_scene import RerunScene  # noqa: E402
 from depth_anything_ros.nodes.view_parameters import ViewParameters  # noqa: E402
 from depth_anything_ros.nodes.view_topics import OF_A_CAMERA, OF_THE_ROBOT  # noqa: E402
 
@@ -48,7 +48,7 @@ class Stage:
         self.recording.save(path)
         values = {spec.name: spec.default for spec in specs(ViewParameters)}
         parameters = build(ViewParameters, values | changes)
-        self.scene = Scene(
+        self.scene = RerunScene(
             self.recording,
             lambda: parameters,
             NoTransforms(),

@@ -115,17 +115,18 @@ def test_what_cannot_be_is_said(command, tmp_path):
 def test_a_lidar_teaches_another_camera_in_another_place(tmp_path):
     """Half a minute of training; in doc/training.md are the figures of fifteen."""
     drive = DriveOptions(
-        place="warehouse",
-        seed=3_000_000_007,
+        place="street",
+        seed=3_000_000_011,
         frames=60,
         rate_hz=2.0,
         width=160,
-        height=120,
-        hfov_deg=130.0,
+        height=112,
+        hfov_deg=100.0,
         fisheye=True,
-        camera_height_m=2.2,
-        camera_pitch_deg=25.0,
-        speed_mps=1.0,
+        camera_height_m=0.9,
+        camera_pitch_deg=10.0,
+        speed_mps=2.0,
+        lidar="spinning_32",
     )
     write_drive(tmp_path / "bag", drive)
     words = ["adapt", tmp_path / "bag", "--output", tmp_path / "out", "--minutes", "0.5"]
@@ -133,4 +134,4 @@ def test_a_lidar_teaches_another_camera_in_another_place(tmp_path):
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     before, after = (report["held_out"][when]["metric_abs_rel"] for when in ("before", "after"))
-    assert report["chosen"] == "fine-tuned" and after < 0.75 * before
+    assert report["chosen"] == "fine-tuned" and after < before / 2

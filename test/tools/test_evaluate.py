@@ -20,7 +20,7 @@ from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.sim.world import views
 from depth_anything_ros.tools import evaluation
 from depth_anything_ros.tools.evaluation import ImageScores
-from depth_anything_ros.tools.evaluation_report import Result, lines, means, worst_first
+from depth_anything_ros.tools.evaluation_report import EvaluationResult, lines, means, worst_first
 from depth_anything_ros.tools.parsers import DATASETS, build_parser
 
 CAMERA = Camera.from_hfov(64, 48, 70.0)
@@ -208,9 +208,11 @@ def test_an_alignment_that_swaps_near_and_far_is_told():
         "a", "b", np.zeros((48, 64, 3), np.uint8), CAMERA, DepthMap(truth)
     )
     values = evaluation._values(upside_down, DepthMap(truth), picture)
-    result = Result({}, [ImageScores("a", "b", values)], [], by_group=False)
+    result = EvaluationResult({}, [ImageScores("a", "b", values)], [], by_group=False)
     assert lines(result)[-1] == "aligned upside down, scale below 0: a"
-    result = Result({}, [ImageScores("a", "b", {**values, "scale": 1.0})], [], by_group=False)
+    result = EvaluationResult(
+        {}, [ImageScores("a", "b", {**values, "scale": 1.0})], [], by_group=False
+    )
     assert "upside down" not in lines(result)[-1]
 
 

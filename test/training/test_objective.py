@@ -9,7 +9,7 @@ from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.objective import (
-    Answer,
+    BatchAnswer,
     Objective,
     canonical_depth,
     disparity_target,
@@ -122,7 +122,7 @@ def test_disparity_losses_do_not_see_scale_and_shift():
     batch.depth_m[0, 0, 0] = INF
     disparity = 3 * batch.depth_m.reciprocal() + 2
     objective = Objective(RELATIVE, Losses(ssi=1, gradient=1))
-    terms = objective.losses(Answer(None, disparity, torch.zeros_like(disparity)), batch)
+    terms = objective.losses(BatchAnswer(None, disparity, torch.zeros_like(disparity)), batch)
     assert {name: pytest.approx(0.0, abs=1e-5) for name in ("ssi", "gradient")} == {
         name: value.item() for name, value in terms.items()
     }
@@ -148,7 +148,7 @@ def test_each_region_of_cutmix_is_aligned_by_itself():
     batch = batch_of(disparity=disparity.clone(), size=(8, 10))
     batch.region[0, 2:6, 3:8] = True
     batch.disparity[batch.region] = 5 * batch.disparity[batch.region] + 9
-    answer = Answer(None, disparity, None)
+    answer = BatchAnswer(None, disparity, None)
     aware = Objective(RELATIVE, Losses(ssi=1), regions=True).losses(answer, batch)
     unaware = Objective(RELATIVE, Losses(ssi=1)).losses(answer, batch)
     assert aware["ssi"].item() == pytest.approx(0.0, abs=1e-5)
@@ -157,7 +157,7 @@ def test_each_region_of_cutmix_is_aligned_by_itself():
 
 def test_the_largest_errors_are_left_out_if_wanted():
     batch = batch_of(disparity=random_maps(size=(10, 10)), size=(10, 10))
-    answer = Answer(None, batch.disparity + torch.randn(batch.disparity.shape) * 0.3, None)
+    answer = BatchAnswer(None, batch.disparity + torch.randn(batch.disparity.shape) * 0.3, None)
     terms = Objective(RELATIVE, Losses(ssi=1, gradient=1, discard=0.1)).losses(answer, batch)
     ssi, gradient = losses.affine_invariant_terms(
         answer.disparity, batch.disparity, batch.disparity.isfinite(), discard=0.1

@@ -24,7 +24,7 @@ from depth_anything_ros.training.recipe import (
     Validation,
     load_recipe,
 )
-from depth_anything_ros.training.trainer import MOST_BAD_STEPS, Progress, train
+from depth_anything_ros.training.trainer import MOST_BAD_STEPS, TrainingProgress, train
 
 
 def recipe_of(pictures, output, **changes):
@@ -304,7 +304,7 @@ def test_bfloat16_learns_as_well(pictures, tmp_path):
 )
 def test_how_far_a_state_is_must_be_a_number(name, value):
     state = {"step": 1, "pictures": 2, "skipped": 0, "seconds": 1.5, "first_loss": 0.1}
-    assert Progress.of_state({**state, "scores": {"abs_rel": 0.5}}).step == 1
+    assert TrainingProgress.of_state({**state, "scores": {"abs_rel": 0.5}}).step == 1
     with pytest.raises(ValueError, match=name) as caught:
-        Progress.of_state({**state, "scores": {}, name: value})
+        TrainingProgress.of_state({**state, "scores": {}, name: value})
     assert str(caught.value).isprintable()

@@ -10,7 +10,7 @@ from depth_anything_ros.models.networks.build import random_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.augment import crop_and_resize
 from depth_anything_ros.training.batches import collate
-from depth_anything_ros.training.objective import Answer, normalise, read_answer
+from depth_anything_ros.training.objective import BatchAnswer, normalise, read_answer
 from depth_anything_ros.training.recipe import Validation
 from depth_anything_ros.training.validation import (
     HeldOut,
@@ -37,7 +37,7 @@ def answer_of(batch, factor=1.0):
     """The exact answer of tiny times a factor, with an affine disparity and the right sky."""
     depth = torch.where(batch.depth_m.isfinite(), batch.depth_m, 50.0)
     logit = torch.where(batch.depth_m.isinf(), 3.0, -3.0)
-    return Answer(depth / 2 * factor, 3 / depth + 7, logit)
+    return BatchAnswer(depth / 2 * factor, 3 / depth + 7, logit)
 
 
 def test_an_exact_answer(plane):
@@ -78,7 +78,7 @@ def test_models_without_sky_or_metres(plane):
     metric = picture_scores(INDOOR, read_answer(INDOOR, depth), batch, 100.0)
     assert set(metric) == {"abs_rel", "delta1", "aligned_abs_rel", "aligned_delta1"}
     assert max(metric["abs_rel"]) == 0
-    relative = picture_scores(RELATIVE, Answer(None, 5 / depth, None), batch, 100.0)
+    relative = picture_scores(RELATIVE, BatchAnswer(None, 5 / depth, None), batch, 100.0)
     assert set(relative) == {"disparity_abs_rel", "disparity_delta1"}
     assert max(relative["disparity_abs_rel"]) < 1e-5
 
@@ -87,13 +87,13 @@ def test_an_alignment_ends_at_the_farthest_depth(plane):
     """Of 4 / depth + 1 all is exact but what is farther; a constant tells the mean disparity."""
     batch = batch_of(plane, 1)
     depth = torch.where(batch.depth_m.isfinite(), batch.depth_m, 9.0)
-    exact = picture_scores(RELATIVE, Answer(None, 4 / depth + 1, None), batch, 100.0)
+    exact = picture_scores(RELATIVE, BatchAnswer(None, 4 / depth + 1, None), batch, 100.0)
     assert exact["disparity_abs_rel"] == pytest.approx([0], abs=1e-5)
-    flat = picture_scores(RELATIVE, Answer(None, torch.ones_like(depth), None), batch, 100.0)
+    flat = picture_scores(RELATIVE, BatchAnswer(None, torch.ones_like(depth), None), batch, 100.0)
     truth = batch.depth_m[batch.depth_m.isfinite()].numpy()
     expected = np.mean(np.abs(1 / np.mean(1 / truth) - truth) / truth)
     assert flat["disparity_abs_rel"] == pytest.approx([expected], rel=1e-5)
-    wrong = picture_scores(RELATIVE, Answer(None, -depth.reciprocal() - 9, None), batch, 100.0)
+    wrong = picture_scores(RELATIVE, BatchAnswer(None, -depth.reciprocal() - 9, None), batch, 100.0)
     assert wrong["disparity_delta1"] == pytest.approx([1.0])  # a line may fall
 
 
