@@ -6,6 +6,7 @@ import importlib.util
 import os
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -46,6 +47,7 @@ class Viewer:
     def __init__(self, p: ViewParameters) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._page: RerunPage | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="depth_anything_view_")
         self.recording = rr.RecordingStream(APPLICATION)
         try:
             is_file, is_web = p.show == "file", p.show == "web"
@@ -69,7 +71,7 @@ class Viewer:
         for name, port in ports.items():
             _check_free(f"viewer.{name}", p.address, port)
         inner = _free_port(p.address) if is_web else 0
-        self._process = _run(_arguments(p, inner))
+        self._process = _run(_arguments(p, inner), self._folder.name)
         host = _host(p.address)
         self._wait_for(lambda: all(_is_open(host, port) for port in (p.data_port, inner) if port))
         self.recording.connect_grpc(f"rerun+http://{_in_url(host)}:{p.data_port}/proxy")
@@ -119,6 +121,7 @@ class Viewer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._folder.cleanup()
 
 
 def _arguments(p: ViewerParameters, web_port: int) -> list[str]:
@@ -134,14 +137,20 @@ def _arguments(p: ViewerParameters, web_port: int) -> list[str]:
     return given
 
 
-def _run(arguments: list[str]) -> subprocess.Popen[bytes]:
-    """Start Rerun's program itself: a Python in between would not pass signals on."""
+def _run(arguments: list[str], folder: str) -> subprocess.Popen[bytes]:
+    """Start Rerun's program itself: a Python in between would not pass signals on.
+
+    It reports its use to its makers unless its own configuration forbids that, which is therefore
+    in a folder of this node's.
+    """
     found = importlib.util.find_spec("rerun_cli")
     program = Path(found.origin).with_name("rerun") if found and found.origin else None
     if program is None or not program.is_file():
         raise DepthAnythingError(f"Rerun's viewer is not installed; run: {how_to_install('view')}")
-    # It reports nothing to its makers where it believes to be in a test.
-    environment = {"RUST_LOG": "warn", **os.environ, "CI": "1"}
+    own = {"XDG_CONFIG_HOME": folder, "XDG_DATA_HOME": folder}
+    environment = {"RUST_LOG": "warn", **os.environ, **own}
+    silenced = [str(program), "analytics", "disable"]
+    subprocess.run(silenced, env=environment, capture_output=True, check=True, timeout=_START_S)
     # Ctrl-C is this node's: the viewer takes what is left first.
     return subprocess.Popen(
         [str(program), *arguments],

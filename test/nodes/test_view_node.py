@@ -1,6 +1,7 @@
 """view_node as a process beside depth_node, and its recording, page and refusals."""
 
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -152,13 +153,15 @@ class TestViewer:
             assert policy.startswith("default-src 'self'") and "https" not in policy
             program = self.answer(p, "/re_viewer_bg.wasm")
             assert program.getheader("Content-Type") == "application/wasm"
+            (said,) = Path(viewer._folder.name).rglob("analytics.json")
+            assert json.loads(said.read_text())["analytics_enabled"] is False
             # All of its ports are of this machine alone.
             rows = self.listening(viewer._process.pid)
             assert len(rows) == 2 and all(row[1].startswith("0100007F:") for row in rows)
             assert viewer._page._server.server_address[0] == "127.0.0.1"
         finally:
             viewer.close()
-        assert viewer.has_ended
+        assert viewer.has_ended and not said.exists()
         for port in (p.viewer.web_port, p.viewer.data_port):
             assert socket.socket().connect_ex(("127.0.0.1", port)) != 0
 
