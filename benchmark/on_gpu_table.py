@@ -43,7 +43,11 @@ def model_lines(found: dict[str, Any]) -> Iterator[str]:
 
 def scaling_lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield how the time grows."""
-    rows = [(str(row["of"]), str(row["size"]), f"{row['median_ms']:.2f}") for row in found["rows"]]
+    rows = [
+        (row["of"], f"{size:g} {row['unit']}", f"{median_ms:.2f}")
+        for row in found["rows"]
+        for size, median_ms in zip(row["sizes"], row["median_ms"], strict=True)
+    ]
     yield from markdown(("of", "size", "median (ms)"), rows)
 
 

@@ -14,9 +14,10 @@ from pathlib import PurePath
 from types import FrameType
 
 COMMAND = "depth_anything"
-_NODES = (
+NODES = (
     "depth_node",
     "scale_anchor_node",
+    "obstacles_node",
     "player_node",
     "sim_node",
     "recorder_node",
@@ -46,7 +47,7 @@ def program() -> str:
         if package != "depth_anything_ros":
             return ""
         name = rest.rsplit(".", 1)[-1] or COMMAND
-    return name if name in (*_NODES, COMMAND) else ""
+    return name if name in (*NODES, COMMAND) else ""
 
 
 def end_quietly_while_importing() -> None:

@@ -1,5 +1,6 @@
 """Ctrl-C, once and doubled, amid the imports of every executable and while a node is made."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,11 @@ def test_a_node_ends_quietly(name, mapped, source):
     for gap_s in DOUBLED if mapped == MAKING else DOUBLED[1:]:
         status, said = interrupted(f"{PACKAGE}.nodes.{name}", mapped, gap_s, arguments)
         assert (status, "Traceback" in said, "KeyboardInterrupt" in said) == (0, False, False), said
+
+
+def test_every_executable_is_known_by_its_name(repository):
+    declared = set(re.findall(r'f"(\w+) = \{NAME\}', (repository / "setup.py").read_text()))
+    assert set(NODES) < declared and declared <= {*interrupts.NODES, interrupts.COMMAND}
 
 
 @pytest.mark.parametrize("mapped", [IMPORTING, LOADING])

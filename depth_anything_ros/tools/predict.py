@@ -97,6 +97,8 @@ def _by_cluster(
                 for outcome in outcomes:
                     tally.add(outcome)
                 progress.add(len(outcomes))
+            # What a worker wrote before it was killed, nobody has told.
+            tally.written += max(count - tally.written - tally.failed, 0)
     finally:  # a worker that was killed has cleaned nothing up
         places = [item.place for batch in batches for item in batch]
         folders = {part.parent for place in places for part in (place, frames_folder(place) / "0")}

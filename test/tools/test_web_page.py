@@ -111,6 +111,18 @@ def open_tab(page, name):
     page.get_by_role("tab", name=name, exact=True).click()
 
 
+def see_cloud(page):
+    """Open the cloud's tab; once more where Chromium, which draws it by the CPU, got no canvas."""
+    canvas = page.locator("#cloud canvas")
+    open_tab(page, "Point cloud")
+    try:
+        expect(canvas).to_be_visible(timeout=WAIT_MS / 3)
+    except AssertionError:
+        open_tab(page, "Compare")
+        open_tab(page, "Point cloud")
+        expect(canvas).to_be_visible(timeout=WAIT_MS)
+
+
 def saved(page, name, folder):
     """Click on a button that downloads; return the file's path."""
     with page.expect_download() as download:
@@ -160,8 +172,7 @@ def test_the_field_of_view_changes_metres_and_cloud(page, png, answer, tmp_path)
     upload(page, png)
     expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
     before = page.locator("#summary").inner_text()
-    open_tab(page, "Point cloud")
-    expect(page.locator("#cloud canvas")).to_be_visible(timeout=WAIT_MS)
+    see_cloud(page)
     narrow = saved(page, "glb", tmp_path).read_bytes()
     page.locator("#hfov input[type=number]").fill("120")
     expect(page.locator("#summary")).not_to_have_text(before, timeout=WAIT_MS)

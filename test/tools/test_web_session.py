@@ -258,7 +258,7 @@ class TestVideos:
         told = []
         files = session.predict_video(mp4, asked, metric, Limits(), lambda *n: told.append(n))
         assert list(files) == list(session.VIDEO_DOWNLOADS)
-        assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+        assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
         painted, beside = VideoFile(files["color"]), VideoFile(files["side_by_side"])
         assert (painted.size, painted.count, painted.rate) == ((64, 48), 4, 10)
         assert (beside.size, beside.count) == ((128, 48), 4)

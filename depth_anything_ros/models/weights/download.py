@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 _SCRIPT = Path(__file__).with_name("download_process.py")
+# The hub's library paints no bars, and asks nothing but for the file.
+_QUIET = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 _LOOK_S = 0.1
 _LOG_S = 10.0
 _LEAVE_S = 2.0
@@ -126,7 +128,7 @@ def download(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={"HF_HUB_DISABLE_XET": "1", **os.environ, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        env={"HF_HUB_DISABLE_XET": "1", **os.environ, **_QUIET},
         start_new_session=True,  # a Ctrl-C is for this process, which ends that one
     )
     try:

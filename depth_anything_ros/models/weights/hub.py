@@ -17,6 +17,10 @@ from depth_anything_ros.models.weights.remote import RemoteFile
 
 _log = logging.getLogger(__name__)
 
+# Since its version 2, the hub's library asks the hub which program runs it, also where only the
+# cache is looked into; nothing is asked of a network that nobody asked for.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+
 CONFIG_FILE = "config.json"
 HF_FILE = "model.safetensors"
 
