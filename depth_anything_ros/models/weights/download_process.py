@@ -13,6 +13,7 @@ import _thread
 import json
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -176,4 +177,6 @@ def main(task: dict[str, Any]) -> None:
 if __name__ == "__main__":
     if sys.path and Path(sys.path[0]) == Path(__file__).parent:
         sys.path.pop(0)  # its modules have names that others' have too
+    # Of a shell's background job it is ignored, which is inherited; here it is the word to leave.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(json.loads(sys.argv[1]))

@@ -1,6 +1,7 @@
 """Servers that mean harm, or never answer: each ends in one clear line, and nothing is left."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -189,6 +190,15 @@ def test_a_server_that_says_nothing(answer, cache, monkeypatch):
     assert time.monotonic() - begin < 30
 
 
+@pytest.fixture
+def background():
+    """Signals as a shell's background job has them, which its children inherit."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("background")
 @pytest.mark.parametrize(
     ("answer", "words"), [(drip_body, "bytes came in 1 s"), (without_end, "more than 0.002 GB")]
 )
