@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from depth_anything_ros.nodes.intake import Intake, OneByOne
 from depth_anything_ros.nodes.parameters import DeclaredParameters
 from depth_anything_ros.nodes.qos import warn_of_idle_overrides
 from depth_anything_ros.nodes.running import forward_logs
-from depth_anything_ros.nodes.status import ERROR, OK, STALE, Said
+from depth_anything_ros.nodes.status import ERROR, OK, STALE, WARN, Said, dropped_for
 from depth_anything_ros.nodes.steady_time import steady_timer
 from depth_anything_ros.nodes.transitions import TransitionError, Transitions, Work
 from depth_anything_ros.nodes.workers import Worker
@@ -283,6 +283,27 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             return STALE, f"no picture yet on {topic}: {ask}"
         if health.input_age_s > self.parameters.diagnostics.input_timeout_s:
             return STALE, f"no picture on {topic} for {health.input_age_s:.1f} s"
+        return OK, ""
+
+    def faults_of(
+        self, stream: CameraStream, health: Health, ask: str, explained: Collection[str]
+    ) -> Said:
+        """Return what ``state_of`` does, or else that images are dropped, or that nobody listens.
+
+        Args:
+            stream: as there.
+            health: as there.
+            ask: as there.
+            explained: reasons of drops that are no fault, or that the caller explains.
+        """
+        level, text = self.state_of(stream, health, ask)
+        if text:
+            return level, text
+        faults = {r: n for r, n in health.new_drops.items() if r not in explained}
+        if faults:
+            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
+        if not stream.outputs.wanted():
+            return OK, "idle: nobody subscribes to an output"
         return OK, ""
 
 

@@ -25,13 +25,11 @@ from depth_anything_ros.nodes.obstacles_parameters import ObstaclesParameters
 from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.status import (
-    ERROR,
     EXPECTED_DROPS,
     OK,
     WARN,
     Said,
     Status,
-    dropped_for,
 )
 from depth_anything_ros.pipeline.answer import Answer
 from depth_anything_ros.pipeline.ground import CameraMount
@@ -132,14 +130,9 @@ class ObstaclesNode(AnsweringNode[ObstaclesParameters]):
         ask = (
             "is depth_node (or scale_anchor_node) running, with a metric model, the topic remapped?"
         )
-        level, text = self.state_of(stream, health, ask)
+        level, text = self.faults_of(stream, health, ask, EXPECTED_DROPS)
         if text:
             return level, text
-        faults = {r: n for r, n in health.new_drops.items() if r not in EXPECTED_DROPS}
-        if faults:
-            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
-        if not stream.outputs.wanted():
-            return OK, "idle: nobody subscribes to an output"
         if stream.problem:
             return WARN, stream.problem
         if self._seen is None:

@@ -35,13 +35,11 @@ from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.scale_anchor_parameters import ScaleAnchorParameters
 from depth_anything_ros.nodes.status import (
-    ERROR,
     EXPECTED_DROPS,
     OK,
     WARN,
     Said,
     Status,
-    dropped_for,
 )
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
 from depth_anything_ros.pipeline.ground import CameraMount
@@ -215,14 +213,9 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         """Return the level and the sentence that say how the node does by a camera."""
         p, report = self.parameters, self._report
         ask = f"is depth_node running, with {INPUTS[p.input].model}, the topic remapped?"
-        level, text = self.state_of(stream, health, ask)
+        level, text = self.faults_of(stream, health, ask, _EXPLAINED_DROPS)
         if text:
             return level, text
-        faults = {r: n for r, n in health.new_drops.items() if r not in _EXPLAINED_DROPS}
-        if faults:
-            return ERROR if "inference" in faults else WARN, dropped_for(stream, faults)
-        if not stream.outputs.wanted():
-            return OK, "idle: nobody subscribes to an output"
         if report is None:
             return OK, "the first picture is on its way"
         if stream.problem:
