@@ -35,20 +35,20 @@ _EVEN = 0.01
 _MOST_SCALE = 4.0
 
 
-class Line(NamedTuple):
+class Affine(NamedTuple):
     """scale · value + shift."""
 
     scale: float = 1.0
     shift: float = 0.0
 
-    def part(self, share: float) -> Line:
+    def part(self, share: float) -> Affine:
         """Return the line that goes this share of the way from none to this one."""
-        return Line(self.scale**share, self.shift * share)
+        return Affine(self.scale**share, self.shift * share)
 
-    def after(self, other: Line) -> Line:
+    def after(self, other: Affine) -> Affine:
         """Return what this one makes of the inverse of another."""
         scale = self.scale / other.scale
-        return Line(scale, self.shift - scale * other.shift)
+        return Affine(scale, self.shift - scale * other.shift)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Values:
         spread = high - low or abs(high) or 1.0
         return cls(estimate.kind, _OFFSET * spread - min(float(known.min()), 0.0))
 
-    def depth(self, values: Map, line: Line, out: Map | None = None) -> Map:
+    def depth(self, values: Map, line: Affine, out: Map | None = None) -> Map:
         """Return the depth of values on a line; what was not finite is anything."""
         moved: Map = np.multiply(values, np.float32(line.scale), out=out)
         if self.kind == "metric":
@@ -91,7 +91,7 @@ class Values:
         found = np.reciprocal(depth) if self.kind == "relative" else depth
         return np.asarray(found - np.float32(self.offset), np.float32)
 
-    def moved(self, depth: Map, line: Line) -> Map:
+    def moved(self, depth: Map, line: Affine) -> Map:
         """Put the depth of values on a line, in place; what is beyond stays so."""
         if self.kind == "metric":
             depth *= np.float32(line.scale)
@@ -101,7 +101,7 @@ class Values:
         np.copyto(depth, BEYOND, where=unknown)
         return depth
 
-    def line_onto(self, now: Map, before: Map) -> Line | None:
+    def line_onto(self, now: Map, before: Map) -> Affine | None:
         """Return the line that takes values of the present picture to those of the one before.
 
         Of metres it is the median ratio. Otherwise it is the reduced major axis, the ratio of
@@ -119,10 +119,10 @@ class Values:
             return None
         if self.kind == "metric":
             scale = float(np.exp(np.median(np.log(before / now))))
-            return Line(scale) if 1 / _MOST_SCALE < scale < _MOST_SCALE else None
+            return Affine(scale) if 1 / _MOST_SCALE < scale < _MOST_SCALE else None
         x, y = now.astype(np.float64), before.astype(np.float64)
         kept = np.ones(len(x), bool)
-        line = Line()
+        line = Affine()
         for _ in range(_FITS):
             line = _major_axis(x[kept], y[kept])
             off = np.abs(line.scale * x + line.shift - y)
@@ -130,11 +130,11 @@ class Values:
         return line if 1 / _MOST_SCALE < line.scale < _MOST_SCALE else None
 
 
-def _major_axis(x: NDArray[np.float64], y: NDArray[np.float64]) -> Line:
+def _major_axis(x: NDArray[np.float64], y: NDArray[np.float64]) -> Affine:
     middle_x, middle_y = float(np.median(x)), float(np.median(y))
     spread_x, spread_y = (
         float(np.mean(np.abs(v - middle))) for v, middle in ((x, middle_x), (y, middle_y))
     )
     even = spread_x < _EVEN * abs(middle_x) or spread_y < _EVEN * abs(middle_y)
     scale = 1.0 if even else spread_y / spread_x
-    return Line(scale, middle_y - scale * middle_x)
+    return Affine(scale, middle_y - scale * middle_x)

@@ -20,7 +20,7 @@ from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
-from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, Line, Values
+from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, Affine, Values
 from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
 
 Map = NDArray[np.float32]
@@ -168,7 +168,7 @@ class Steadier:
         values = memory.values
         sampled = grid.sampled(estimate.values)
         picture = _picture(grid, rgb, values, sampled)
-        coarse = _depths(sampled, values, Line())
+        coarse = _depths(sampled, values, Affine())
         way = self._way(grid, memory, coarse, moment, picture)
         there = way.back(grid, _inverse(coarse))
         line, agree = _line(memory, there, sampled, coarse, options.max_change)
@@ -188,7 +188,7 @@ class Steadier:
         """Return the answer as it is, and remember nothing else."""
         sampled = grid.sampled(estimate.values)
         values = Values.of(estimate, sampled)
-        depths = _depths(estimate.values, values, Line())
+        depths = _depths(estimate.values, values, Affine())
         state = State.first(grid, depths)
         picture = _picture(grid, rgb, values, sampled)
         self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture)
@@ -230,7 +230,7 @@ class Steadier:
         picture: NDArray[np.uint8],
         way: Way,
         there: LookBack,
-        line: Line,
+        line: Affine,
         scale_is_sure: bool,
     ) -> Steadied:
         values, options = memory.values, self.options
@@ -238,7 +238,7 @@ class Steadier:
         share = min(seconds / options.memory_s, 1.0)
         variance = memory.scale_variance + share**2
         gain = variance / (1 + variance)
-        present_line = Line() if scale_is_sure else line.part(1 - gain)
+        present_line = Affine() if scale_is_sure else line.part(1 - gain)
         depths = _depths(estimate.values, values, present_line)
         prior = self._filter.carried(grid, memory.state, way, depths, there)
         prior = replace(prior, depth=values.moved(prior.depth, present_line.after(line)))
@@ -275,7 +275,7 @@ def _why_anew(
     return "another camera" if estimate.camera != memory.camera else ""
 
 
-def _depths(values: Map, how: Values, line: Line) -> Depths:
+def _depths(values: Map, how: Values, line: Affine) -> Depths:
     """Return the depth of values of an answer, and where they are any."""
     low, high = float(values.min()), float(values.max())
     depth = how.depth(values, line)
@@ -298,7 +298,7 @@ def _inverse(depths: Depths) -> Map:
 
 def _line(
     memory: _Memory, there: LookBack, sampled: Map, coarse: Depths, max_change: float
-) -> tuple[Line | None, float]:
+) -> tuple[Affine | None, float]:
     """Return what brings the answer onto the memory, and the share of pixels that then agree."""
     values, state = memory.values, memory.state
     was = there.fetch(state.depth, how=cv2.INTER_NEAREST, beyond=float(BEYOND)) / there.ratio
@@ -321,7 +321,7 @@ def _picture(
         small = cv2.resize(rgb, grid.coarse, interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
     with np.errstate(divide="ignore", invalid="ignore"):
-        near = -np.log(values.depth(sampled, Line()))
+        near = -np.log(values.depth(sampled, Affine()))
     known = np.isfinite(near)
     low, high = (near[known].min(), near[known].max()) if known.any() else (0.0, 1.0)
     grey = np.where(known, 255 * (near - low) / max(high - low, 1e-3), 0)
