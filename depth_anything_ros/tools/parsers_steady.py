@@ -39,7 +39,7 @@ def add_steady_benchmark(parts: argparse._SubParsersAction[argparse.ArgumentPars
     )
     parser.add_argument(
         "--methods",
-        default="flow,motion,no_pose,tilted,mounted,late",
+        default="flow,motion,tilted,mounted,late",
         help="flow, motion, and motion with faults: no_pose; tilted, each pose by 2 degrees; "
         "mounted, all of them by the same; late, of 0.1 s before",
     )

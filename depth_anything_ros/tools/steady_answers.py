@@ -66,7 +66,7 @@ def answered(sequence: PosedSequence, model: str, cache: Path | None = None) -> 
         model: its name.
         cache: folder that keeps them; None keeps nothing.
     """
-    key = zlib.crc32(np.ascontiguousarray(sequence.rgb))  # of exactly these pictures
+    key = zlib.crc32(sequence.rgb.tobytes())  # of exactly these pictures
     path = cache and cache / f"{sequence.name.replace(' ', '_')}_{model}_{key:08x}.npz"
     if path is not None and path.is_file():
         with np.load(path) as file:

@@ -65,7 +65,7 @@ def time_row(
 
 def _marked(image: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
     """Draw the row that is shown over time at both sides."""
-    marked = image.copy()
+    marked = np.array(image)
     height, width = image.shape[:2]
     row, length = min(round(share * height), height - 1), max(width // 20, 2)
     marked[row, :length] = marked[row, -length:] = 255
