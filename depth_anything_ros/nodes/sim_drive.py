@@ -77,7 +77,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class Tick:
     """What is published at one tick.
 
     Attributes:
@@ -116,7 +116,7 @@ class RenderedDrive:
             workers, "render", initializer=torch.set_num_threads, initargs=(1,)
         )
         ticks = range(self.schedule.ticks)
-        self._moments: list[Future[Moment]] = [self._pool.submit(self._render, t) for t in ticks]
+        self._moments: list[Future[Tick]] = [self._pool.submit(self._render, t) for t in ticks]
 
     @property
     def pictures_ready(self) -> int:
@@ -128,7 +128,7 @@ class RenderedDrive:
         """Whether all is rendered, or some of it has failed."""
         return all(moment.done() for moment in self._moments)
 
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> Tick:
         """Return what is to be published at a step; raise what its rendering raised."""
         return self._moments[self.schedule.tick(step)].result()
 
@@ -136,7 +136,7 @@ class RenderedDrive:
         """Render no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _render(self, tick: int) -> Moment:
+    def _render(self, tick: int) -> Tick:
         schedule, t = self.schedule, tick / self.schedule.tick_hz
         seed = (self._seed + 1) * 10_000 + tick
         messages: dict[str, CameraInfo | Image | PointCloud2] = {}
@@ -152,7 +152,7 @@ class RenderedDrive:
             records = _records(self.robot.sweep(self.pattern, t, seed))
             header = Header(frame_id=self._lidar_frame)
             messages["lidar/points"] = records_cloud_message(header, records)
-        return Moment(self.robot.T_odom_base(t), messages)
+        return Tick(self.robot.T_odom_base(t), messages)
 
 
 def _robot(p: SimParameters, device: torch.device, camera_frame: str) -> Robot:
