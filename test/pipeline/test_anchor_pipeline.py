@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import drawn_scene
 import numpy as np
 import pytest
 
@@ -273,6 +274,37 @@ def test_a_mount_is_what_tf_says_of_a_camera_on_its_base():
     mount, pitched = CameraMount.on_base(T_base_camera), CameraMount.pitched(1.2, 20)
     assert mount.height_m == pitched.height_m
     np.testing.assert_allclose(mount.up, pitched.up, atol=1e-12)
+
+
+def landmarks(scene, count, wrong, rng):
+    """Points as SLAM has them: off by 3 %, and a share of them wrong in the ways of SLAM."""
+    seen = np.argwhere(scene.depth < 30)
+    rows, columns = seen[rng.permutation(len(seen))[:count]].T
+    found = drawn_scene.CAMERA.rays()[rows, columns] * scene.depth[rows, columns, None]
+    found *= np.exp(rng.normal(0, 0.03, (count, 1)))
+    for number in range(round(wrong * count)):
+        hidden, elsewhere = rng.uniform(1.3, 4), np.exp(rng.uniform(np.log(0.5), np.log(50)))
+        found[number] *= (hidden, elsewhere / found[number, 2], -1, 1e5)[number % 4]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "most"),
+    [(20, 0.1, 0.05), (20, 0.4, 0.05), (50, 0.4, 0.04), (100, 0.4, 0.035), (200, 0.4, 0.03)],
+)
+def test_landmarks_of_a_slam_anchor_a_warped_disparity(count, wrong, most):
+    scene, rng = drawn_scene.room(), np.random.default_rng(0)
+    columns = np.linspace(0, 3, drawn_scene.CAMERA.width)
+    warped = (1 / scene.depth) ** 0.9 * (1 + 0.1 * np.sin(columns))
+    disparity = DisparityMap((3 * warped + 0.2).astype(np.float32), drawn_scene.CAMERA)
+    off = []
+    for _ in range(3):
+        result, report = AnchorPipeline().anchor(
+            disparity, landmarks(scene, count, wrong, rng), Moment(0)
+        )
+        assert report.status == "anchored" and report.seen == count
+        off.append(np.abs(result.estimate.depth_m / scene.depth - 1)[scene.depth < 30].mean())
+    assert np.median(off) < most
 
 
 STEADY = {"steady__method": "flow"}
