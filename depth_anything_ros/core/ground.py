@@ -110,6 +110,18 @@ class Ground:
         """Whether there is one."""
         return not self.reason
 
+    def leaning(self, up: Floats, share: float) -> Ground:
+        """Return the plane through the same points that leans by a share of what was seen.
+
+        Args:
+            up: float64 (3,), unit, against gravity.
+            share: 0 is level, 1 is as it was seen.
+        """
+        normal = share * self.normal + (1 - share) * up
+        normal /= np.linalg.norm(normal)
+        ratio = (self.rays @ normal) / (self.rays @ self.normal)
+        return replace(self, normal=normal, height=self.height * float(np.median(ratio)))
+
     def points(self, height_m: float) -> Floats:
         """Return where its pixels are, (N, 3), metres, if the camera is so far above it."""
         return self.rays * (height_m / -(self.rays @ self.normal))[:, None]

@@ -134,6 +134,12 @@ def _predict(verbs: _Verbs) -> None:
         help="image, network, or the shorter side of what is written [px]",
     )
     parser.add_argument(
+        "--steady",
+        choices=("off", "flow"),
+        default="off",
+        help="keep the depth of videos from flickering, by optical flow; more: doc/steadying.md",
+    )
+    parser.add_argument(
         "--restart", action="store_true", help="do all anew, and remove what an earlier run wrote"
     )
     add_shared(parser, "--model", "--weights", "--download", "--device", "--engine")

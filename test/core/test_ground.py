@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from drawn_scene import CAMERA, Scene, room
 
-from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.ground import GroundFinder, GroundLimits
 
@@ -100,3 +100,21 @@ def test_a_floor_that_is_not_flat_enough_is_told_by_its_unevenness():
 def test_options_outside_of_their_range_are_refused():
     with pytest.raises(ParameterError, match="max_tilt_deg"):
         GroundLimits(max_tilt_deg=50)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_of_a_lean_that_is_the_networks_the_scale_is_that_of_the_pixels(share):
+    """A floor that is seen 40 % too far in the middle and leans by 3 degrees."""
+    scene, leans = Scene(0.5).surface((0, 0, 1), 0.0), Scene(0.5, 13.0).surface((0, 0, 1), 0.0)
+    seen = np.where(leans.depth < 20, leans.depth, np.nan) * 1.4
+    found = GroundFinder(CAMERA, scene.up).find(DepthMap(seen.astype(np.float32), CAMERA))
+    ground = found.leaning(scene.up, share)
+    assert found.tilt_deg == pytest.approx(3.0, abs=0.1)
+    lean = np.degrees(np.arccos(min(1.0, ground.normal @ scene.up)))
+    assert lean == pytest.approx(3 * share, abs=0.1)
+    expected = np.median((seen / scene.depth)[found.pixels])
+    if share == 0:
+        assert ground.height == pytest.approx(0.5 * expected, rel=0.01)
+    between = sorted((0.5 * 1.4, 0.5 * expected))
+    assert between[0] - 0.005 <= ground.height <= between[1] + 0.005
+    np.testing.assert_allclose(ground.points(0.5) @ ground.normal, -0.5, rtol=1e-9)
