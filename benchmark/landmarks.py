@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.depth import DepthMap, DisparityMap
 from depth_anything_ros.core.metrics import score
 from depth_anything_ros.pipeline.anchor import AnchorPipeline
+from depth_anything_ros.pipeline.steadying import Moment
 from depth_anything_ros.tools.options import parse_size
 from depth_anything_ros.tools.progress import say
 
@@ -66,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 for wrong in WRONG:
                     points = landmarks(view, count, wrong, np.random.default_rng(count))
                     disparity = DisparityMap(shape, view.depth.camera)
-                    answer, _ = AnchorPipeline().anchor(disparity, points, view.stamp_ns)
+                    answer, _ = AnchorPipeline().anchor(disparity, points, Moment(view.stamp_ns))
                     assert answer is not None and answer.estimate is not None
                     depth = COUNTED.clamped(DepthMap(answer.estimate.values))
                     found[count, wrong].append(score(depth, view.depth.depth_m, mask).abs_rel)

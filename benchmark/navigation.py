@@ -35,6 +35,7 @@ from depth_anything_ros.pipeline.options import (
     CloudOptions,
     GroundAndObstacleOptions,
 )
+from depth_anything_ros.pipeline.steadying import Moment
 from depth_anything_ros.sim.lidar_patterns import find_pattern
 from depth_anything_ros.sim.path import Drive
 from depth_anything_ros.sim.photometry import develop
@@ -128,7 +129,7 @@ class Depths:
             found["tiny"] = metres
             for name, pipeline in self._anchoring.items():
                 points = view.ranges if self._points[name] else NO_POINTS
-                answer, _ = pipeline.anchor(metres, points, view.stamp_ns, mount=MOUNT)
+                answer, _ = pipeline.anchor(metres, points, Moment(view.stamp_ns), mount=MOUNT)
                 if answer is not None and isinstance(answer.estimate, DepthMap):
                     found[name] = answer.estimate
         return {name: found[name] for name in kinds if name in found}

@@ -160,6 +160,7 @@ class DepthOptions:
     range: RangeOptions = group(RangeOptions)
     cloud: ColouredCloudOptions = group(ColouredCloudOptions)
     camera: FallbackOptions = group(FallbackOptions)
+    steady: SteadyOptions = group(SteadyOptions)
 
 
 @dataclass(frozen=True)
@@ -356,4 +357,5 @@ class AnchoringOptions:
     ground: GroundAnchorOptions = group(GroundAnchorOptions)
     range: RangeOptions = group(RangeOptions)
     cloud: CloudOptions = group(CloudOptions)
+    steady: SteadyOptions = group(SteadyOptions)
     diagnostics: ResidualOptions = group(ResidualOptions)

@@ -8,8 +8,9 @@ depth without a unit, 1 / (disparity + c).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.plain_arrays import as_arrays, from_arrays
 from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
@@ -46,6 +48,18 @@ class Moment:
     epoch: int = 0
     T_fixed_camera: NDArray[np.float64] | None = None
     no_pose: str = ""
+
+    def turned(self, turn: NDArray[np.float64] | None) -> Moment:
+        """Return the moment of a camera that is turned, as rectification turns it.
+
+        Args:
+            turn: (3, 3), from this camera's frame to the other's; None where the two are one.
+        """
+        if turn is None or self.T_fixed_camera is None:
+            return self
+        T = self.T_fixed_camera.copy()
+        T[:3, :3] = T[:3, :3] @ turn.T
+        return replace(self, T_fixed_camera=T)
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,14 @@ class Steadier:
     def forget(self) -> None:
         """Begin anew with the next picture."""
         self._memory = None
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return what goes on from picture to picture, as arrays by name."""
+        return {} if self._memory is None else as_arrays(self._memory)
+
+    def remember(self, memory: Mapping[str, NDArray[Any]]) -> None:
+        """Go on, to the last bit, where another steadier was when it returned its ``memory``."""
+        self._memory = from_arrays(_Memory, memory) if memory else None
 
     def steady(
         self,

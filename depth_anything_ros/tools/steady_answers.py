@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,9 +66,8 @@ def answered(sequence: PosedSequence, model: str, cache: Path | None = None) -> 
         model: its name.
         cache: folder that keeps them; None keeps nothing.
     """
-    height, width = sequence.truth_m.shape[1:]
-    stem = f"{sequence.name.replace(' ', '_')}_{width}x{height}_{len(sequence.rgb)}_{model}"
-    path = cache and cache / f"{stem}.npz"
+    key = zlib.crc32(sequence.rgb.tobytes())  # of exactly these pictures
+    path = cache and cache / f"{sequence.name.replace(' ', '_')}_{model}_{key:08x}.npz"
     if path is not None and path.is_file():
         with np.load(path) as file:
             make, values = ESTIMATES[find_card(model).kind], file["values"]

@@ -20,8 +20,12 @@ from depth_anything_ros.tools.steady_sequences import APPEARS, PosedSequence
 
 # What counts, and what every prediction is clamped to.
 RANGE = DepthRange(1e-3, 80.0)
+# What steadies begins by learning: how steady it is counts from then on.
+START_S = 1.0
 # Pictures for which what a thing has uncovered counts as uncovered: where trails would be.
 _TRAIL = 5
+# F1 is slow: of every so many pictures.
+_F1_STEP = 4
 # A line is fitted to every so many pixels.
 _STEP = 7
 
@@ -30,9 +34,11 @@ _STEP = 7
 class Figures:
     """What depth over time scores, means over its pictures; NaN where there is nothing to score.
 
+    The first two are of the pictures after the first ``START_S`` seconds.
+
     Attributes:
-        tae: temporal alignment error, per cent.
         flicker: standard deviation over time of ln depth of a still point, camera still, per cent.
+        tae: temporal alignment error, per cent.
         abs_rel: as of ``core.metrics``.
         delta1: likewise.
         edges: boundary F1 of ``core.boundaries``.
@@ -42,8 +48,8 @@ class Figures:
         uncovered: AbsRel of what such things have uncovered in the last pictures.
     """
 
-    tae: float
     flicker: float
+    tae: float
     abs_rel: float
     delta1: float
     edges: float
@@ -65,6 +71,10 @@ class Judge:
 
     def __init__(self, sequence: PosedSequence) -> None:
         self.sequence = sequence
+        stamps = np.array(sequence.stamps_ns)
+        begun = np.flatnonzero(stamps >= stamps[0] + 1e9 * START_S)
+        # Of a short sequence, all counts.
+        self._first = int(begun[0]) if len(begun) > len(stamps) / 2 else 0
         self._known = [RANGE.mask(DepthMap(truth)) for truth in sequence.truth_m]
         moving = sequence.moving
         self._uncovered = [
@@ -75,7 +85,8 @@ class Judge:
     def _pairs(self) -> list[SeenPair]:
         one = self.sequence
         moving = [mask | ~known for mask, known in zip(one.moving, self._known, strict=True)]
-        return seen_pairs(list(one.truth_m), one.camera, one.T_world_camera, moving)
+        pairs = seen_pairs(list(one.truth_m), one.camera, one.T_world_camera, moving)
+        return [pair for pair in pairs if min(pair.one, pair.other) >= self._first]
 
     def figures(self, estimates: Sequence[Estimate]) -> Figures:
         """Score an answer of each picture; those without metres by one line for all of them."""
@@ -89,11 +100,11 @@ class Judge:
         still = ~self.sequence.moving.any(0) & np.all(self._known, 0)
         standing = self.sequence.is_still
         return Figures(
+            100.0 * flicker(depths[self._first :], still) if standing else float("nan"),
             temporal_alignment_error(depths, self.sequence.camera, self._pairs),
-            100.0 * flicker(depths, still) if standing else float("nan"),
             _mean([row.abs_rel for row in rows]),
             _mean([row.delta1 for row in rows]),
-            _mean([boundary_scores(depth, truth).f1 for depth, truth in pairs]),
+            _mean([boundary_scores(depth, truth).f1 for depth, truth in pairs[::_F1_STEP]]),
             _mean([boundary_contrast(depth, truth) for depth, truth in pairs]),
             self._within(depths, list((things > 0) & (things != APPEARS))),
             self._within(depths, list(things == APPEARS)),

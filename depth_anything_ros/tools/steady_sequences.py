@@ -36,7 +36,7 @@ from depth_anything_ros.tools.shared_options import FIRST_SEED
 PLACES = ("office", "corridor", "warehouse", "kitchen", "street", "parking")
 RATE_HZ = 15.0
 # Raised when another picture comes out of the same words, so that caches are not mixed.
-VERSION = 1
+VERSION = 2
 HFOV_DEG = 70.0
 CAMERA_HEIGHT_M = 0.6
 # Outside, all is faster and farther by so much.
@@ -226,7 +226,7 @@ def _movers(scene: Scene, drive: Drive, outside: float, seconds: float) -> Seque
     box = Assembly().box((0.6, 0.5, 1.1), (0, 0, 0), draw.print((0.2, 0.4)))
     return (
         Mover(person(draw, 1.75, 0.2), ahead(3.2, 1.3), heading - math.pi / 2, _WALK_MPS),
-        Mover(person(draw, 1.65, 0.25), ahead(6.0, -0.35), heading + math.pi, _WALK_MPS),
+        Mover(person(draw, 1.65, 0.25), ahead(6.5, -0.6), heading + math.pi, _WALK_MPS),
         Mover(
             box,
             ahead(2.7, 0.4),

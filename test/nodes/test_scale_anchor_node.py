@@ -441,6 +441,21 @@ def test_outputs_follow_their_parameters(robot):
     assert cloud.width == np.count_nonzero(millimetres)
 
 
+def test_anchored_depth_is_steadied_and_where_tf_is_missing_by_flow(robot):
+    robot.anchored(sweep(500))
+    for method, level in (("flow", b"\0"), ("motion", b"\1")):
+        assert robot.set_parameters(NODE, steady__method=method) == []
+
+        def steadied(status, level=level):
+            depth, key = robot.anchored(sweep(500))
+            assert_room(depth)
+            assert 0 < image_array(robot.answer("confidence/image", key)).max() <= 1
+            return values(status).get("steadied by") == "flow" and status.level == level
+
+        status = robot.wait_for_status(steadied)
+        assert ("not by motion: tf2 has no transform" in status.message) == (method == "motion")
+
+
 def test_without_subscribers_nothing_is_computed(robot):
     robot.anchored(sweep(500))
     names = list(robot.subscriptions)

@@ -84,6 +84,16 @@ def test_the_height_of_the_camera_comes_from_tf(with_tf):
     assert_room(depth, 0.05, 0.9)
     status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("used: height 0.8"))
     assert status.level == b"\x00"
+    # And so does where it is in the world, from when that is asked for.
+    stands = transform_message(Header().stamp, "odom", "base_footprint", np.eye(4))
+    robot.transforms.publish(stands)
+    assert robot.set_parameters(process.full_name, steady__method="motion") == []
+
+    def by_motion(status):
+        assert_room(robot.anchored(None)[0], 0.05, 0.9)
+        return values(status).get("steadied by") == "motion"
+
+    robot.wait_for_status(by_motion)
 
 
 def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_tf):
