@@ -295,7 +295,7 @@ def test_what_is_no_floor_anchors_nothing_and_is_named_in_words(name):
     scene, words = NO_FLOORS[name]
     mount, prediction = CameraMount(scene.height, scene.up), scene.depth_map()
     pipeline = AnchorPipeline(options(ground__use="fallback"))
-    result, report = pipeline.anchor(prediction, NO_POINTS, 0, mount=mount)
+    result, report = pipeline.anchor(prediction, NO_POINTS, Moment(0), mount=mount)
     assert result is None and report.ground.startswith("not used: ")
     assert re.search(words, report.ground), report.ground
 
