@@ -233,6 +233,8 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         if report.status == "anchored":
             return OK, f"anchored by {report.used} points at {health.rate_hz:.1f} Hz"
         said = f"{report.status}: {report.reason}"
+        if report.ground.startswith("not used"):
+            said += f"; ground {report.ground}"
         if report.status == "waiting":
             return WARN, f"no depth goes out, {said}"
         return WARN if report.status == "degraded" else OK, said

@@ -22,9 +22,8 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 from depth_anything_ros.sim.lidar import Sweep
 from depth_anything_ros.sim.lidar_patterns import find_pattern
-from depth_anything_ros.sim.path import Drive
 from depth_anything_ros.sim.places import build_scene
-from depth_anything_ros.sim.robot import Robot, sensor_mounts
+from depth_anything_ros.sim.robot import Robot, drive_of
 
 # Fields and their order are those that Velodyne's driver publishes.
 POINT = np.dtype("f4, f4, f4, f4, u2, f4")
@@ -157,8 +156,7 @@ class RenderedDrive:
 
 def _robot(p: SimParameters, device: torch.device, camera_frame: str) -> Robot:
     scene = build_scene(p.seed, p.place)
-    T_base_camera, T_base_lidar = sensor_mounts(p.camera_height_m, p.camera_pitch_deg)
-    drive = Drive(scene.path, p.speed_mps, T_base_camera=T_base_camera, T_base_lidar=T_base_lidar)
+    drive = drive_of(scene, p.speed_mps, p.camera_height_m, p.camera_pitch_deg)
     camera = Camera.from_hfov(p.width, p.height, p.hfov_deg, camera_frame)
     return Robot(scene, camera, drive, device)
 

@@ -28,7 +28,7 @@ from depth_anything_ros.sim.people import person
 from depth_anything_ros.sim.photometry import develop
 from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.render import Renderer
-from depth_anything_ros.sim.robot import MILD, sensor_mounts
+from depth_anything_ros.sim.robot import MILD, drive_of
 from depth_anything_ros.sim.scene import Scene
 from depth_anything_ros.tools.shared_options import FIRST_SEED
 
@@ -201,8 +201,7 @@ def _render(
 ) -> dict[str, NDArray[Any]]:
     scene = build_scene(seed, place)
     outside = _OUTSIDE if scene.sky else 1.0
-    T_base_camera, _ = sensor_mounts(CAMERA_HEIGHT_M, 0.0)
-    drive = Drive(scene.path, _SPEED_MPS * outside, T_base_camera=T_base_camera)
+    drive = drive_of(scene, _SPEED_MPS * outside, CAMERA_HEIGHT_M, 0.0)
     movers = _movers(scene, drive, outside, frames / RATE_HZ)
     times = [0.0 if is_still else index / RATE_HZ for index in range(frames)]
     poses = np.stack([drive.T_world_base(t) @ _shaken(t) @ drive.T_base_camera for t in times])

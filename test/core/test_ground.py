@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawn_scene import CAMERA, Scene, room
+from drawn_scene import CAMERA, Scene, room, slope, stairs, table
 
 from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import ParameterError
@@ -43,28 +43,6 @@ def test_a_relative_estimate_shows_the_ground_of_a_known_height(kind):
     np.testing.assert_allclose(ground.points(0.5)[:, 2], scene.depth[ground.pixels], rtol=0.12)
     wall = DisparityMap(np.full((240, 320), 0.7, np.float32), CAMERA)
     assert not finder.find(wall, 0.5).ok
-
-
-def stairs(step, going=0.3):
-    """Ten steps that begin where the picture does; down where step is negative."""
-    scene = Scene(0.6)
-    for i in range(10):
-        near, low, high = 0.6 + i * going, i * step, (i + 1) * step
-        scene.surface((0, 0, 1), high, lambda x, y, z, a=near: (x >= a) & (x < a + going))
-        if step > 0:
-            scene.surface((1, 0, 0), near, lambda x, y, z, a=low, b=high: (z >= a) & (z < b))
-    return scene
-
-
-def slope(degrees):
-    angle = np.radians(degrees)
-    return Scene(0.5).surface((-np.sin(angle), 0, np.cos(angle)), 0.0)
-
-
-def table(reach=0.8):
-    """A table's top 0.5 m below the camera, and the floor 0.7 m below that, behind it."""
-    scene = Scene(1.2, pitch_deg=35.0).surface((0, 0, 1), 0.0).surface((1, 0, 0), 4.0)
-    return scene.surface((0, 0, 1), 0.7, lambda x, y, z: (x < 0.9) & (np.abs(y) < reach))
 
 
 def test_the_floor_beside_a_table_is_the_ground():

@@ -522,6 +522,7 @@ def test_the_ground_anchors_where_no_range_does(robot):
         keys = [robot.leap().look(image=wall) for _ in range(3)]
         status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("not used"))
         assert "no depth goes out" in status.message and robot.never_answered(*keys)
+        assert "ground not used: too little of what is seen is on one plane" in status.message
         assert int(values(status)["dropped: no_ranges"]) >= 1
     finally:
         robot.restart(NODE, ground__use="off", ground__camera_height_m=0.0)

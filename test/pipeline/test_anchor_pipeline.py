@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import drawn_scene
@@ -274,6 +275,29 @@ def test_a_mount_is_what_tf_says_of_a_camera_on_its_base():
     mount, pitched = CameraMount.on_base(T_base_camera), CameraMount.pitched(1.2, 20)
     assert mount.height_m == pitched.height_m
     np.testing.assert_allclose(mount.up, pitched.up, atol=1e-12)
+
+
+NO_FLOORS = {
+    "wall": (drawn_scene.Scene(0.5, 0.0).surface((1, 0, 0), 0.8), "on one plane"),
+    "ramp": (drawn_scene.slope(15), "a slope, a stair or a wall|on one plane"),
+    "stair up": (
+        drawn_scene.stairs(0.17).surface((1, 0, 0), 4.0),
+        "a slope, a stair|one plane|not flat|short",
+    ),
+    "stair down": (drawn_scene.stairs(-0.17), "a slope, a stair|one plane|below the plane|short"),
+    "table": (drawn_scene.table(), "below the plane that is seen|no floor"),
+    "sky": (drawn_scene.room(pitch_deg=-60.0), "below the horizon"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FLOORS)
+def test_what_is_no_floor_anchors_nothing_and_is_named_in_words(name):
+    scene, words = NO_FLOORS[name]
+    mount, prediction = CameraMount(scene.height, scene.up), scene.depth_map()
+    pipeline = AnchorPipeline(options(ground__use="fallback"))
+    result, report = pipeline.anchor(prediction, NO_POINTS, Moment(0), mount=mount)
+    assert result is None and report.ground.startswith("not used: ")
+    assert re.search(words, report.ground), report.ground
 
 
 def landmarks(scene, count, wrong, rng):
