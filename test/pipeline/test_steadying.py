@@ -112,7 +112,7 @@ def test_a_relative_answer_keeps_one_scale_and_shift(make):
     change = [
         np.abs(np.diff(np.stack(values)[15:], axis=0)).mean() for values in (maps, depths(found))
     ]
-    assert change[1] < 0.1 * change[0]
+    assert change[1] < 0.2 * change[0]
 
 
 @pytest.mark.parametrize("method", ["flow", "motion"])
