@@ -28,6 +28,8 @@ _RETURNS_WITHIN = 0.7
 _MOVES_BY = 1.0
 # Pixels of the map: less is no motion.
 _STANDS_WITHIN = 0.05
+# Coarse pixels: what a camera that stands seems to move by in its flow.
+_FLOW_NOISE = 0.15
 # Of the points: with fewer, the motion of the camera is not known.
 _FEWEST_INLIERS = 0.6
 _FEWEST_POINTS = 40
@@ -134,9 +136,10 @@ class Way:
         right = there.columns - grid.coarse_columns[None].astype(np.float32)
         down = there.rows - grid.coarse_rows[:, None].astype(np.float32)
         length = float(np.median(cv2.magnitude(right, down)))
-        if self.moved is not None or length > _STANDS_WITHIN:
+        noise = _FLOW_NOISE * grid.size[0] / grid.coarse[0] if self.method == "flow" else 0.0
+        if length > max(noise, _STANDS_WITHIN):
             return self, there, length
-        still = replace(self, T_before_now=np.eye(4), stands=True)
+        still = replace(self, T_before_now=np.eye(4), stands=self.moved is None)
         return still, still.back(grid, inverse_depth), 0.0
 
     def back(self, grid: Grid, inverse_depth: Map) -> LookBack:
@@ -183,7 +186,7 @@ class WayFinder:
         inside = (x >= 0) & (y >= 0) & (x <= grid.coarse[0] - 1) & (y <= grid.coarse[1] - 1)
         textured = _has_texture(now)
         rows, columns = _points(inside & textured)
-        if len(rows) >= _FEWEST_POINTS:
+        if len(rows) >= _FEWEST_POINTS and _is_off(grid, left[rows, columns]):
             found = self._motion(
                 grid,
                 inverse_depth,
@@ -279,6 +282,12 @@ def _flow(how: cv2.DISOpticalFlow, now: Grey, before: Grey) -> Map:
     # A flow that is handed in is where it begins, and must be one.
     found = how.calc(now, before, None)  # type: ignore[call-overload]
     return np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _is_off(grid: Grid, left: Map) -> bool:
+    """Say whether the flow (n, 2) that a pose leaves is enough to look for a turn in it."""
+    least = np.radians(_POSE_OFF_DEG / 2) * grid.K[0, 0] * grid.coarse[0] / grid.size[0]
+    return bool(np.median(np.hypot(left[:, 0], left[:, 1])) > least)
 
 
 def _returns(back: Map, forth: Map) -> NDArray[np.bool_]:
