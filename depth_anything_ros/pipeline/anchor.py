@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -228,7 +228,8 @@ class AnchorPipeline:
         Its confidence is that of the less sure of the two: where the anchors are, and over time.
         """
         options, steadying = self.options, None
-        depth, confidence = DepthMap(result.depth_m, camera), result.confidence
+        depth = DepthMap(result.depth_m, camera)
+        over_time = None
         if options.steady.method != "off":
             self.steadier.options = options.steady
             steadied = self.steadier.steady(depth, moment, rgb, scale_is_sure)
@@ -236,11 +237,12 @@ class AnchorPipeline:
             assert metres is not None  # of the type that it was given
             depth = metres
             if steadying.status == "steady":  # else nothing over time is known yet
-                confidence = np.minimum(confidence, steadied.confidence)
+                over_time = steadied.confidence
         limited = depth.limited(options.range.min_m, options.range.max_m)
         back_project = partial(self._clouds.cloud, options.cloud, options.range.far_m, None)
         size = (camera.width, camera.height)
-        return Answer(size, camera, limited, confidence, back_project, steadying=steadying)
+        sure = partial(_less_sure, result.confidence, over_time)
+        return Answer(size, camera, limited, sure, back_project, steadying=steadying)
 
     def _find_misalignment(
         self, prediction: Estimate, line: Fit, anchors: Anchors, stamp_ns: int
@@ -346,6 +348,12 @@ def _residuals(
     # Beyond range by the line is off by all.
     fitted[np.isinf(fitted)] = 2 * anchors.depth_m[np.isinf(fitted)]
     return np.asarray(np.abs(fitted / anchors.depth_m - 1), np.float32)
+
+
+def _less_sure(
+    one: NDArray[np.float32], other: Callable[[], NDArray[np.float32]] | None
+) -> NDArray[np.float32]:
+    return one if other is None else np.minimum(one, other())
 
 
 def _listed(dropped: dict[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class Answer:
         camera: the camera of the grid; None where it is not known.
         estimate: the depth or disparity, within the range, NaN where nothing was seen; None where
             it was not asked for.
-        confidence: float32 (height, width), 0 to 1; None where nothing tells it.
+        sure: makes the confidence; None where nothing tells it.
         back_project: makes the cloud of a depth map and its camera.
         surroundings: the ground and what stands on it; None where nobody looked.
         steadying: how it was steadied over time; None where it was not.
@@ -34,10 +35,15 @@ class Answer:
     size: tuple[int, int]
     camera: Camera | None
     estimate: Estimate | None = None
-    confidence: NDArray[np.float32] | None = None
+    sure: Callable[[], NDArray[np.float32]] | None = None
     back_project: Callable[[DepthMap, Camera, Allocate | None], Cloud] | None = None
     surroundings: Surroundings | None = None
     steadying: SteadyReport | None = None
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float32] | None:
+        """How sure depth is, float32 (height, width), 0 to 1, made when it is asked for."""
+        return None if self.sure is None else self.sure()
 
     def cloud(self, allocate: Allocate | None = None) -> Cloud | None:
         """Return the points, which are made now; None without metres or without a camera.
@@ -51,9 +57,11 @@ class Answer:
         return self.back_project(depth, self.camera, allocate)
 
 
-def known_confidence(confidence: NDArray[np.float32], estimate: Estimate) -> NDArray[np.float32]:
+def known_confidence(
+    sure: Callable[[], NDArray[np.float32]], estimate: Estimate
+) -> NDArray[np.float32]:
     """Return a confidence (height, width) with 0 where the estimate is NaN."""
-    return np.where(np.isnan(estimate.values), np.float32(0), confidence)
+    return np.where(np.isnan(estimate.values), np.float32(0), sure())
 
 
 class CloudMaker:

@@ -270,8 +270,8 @@ class DepthPipeline:
         answer = Answer(image.published_size, image.published_camera, estimate, None, back_project)
         if steadied is None or estimate is None:
             return answer
-        confidence = known_confidence(steadied.confidence, estimate)
-        return replace(answer, confidence=confidence, steadying=steadied.report)
+        sure = partial(known_confidence, steadied.confidence, estimate)
+        return replace(answer, sure=sure, steadying=steadied.report)
 
     def _steadied(self, image: RectifiedImage, estimate: Estimate, moment: Moment) -> Steadied:
         """Steady an estimate before its range is cut, so that what is about its end flickers not.

@@ -195,15 +195,14 @@ class PixelFilter:
         innovation = self._innovation(grid, prior, depths, limit)
         weight = self._space("weight", grid)
         np.abs(innovation, out=weight)
-        # All of it up to half of the limit, none from there on.
-        weight *= np.float32(-2 / limit)
-        weight += np.float32(2)
-        np.clip(weight, np.float32(0), np.float32(1), out=weight)
+        # All of it up to half of the limit, less beyond, none from the limit on.
+        np.subtract(np.float32(limit), weight, out=weight)
+        np.clip(weight, np.float32(0), np.float32(limit / 2), out=weight)
+        memory_weight *= np.float32(2 / limit)
         weight *= grid.spread(memory_weight, self._space("spread", grid))
         kept = grid.averaged(weight)
-        mean = np.clip(grid.averaged(innovation), -limit, limit)
+        mean = -np.clip(grid.averaged(innovation), -limit, limit)
         weight *= innovation
-        np.negative(weight, out=weight)
         cv2.exp(weight, weight)
         depth = depths.depth * weight
         state = State(
@@ -218,10 +217,10 @@ class PixelFilter:
         return Updated(*_with_classes(prior, depths, state, share), carried)
 
     def _innovation(self, grid: Grid, prior: State, depths: Depths, limit: float) -> Map:
-        """Return log(depth / remembered depth), at most twice the limit."""
+        """Return log(remembered depth / depth), at most twice the limit."""
         innovation = self._space("innovation", grid)
-        with np.errstate(invalid="ignore"):
-            np.divide(depths.depth, prior.depth, out=innovation)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            np.divide(prior.depth, depths.depth, out=innovation)
         cv2.log(innovation, innovation)
         if depths.known is not None:
             np.copyto(innovation, np.float32(2 * limit), where=~depths.known)

@@ -37,6 +37,9 @@ _FEWEST_POINTS = 40
 _POINT_STEP = 6
 # By how much a pose must be off to be told from the noise of flow.
 _POSE_OFF_DEG = 0.3
+# Of the contrast of a picture: with more of it left over, a turn is not known. A first guess at a
+# turn is about half of it.
+_UNEXPLAINED, _GUESS_DEG = 0.5, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +101,11 @@ class Grid:
         return look_back(inverse_depth, T_before_now, self.K, columns, rows, out)
 
     def on_coarse(self, there: LookBack) -> LookBack:
-        """Return places on the map as places on the coarse grid."""
+        """Return places on the map as places on the coarse grid, whose pixels are its own there."""
         sx, sy = (few / many for few, many in zip(self.coarse, self.size, strict=True))
-        x = there.columns * np.float32(sx) + np.float32(0.5 * sx - 0.5)
-        y = there.rows * np.float32(sy) + np.float32(0.5 * sy - 0.5)
+        first_x, first_y = self.coarse_columns[0], self.coarse_rows[0]
+        x = there.columns * np.float32(sx) - np.float32(first_x * sx)
+        y = there.rows * np.float32(sy) - np.float32(first_y * sy)
         return LookBack(x, y, there.ratio)
 
 
@@ -182,6 +186,8 @@ class WayFinder:
         there = grid.look_back(inverse_depth, T_before_now)
         x, y, _ = grid.on_coarse(there)
         warped = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        if not _may_be_turned(grid, now, np.asarray(warped, np.uint8)):
+            return Way("motion", "", T_before_now)
         left = _flow(self._quick, now, np.asarray(warped, np.uint8))
         inside = (x >= 0) & (y >= 0) & (x <= grid.coarse[0] - 1) & (y <= grid.coarse[1] - 1)
         textured = _has_texture(now)
@@ -245,7 +251,7 @@ class WayFinder:
         if min(grid.coarse) < _LEAST_SIDE:
             return Way("flow", "", np.eye(4))
         back = _flow(self._flow, now, before)
-        forth = _flow(self._flow, before, now)
+        forth = _flow(self._quick, before, now)
         returns = _returns(back, forth)
         rows, columns = _points(returns & _has_texture(now))
         scale = grid.size[0] / grid.coarse[0]
@@ -282,6 +288,37 @@ def _flow(how: cv2.DISOpticalFlow, now: Grey, before: Grey) -> Map:
     # A flow that is handed in is where it begins, and must be one.
     found = how.calc(now, before, None)  # type: ignore[call-overload]
     return np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _may_be_turned(grid: Grid, now: Grey, warped: Grey) -> bool:
+    """Say whether a picture and the one before it, put where a pose says, may differ by a turn.
+
+    The turn is that of least squares over the brightness (Lucas and Kanade 1981), gain and offset
+    of the exposure too, at half the coarse size. Where it leaves much unexplained, it is not known.
+    """
+    width, height = half = (grid.coarse[0] // 2, grid.coarse[1] // 2)
+    after, before = (
+        cv2.resize(grey, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+        for grey in (now, warped)
+    )
+    scale = np.array((width, height)) / grid.size
+    fx, fy = np.diagonal(grid.K)[:2] * scale
+    x = ((np.arange(width) + 0.5 - grid.K[0, 2] * scale[0]) / fx).astype(np.float32)
+    y = ((np.arange(height) + 0.5 - grid.K[1, 2] * scale[1]) / fy).astype(np.float32)[:, None]
+    across, down = (
+        cv2.Sobel(before, cv2.CV_32F, *order, ksize=3, scale=f / 8)
+        for order, f in (((1, 0), fx), ((0, 1), fy))
+    )
+    # The last three of the motion field in core.egomotion.
+    turns = (-down - y * (x * across + y * down), across + x * (x * across + y * down))
+    parts = (*turns, x * down - y * across, before, after)
+    field = np.stack([part[1:-1, 1:-1].ravel() for part in parts])
+    field -= field.mean(1, keepdims=True)  # of the brightness, it is the offset
+    products = (field @ field.T).astype(np.float64)
+    normal, wanted, contrast = products[:4, :4], products[:4, 4], products[4, 4]
+    found = np.linalg.solve(normal + np.diag(1e-6 * np.diagonal(normal) + 1e-3), wanted)
+    turn = degrees(float(np.linalg.norm(found[:3])))
+    return turn > _GUESS_DEG or contrast - found @ wanted > _UNEXPLAINED**2 * contrast
 
 
 def _is_off(grid: Grid, left: Map) -> bool:

@@ -8,8 +8,9 @@ depth without a unit, 1 / (disparity + c).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -30,6 +31,8 @@ Status = Literal["steady", "restarted", "plain"]
 
 # Of the pixels that memory tells of: where fewer go with the picture, the scene was cut.
 _FEWEST_AGREE, _AGREE_WITHIN = 0.25, 0.25
+# Of more coarse pixels, every other in both directions is matched.
+_MANY = 5000
 # Of the median difference from the memory: what differs by more is another thing, but never by so
 # little as max_change; and at most by this share.
 _GATE, _MOST_CHANGE = 8.0, 0.5
@@ -110,13 +113,13 @@ class Steadied:
 
     Attributes:
         estimate: of the type that came.
-        confidence: float32 (height, width), 0 to 1.
         report: how that went.
+        confidence: makes that of each pixel, float32 (height, width), 0 to 1.
     """
 
     estimate: Estimate
-    confidence: Map
     report: SteadyReport
+    confidence: Callable[[], Map]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,8 +206,8 @@ class Steadier:
         memory, options = self._memory, self.options
         if options.method == "off" or (memory is not None and _is_late(memory, moment, options)):
             why = "off" if options.method == "off" else "it is no newer than the picture before it"
-            confidence = np.ones(estimate.values.shape, np.float32)
-            return Steadied(estimate, confidence, SteadyReport("plain", reason=why))
+            report = SteadyReport("plain", reason=why)
+            return Steadied(estimate, report, partial(_all_sure, estimate))
         height, width = estimate.values.shape
         grid = Grid.of(width, height, estimate.camera)
         why = _why_anew(memory, estimate, moment, options)
@@ -236,7 +239,7 @@ class Steadier:
         self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture)
         report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
         answer = _answer(estimate, new.depths, values)
-        return Steadied(answer, _confidence(grid, new.state, new.depths), report)
+        return Steadied(answer, report, partial(_confidence, grid, new.state, new.depths))
 
     def _begin(
         self,
@@ -254,7 +257,7 @@ class Steadier:
         picture = _picture(grid, rgb, values, sampled)
         self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture)
         report = SteadyReport("restarted", reason=why)
-        return Steadied(estimate, _confidence(grid, state, depths), report)
+        return Steadied(estimate, report, partial(_confidence, grid, state, depths))
 
     def _way(
         self,
@@ -283,6 +286,10 @@ class Steadier:
                     return way
                 why = way
         return replace(self._ways.by_flow(grid, inverse, memory.picture, picture), reason=why)
+
+
+def _all_sure(estimate: Estimate) -> Map:
+    return np.ones(estimate.values.shape, np.float32)
 
 
 def _is_late(memory: _Memory, moment: Moment, options: SteadyOptions) -> bool:
@@ -339,11 +346,13 @@ def _match(memory: _Memory, there: LookBack, sampled: Map, coarse: Depths) -> _M
     both = was < KNOWN_TO
     if coarse.known is not None:
         both &= coarse.known
-    now, before = sampled[both], was[both]
+    step = 2 if both.size > _MANY else 1
+    both, was = both[::step, ::step], was[::step, ::step]
+    now, before = sampled[::step, ::step][both], was[both]
     line = values.line_onto(now, values.values(before))
     if line is None:
         return _Match(None)
-    off = np.abs(np.log(values.depth(now, line) / before))
+    off = np.abs(cv2.log(values.depth(now, line) / before))
     return _Match(line, float(np.mean(off < _AGREE_WITHIN)), float(np.median(off)))
 
 
@@ -352,8 +361,8 @@ def _picture(
 ) -> NDArray[np.uint8]:
     """Return what flow is found in, uint8 (coarse height, coarse width)."""
     if rgb is not None:
-        small = cv2.resize(rgb, grid.coarse, interpolation=cv2.INTER_AREA)
-        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        return np.asarray(cv2.resize(grey, grid.coarse, interpolation=cv2.INTER_AREA), np.uint8)
     with np.errstate(divide="ignore", invalid="ignore"):
         near = -np.log(values.depth(sampled, Affine()))
     known = np.isfinite(near)

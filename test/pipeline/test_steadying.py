@@ -61,7 +61,7 @@ def test_a_still_camera_has_a_fifth_of_the_flicker(method):
     assert [f.report.status for f in found] == ["restarted"] + ["steady"] * 39
     flicker = [np.log(np.stack(values)[15:]).std(0).mean() for values in (maps, depths(found))]
     assert flicker[1] < 0.2 * flicker[0]
-    assert found[-1].confidence.mean() > found[0].confidence.mean() + 0.2
+    assert found[-1].confidence().mean() > found[0].confidence().mean() + 0.2
 
 
 def depths(found):
@@ -126,7 +126,7 @@ def test_a_thing_that_appears_is_there_at_once(method):
         off = np.abs(answer.estimate.values / right - 1)
         assert np.mean(off > 0.01) < 0.01 and off.max() < 0.1
     # What is new is not yet sure.
-    assert found[15].confidence[25:45, 35:55].mean() < found[15].confidence[:10].mean()
+    assert found[15].confidence()[25:45, 35:55].mean() < found[15].confidence()[:10].mean()
 
 
 @pytest.mark.parametrize("method", ["flow", "motion"])
@@ -299,7 +299,7 @@ def test_any_size_will_do(size):
     for method in ("flow", "motion"):
         found = steadied(method, [depth] * 4, [pose()] * 4, camera=None)
         np.testing.assert_allclose(found[-1].estimate.values, depth, rtol=1e-3)
-        assert found[-1].confidence.shape == depth.shape
+        assert found[-1].confidence().shape == depth.shape
 
 
 def test_off_is_the_answer_itself():
