@@ -19,6 +19,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from depth_scan_rule import depth_scan
 from nav2_rules import LETHAL, Grid, Source, VoxelGrid, points_inside
 from numpy.typing import NDArray
 
@@ -34,6 +35,7 @@ from depth_anything_ros.pipeline.options import (
     CloudOptions,
     GroundAndObstacleOptions,
 )
+from depth_anything_ros.pipeline.steadying import Moment
 from depth_anything_ros.sim.lidar_patterns import find_pattern
 from depth_anything_ros.sim.path import Drive
 from depth_anything_ros.sim.photometry import develop
@@ -44,7 +46,8 @@ from depth_anything_ros.tools.progress import say
 
 PLACES = ("office", "warehouse", "street")
 KINDS = ("true", "short", "tiny", "anchored", "ground")
-WAYS = ("cloud", "obstacles")
+# As points, by obstacles_node, and by depthimage_to_laserscan with its defaults.
+WAYS = ("cloud", "obstacles", "depth scan")
 SHORT = 0.8
 RATE_HZ = 5.0
 # As the demo has it: of no training.
@@ -126,7 +129,7 @@ class Depths:
             found["tiny"] = metres
             for name, pipeline in self._anchoring.items():
                 points = view.ranges if self._points[name] else NO_POINTS
-                answer, _ = pipeline.anchor(metres, points, view.stamp_ns, mount=MOUNT)
+                answer, _ = pipeline.anchor(metres, points, Moment(view.stamp_ns), mount=MOUNT)
                 if answer is not None and isinstance(answer.estimate, DepthMap):
                     found[name] = answer.estimate
         return {name: found[name] for name in kinds if name in found}
@@ -297,12 +300,16 @@ class Comparison:
                     self.scan_errors[place].append(scan_error(found, truth))
                 assert depth.camera is not None
                 cloud = clouds.cloud(CloudOptions(organized=False), None, None, depth, depth.camera)
-                points = {"cloud": cloud.points[0], "obstacles": found.obstacles.points}
-                for way, optical in points.items():
-                    tally = self.tallies[place, kind, way]
+                row = depth_scan(depth.depth_m, np.array(depth.camera.P))
+                points = {
+                    "cloud": to_base(cloud.points[0]),
+                    "obstacles": to_base(found.obstacles.points),
+                    "depth scan": row.points() + ORIGIN,
+                }
+                for way, seen in points.items():
                     source = CLOUD if way == "cloud" else OBSTACLES
-                    _judge(tally, truth, to_base(optical), source)
-                tally.cleared += _cleared(found, truth)
+                    _judge(self.tallies[place, kind, way], truth, seen, source)
+                self.tallies[place, kind, "obstacles"].cleared += _cleared(found, truth)
 
 
 def _judge(tally: Tally, truth: Truth, points: Floats, source: Source) -> None:

@@ -27,7 +27,8 @@ ARGUMENTS = {
         str(SHARE / "config" / "scale_anchor.yaml"),
         "Parameters of scale_anchor_node.",
     ),
-    "points": ("lidar/points", "Topic of a LiDAR's clouds."),
+    "points": ("lidar/points", "Topic of a LiDAR's clouds, or of a SLAM's points."),
+    "landmarks": ("landmarks", "Topic of a SLAM's points as the older message PointCloud."),
     "scan": ("scan", "Topic of a planar scanner."),
     "range": ("range", "Topic of a range sensor."),
     "sparse_depth": ("sparse_depth", "Topic of depth images of few pixels."),
@@ -56,7 +57,7 @@ def anchor(context: LaunchContext) -> list[Node]:
         "depth": absolute("depth/image_rect"),
         "camera_info": absolute("depth/camera_info"),
         "lidar/points": absolute(text("points")),
-        **{name: absolute(text(name)) for name in ("scan", "range", "sparse_depth")},
+        **{n: absolute(text(n)) for n in ("landmarks", "scan", "range", "sparse_depth")},
         # Of the manager of both nodes, if any; a namespace without one costs nothing.
         "bond": absolute("bond"),
         # One tree for both nodes.

@@ -59,3 +59,25 @@ def room(height_m=0.5, **pose):
     """A floor with a wall at its end, and boxes on it."""
     scene = Scene(height_m, **pose).surface((0, 0, 1), 0.0).surface((1, 0, 0), 6.0)
     return scene.box((1.5, 2.0), (-1.5, -0.5), (0, 0.6)).box((2.0, 3.0), (0.4, 1.0), (0, 1.2))
+
+
+def stairs(step, going=0.3):
+    """Ten steps that begin where the picture does; down where step is negative."""
+    scene = Scene(0.6)
+    for i in range(10):
+        near, low, high = 0.6 + i * going, i * step, (i + 1) * step
+        scene.surface((0, 0, 1), high, lambda x, y, z, a=near: (x >= a) & (x < a + going))
+        if step > 0:
+            scene.surface((1, 0, 0), near, lambda x, y, z, a=low, b=high: (z >= a) & (z < b))
+    return scene
+
+
+def slope(degrees):
+    angle = np.radians(degrees)
+    return Scene(0.5).surface((-np.sin(angle), 0, np.cos(angle)), 0.0)
+
+
+def table(reach=0.8):
+    """A table's top 0.5 m below the camera, and the floor 0.7 m below that, behind it."""
+    scene = Scene(1.2, pitch_deg=35.0).surface((0, 0, 1), 0.0).surface((1, 0, 0), 4.0)
+    return scene.surface((0, 0, 1), 0.7, lambda x, y, z: (x < 0.9) & (np.abs(y) < reach))

@@ -73,6 +73,35 @@ def boundary_scores(
     return BoundaryScores(float(precision), float(recall), float(f1), count)
 
 
+def boundary_contrast(
+    depth_m: NDArray[np.floating], truth_m: NDArray[np.floating], factor: float = FACTORS[-1]
+) -> float:
+    """Return how much of the true steps of ln depth a map has between the same two pixels.
+
+    Unlike F1 it has no threshold for the map, so that it tells blurred edges from more blurred
+    ones, and noise, which is as often against a step as along it, changes it not.
+
+    Args:
+        depth_m: (height, width), positive.
+        truth_m: (height, width), dense.
+        factor: by how much farther the one of two neighbours must be in truth.
+
+    Returns:
+        Sum of the map's steps, along the true ones, over the sum of those: 1 for the truth and
+        near 0 for a map without edges; NaN without any boundary.
+    """
+    steps, true_steps = 0.0, 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log, true_log = np.log(depth_m), np.log(truth_m)
+        for axis in (0, 1):
+            step, true_step = np.diff(log, axis=axis), np.diff(true_log, axis=axis)
+            counted = np.isfinite(step) & np.isfinite(true_step)
+            counted &= np.abs(true_step) > np.log(factor)
+            steps += float((np.sign(true_step) * step)[counted].sum())
+            true_steps += float(np.abs(true_step)[counted].sum())
+    return steps / true_steps if true_steps else float("nan")
+
+
 def _nearness(depth_m: NDArray[np.floating], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return 1 / depth, NaN where it is not known, so that all comparisons there are False."""
     nearness = np.full(depth_m.shape, np.nan)

@@ -62,13 +62,14 @@ class Estimate(ABC):
         """Return the map with NaN where ``valid`` (height, width) is False; itself where None."""
         if valid is None:
             return self
-        return self._with(np.where(valid, self.values, np.float32(np.nan)))
+        return self.with_values(np.where(valid, self.values, np.float32(np.nan)))
 
     def limited(self: Map, min_m: float, max_m: float) -> Map:
         """Return the map within a range in metres: itself where it knows none."""
         return self
 
-    def _with(self: Map, values: NDArray[np.float32]) -> Map:
+    def with_values(self: Map, values: NDArray[np.float32]) -> Map:
+        """Return a map of the same type and camera with other values, of the same shape."""
         make: Callable[[NDArray[np.float32], Camera | None], Map] = type(self)
         return make(values, self.camera)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.errors import check_ranges
-from depth_anything_ros.core.ground import Ground
+from depth_anything_ros.core.ground import Ground, cross
 
 Floats = NDArray[np.float64]
 # Standard deviations of a plane whose confidence is 1: of its two angles (radians) and log height.
@@ -126,8 +126,8 @@ def _held(state: GroundState, options: GroundFilterOptions) -> GroundState:
 
 def _axes(up: Floats) -> tuple[Floats, Floats]:
     """Return two axes across ``up``, near to x and z of the optical frame."""
-    right = np.cross(up, (0.0, 0.0, 1.0))
+    right = cross(up, np.array((0.0, 0.0, 1.0)))
     if np.linalg.norm(right) < 1e-3:  # it looks straight down, or up
-        right = np.cross(up, (0.0, 1.0, 0.0))
+        right = cross(up, np.array((0.0, 1.0, 0.0)))
     right /= np.linalg.norm(right)
-    return right, np.cross(right, up)
+    return right, cross(right, up)

@@ -11,11 +11,11 @@ from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.cloud import depth_edges
 from depth_anything_ros.core.depth import DepthMap
 from depth_anything_ros.core.errors import CameraError, check_ranges
+from depth_anything_ros.core.ground import cross
 
 Floats = NDArray[np.float32]
-# Of a voxel's number along an axis, so that three of them make one integer.
-_VOXEL_BITS = 21
-
+# In the box around all points; of more, their numbers are sorted, which takes longer.
+_MOST_VOXELS = 1 << 22
 # Of a plane that leans by less than half a degree, bearings are hardly others.
 _SAME_LEAN = np.cos(np.radians(0.5))
 
@@ -146,14 +146,15 @@ class ObstacleFinder:
     def _points(self, z: Floats, chosen: NDArray[np.bool_]) -> Floats:
         """Return the points (N, 3) of chosen pixels; only theirs are copied, which takes time."""
         index = np.flatnonzero(chosen)
-        return np.asarray(self._rays.reshape(-1, 3)[index] * z.reshape(-1)[index, None])
+        points = self._rays.reshape(-1, 3).take(index, axis=0)
+        points *= z.reshape(-1).take(index)[:, None]
+        return points
 
     def _bearings(self, normal: NDArray[np.float64]) -> Floats:
         """Return the bearings of all rays; those of a plane that hardly leans otherwise do."""
         if self._looked is None or self._looked[0] @ normal < _SAME_LEAN:
             _, ahead, left = (axis.astype(np.float32) for axis in level_axes(normal))
-            bearings = np.arctan2(self._rays @ left, self._rays @ ahead).astype(np.float32)
-            self._looked = (normal, bearings)
+            self._looked = (normal, _polar(self._rays @ ahead, self._rays @ left)[0])
         return self._looked[1]
 
 
@@ -171,16 +172,30 @@ def level_axes(
         ahead = np.array([0.0, -1.0, 0.0])
         ahead -= (ahead @ normal) * normal
     ahead /= np.linalg.norm(ahead)
-    return normal, ahead, np.cross(normal, ahead)
+    return normal, ahead, cross(normal, ahead)
 
 
 def thinned(points: Floats, voxel_m: float) -> Floats:
     """Return the first point (N, 3) of each voxel; all of them where ``voxel_m`` is 0."""
     if not voxel_m or not len(points):
         return points
-    index = np.floor(points / np.float32(voxel_m)).astype(np.int64) + (1 << (_VOXEL_BITS - 1))
-    key = (index[:, 0] << 2 * _VOXEL_BITS) | (index[:, 1] << _VOXEL_BITS) | index[:, 2]
-    return points[np.unique(key, return_index=True)[1]]
+    x, y, z = np.floor(points.T / np.float32(voxel_m)).astype(np.int32)
+    shape = [int(np.ptp(axis)) + 1 for axis in (x, y, z)]
+    if np.prod(shape, dtype=np.float64) > _MOST_VOXELS:
+        voxels = np.stack((x, y, z), axis=1)
+        return np.asarray(points[np.sort(np.unique(voxels, axis=0, return_index=True)[1])])
+    key = ((x - x.min()) * shape[1] + (y - y.min())) * shape[2] + (z - z.min())
+    # Of several that are written to one place, the last stays: from behind, that is the first.
+    numbers, first = np.arange(len(points), dtype=np.int32), np.empty(np.prod(shape), np.int32)
+    first[key[::-1]] = numbers[::-1]
+    return np.asarray(points[first[key] == numbers])
+
+
+def _polar(ahead: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """Return bearings and distances; by half of the angle, a third of the time of arctan2."""
+    distance = np.sqrt(ahead * ahead + left * left)
+    with np.errstate(invalid="ignore", divide="ignore"):  # straight behind, which no camera sees
+        return 2 * np.arctan(left / (distance + ahead)), distance
 
 
 def scan(
@@ -201,9 +216,10 @@ def scan(
     ranges = np.full(count, np.nan, np.float32)
     seen = np.rint((bearings - angle_min) / angle_step).astype(np.intp)
     ranges[seen[(seen >= 0) & (seen < count)]] = np.inf
-    at = np.rint((np.arctan2(planar[:, 1], planar[:, 0]) - angle_min) / angle_step)
-    distance = np.hypot(planar[:, 0], planar[:, 1])
+    bearing, distance = _polar(*planar.T)
+    at = np.rint((bearing - angle_min) / angle_step)
     within = (at >= 0) & (at < count)
-    ranges[at[within].astype(np.intp)] = np.inf
-    np.minimum.at(ranges, at[within].astype(np.intp), distance[within])
+    index = at[within].astype(np.intp)
+    ranges[index] = np.inf
+    np.minimum.at(ranges, index, distance[within])
     return ranges

@@ -1,7 +1,7 @@
 """From messages that measure ranges to points, and from map images to arrays.
 
-They are any objects with the fields of sensor_msgs' PointCloud2, LaserScan, Range or Image: of
-rclpy, or read from a bag without ROS.
+They are any objects with the fields of sensor_msgs' PointCloud2, PointCloud, LaserScan, Range or
+Image: of rclpy, or read from a bag without ROS.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ MOST_POINTS = 9_000_000
 _MOST_FIELDS = 1024
 # Of x, y and z in float64.
 _POINT_BYTES = 24
+# Of a Point32 of rclpy with its numbers.
+_POINT_OBJECT_BYTES = 200
 
 # Of pixels that are not quite square.
 _ASPECT_TOLERANCE = 0.02
@@ -123,6 +125,9 @@ def _extent(message: Any) -> tuple[str, int, int]:  # noqa: ANN401
         return "beams", max(beams, others), 4 * (beams + others) + _POINT_BYTES * beams
     if hasattr(message, "encoding"):
         return "pixels", message.width * message.height, len(message.data)
+    if hasattr(message, "points"):
+        count = len(message.points)
+        return "points", count, (_POINT_OBJECT_BYTES + _POINT_BYTES) * count
     return "points", 1, 0
 
 
@@ -274,6 +279,17 @@ def _bad(kind: str, what: str) -> DepthAnythingError:
     return DepthAnythingError(f"the {kind} cannot be read: {what}", reason=f"bad_{kind}")
 
 
+def landmark_points(message: Any, most: int = MOST_POINTS) -> NDArray[np.float32]:  # noqa: ANN401
+    """Return the points of a PointCloud, the older message, as float32 (N, 3) in its frame.
+
+    Raises:
+        DepthAnythingError: with the reason ``too_large``.
+    """
+    check_size(message, most)
+    points = np.array([(p.x, p.y, p.z) for p in message.points], np.float32)
+    return points.reshape(-1, 3)
+
+
 def range_points(message: Any) -> NDArray[np.float64]:  # noqa: ANN401
     """Return what a range sensor met as float64 (1, 3), on the x axis of its frame, or NaN.
 
@@ -286,11 +302,15 @@ def range_points(message: Any) -> NDArray[np.float64]:  # noqa: ANN401
 def points_of(message: Any, most: int = MOST_POINTS) -> NDArray[np.floating]:  # noqa: ANN401
     """Return the points of a cloud, a scan or a range, (N, 3) in its frame, NaN where it has none.
 
+    Clouds are PointCloud2 or PointCloud.
+
     Raises:
         DepthAnythingError: with the reason ``bad_cloud``, ``bad_scan`` or ``too_large``.
     """
     if _is_cloud(message):
         return cloud_points(message, most)
+    if hasattr(message, "points"):
+        return landmark_points(message, most)
     return scan_points(message, most) if hasattr(message, "ranges") else range_points(message)
 
 

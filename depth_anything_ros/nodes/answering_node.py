@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from depth_anything_ros.nodes.bonds import Bond, form_bond
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame, drop, newest_ns
 from depth_anything_ros.nodes.depth_parameters import AnsweringParameters
+from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.intake import Intake, OneByOne
@@ -81,6 +82,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         self._task = task
         self._active = self._was_active = False
         self._bond: Bond | None = None
+        self._transforms: TransformExtrinsics | None = None
         self._declared = DeclaredParameters(self, parameters, lambda: self._active)
         guard_services(self, self._declared.as_declared)
         self.transitions = Transitions(self, self._before)
@@ -121,6 +123,10 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
     def _unload(self) -> None:
         """Give back what was loaded."""
 
+    def _needs_transforms(self) -> bool:
+        """Say whether tf2 is to be heard, by ``_transforms``; asked again while it is active."""
+        return False
+
     def _start(self) -> Answering:
         """Make what is needed while the node is active, and say how images are answered."""
         raise NotImplementedError
@@ -130,6 +136,8 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
 
     def _restart(self, streams: Sequence[CameraStream] | None) -> None:
         """Drop what was kept of a time that has jumped away: of these cameras, or of all."""
+        if self._transforms is not None:
+            self._transforms.clear()
 
     # Lifecycle ------------------------------------------------------------------------------
 
@@ -152,6 +160,7 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             return FAILURE
         super().on_activate(state)
         self._served = set()
+        self._hear_transforms()
         how = self._start()
         self._answer_anew(how.strategy)
         # Not once ROS is shut down: the last publisher may be gone.
@@ -226,6 +235,9 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
             drop(frames, "deactivated")
         self.intake.strategy.clear(self.streams, "deactivated")
         self._stop()
+        if self._transforms is not None:
+            self._transforms.destroy()
+            self._transforms = None
         for stream in self.streams:
             stream.lookup.clear()
 
@@ -250,10 +262,16 @@ class AnsweringNode(LifecycleNode, Generic[Parameters]):
         if self.intake.is_jump(-jump.delta.nanoseconds):
             self.intake.restart_time("the clock")
 
+    def _hear_transforms(self) -> None:
+        """Hear tf2 from when it is needed on: each transform that comes takes time."""
+        if self._transforms is None and self._needs_transforms():
+            self._transforms = TransformExtrinsics(self)
+
     def _follow(self) -> None:
         """Follow what publishers offer, and say who wants answers where that has changed."""
         if not self._active:
             return
+        self._hear_transforms()
         wanted = set()
         for stream in self.streams:
             stream.adapt()

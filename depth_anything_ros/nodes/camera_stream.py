@@ -26,6 +26,7 @@ from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.following_subscription import FollowingSubscription
 from depth_anything_ros.nodes.health import FaultLog, HealthMonitor
 from depth_anything_ros.nodes.outputs import CameraOutputs
+from depth_anything_ros.nodes.steadiness import Steadiness
 
 # No stamp is earlier.
 _BEFORE_ALL_NS = -(1 << 63)
@@ -91,6 +92,7 @@ class CameraStream:
         lookup: the CameraInfo that came.
         health: counts of its images.
         outputs: its publishers.
+        steadiness: how its depth is steadied.
         clock_jumps: how often time has jumped backwards.
         image_topic: resolved name; "" before the first subscription.
         problem: what is wrong with the camera of its newest image, "" where nothing is.
@@ -103,6 +105,7 @@ class CameraStream:
         self.lookup = CameraLookup()
         self.health = HealthMonitor()
         self.outputs = CameraOutputs(node, f"{name}/" if name else "")
+        self.steadiness = Steadiness()
         self.clock_jumps = 0
         self.image_topic = ""
         self.problem = ""
@@ -176,6 +179,7 @@ class CameraStream:
         self._fault_log.clear()
         self.doubts, self.faults = {}, {}
         self.health.restart()
+        self.steadiness.clear()
         self._newest_ns, self._waited = _BEFORE_ALL_NS, False
         self.problem, self.image_topic = "", image_topic
         inputs: tuple[tuple[type, str, Callable[[Any], None]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from depth_anything_ros.core.errors import DepthAnythingError, printable
 from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
 from depth_anything_ros.nodes.depth_parameters import DepthParameters
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.image_reader import ImageReader
 from depth_anything_ros.nodes.intake import OneByOne, SynchronisedRig
 from depth_anything_ros.nodes.model_slot import ModelSlot
+from depth_anything_ros.nodes.moments import MomentFinder
 from depth_anything_ros.nodes.outputs import Style, outputs_of
 from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.status import (
@@ -34,6 +34,7 @@ from depth_anything_ros.nodes.status import (
 )
 from depth_anything_ros.nodes.transitions import Work
 from depth_anything_ros.pipeline.image import RectifiedImage
+from depth_anything_ros.pipeline.steadying import Moment
 
 if TYPE_CHECKING:
     from depth_anything_ros.models import DepthEstimator
@@ -76,6 +77,16 @@ class _Seen:
     wanted: set[str]
 
 
+class _Found(NamedTuple):
+    """What the model says of an image, or raised for it, and when and where that was taken."""
+
+    estimate: Estimate | Exception | None
+    moment: Moment | None
+
+
+_NOT_ASKED = _Found(None, None)
+
+
 class DepthNode(AnsweringNode[DepthParameters]):
     """Answer every image with depth, or say why not.
 
@@ -87,7 +98,7 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("depth_node", DepthParameters, "depth", **kwargs)
         self._model = ModelSlot(self._make_estimator, self.get_logger())
-        self._transforms: TransformExtrinsics | None = None
+        self._moments = MomentFinder()
         model = self._model
         self._status = Status(
             self, "depth", lambda: self.streams, self._judged, model.facts, model.device
@@ -132,12 +143,17 @@ class DepthNode(AnsweringNode[DepthParameters]):
     def _unload(self) -> None:
         self._model.release()
 
+    def _needs_transforms(self) -> bool:
+        pipeline = self._model.pipeline
+        is_rig = pipeline is not None and pipeline.is_rig
+        return is_rig or self.parameters.steady.method == "motion"
+
     def _start(self) -> Answering:
         pipeline, p = self._model.pipeline, self.parameters
         assert pipeline is not None  # on_configure succeeded, or we would not be here
+        pipeline.steadiers.clear()
         strategy = OneByOne()
         if pipeline.is_rig:
-            self._transforms = TransformExtrinsics(self, instead="")
             strategy = SynchronisedRig(
                 self.streams,
                 lambda: self.parameters.sync.max_offset_s,
@@ -152,15 +168,6 @@ class DepthNode(AnsweringNode[DepthParameters]):
             p.overlap,
         )
 
-    def _stop(self) -> None:
-        if self._transforms is not None:
-            self._transforms.destroy()
-            self._transforms = None
-
-    def _restart(self, streams: Sequence[CameraStream] | None) -> None:
-        if self._transforms is not None:
-            self._transforms.clear()
-
     # From images to answers -----------------------------------------------------------------
 
     def _answer(
@@ -174,14 +181,16 @@ class DepthNode(AnsweringNode[DepthParameters]):
             with frame.counted():
                 image = reader.read(frame, p)
                 pose = self._pose(frame, rig_frame) if pipeline.is_rig else None
-                seen.append(_Seen(frame, image, pose, frame.stream.outputs.wanted()))
+                seen.append(_Seen(frame, image, pose, _wanted(frame.stream, p)))
         asked = [one for one in seen if one.wanted - {"depth/camera_info"}]
         poses = None
         if asked and pipeline.is_rig:
             asked = seen
             poses = [one.T_rig_camera for one in asked if one.T_rig_camera is not None]
         estimates = pipeline.predict([one.image for one in asked], poses)
-        found = dict(zip(asked, estimates, strict=True))
+        # Not before: meanwhile tf2 may have heard what it did not know yet.
+        moments = [self._moments.find(one.frame, p.steady, self._transforms) for one in asked]
+        found = dict(zip(asked, map(_Found, estimates, moments), strict=True))
         style = Style(p.depth.encoding, p.preview.colormap, p.compressed_depth)
         self.deliver(partial(_publish, pipeline, seen, found, style))
 
@@ -226,24 +235,34 @@ class DepthNode(AnsweringNode[DepthParameters]):
             return ERROR, shortage
         if not self.intake.strategy.is_wanted(stream):
             return OK, "idle: nobody subscribes to an output"
-        said = "; ".join(filter(None, [stream.problem, *stream.doubts.values()]))
+        unsteady = stream.steadiness.problem()
+        said = "; ".join(filter(None, [stream.problem, *stream.doubts.values(), unsteady]))
         return (WARN, said) if said else (OK, f"depth at {health.rate_hz:.1f} Hz")
 
 
+def _wanted(stream: CameraStream, p: DepthParameters) -> set[str]:
+    """Return the outputs of a camera that somebody subscribes to and that there may be."""
+    wanted, confidence = stream.outputs.wanted(), "confidence/image"
+    if p.steady.method == "off" and confidence in wanted:
+        wanted.remove(confidence)
+        topic = stream.resolved(confidence)
+        stream.say_once(confidence, f"nothing goes out on {topic} while steady.method is off")
+    return wanted
+
+
 def _publish(
-    pipeline: DepthPipeline,
-    seen: Sequence[_Seen],
-    found: Mapping[_Seen, Estimate | Exception],
-    style: Style,
+    pipeline: DepthPipeline, seen: Sequence[_Seen], found: Mapping[_Seen, _Found], style: Style
 ) -> None:
     """Publish what was found; called by the worker, or by the thread that publishes."""
     for one in seen:
         with one.frame.counted():
-            estimate = found.get(one)
+            estimate, moment = found.get(one, _NOT_ASKED)
             if isinstance(estimate, Exception):
                 raise estimate
-            answer, times = pipeline.finish(one.image, estimate), one.image.times
-            one.frame.stream.outputs.publish(one.frame.header, answer, one.wanted, style, times)
+            answer, times = pipeline.finish(one.image, estimate, moment), one.image.times
+            stream = one.frame.stream
+            stream.steadiness.add(pipeline.options.steady.method, answer.steadying)
+            stream.outputs.publish(one.frame.header, answer, one.wanted, style, times)
             one.frame.answered(times)
 
 

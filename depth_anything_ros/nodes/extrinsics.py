@@ -23,18 +23,11 @@ class TransformExtrinsics:
 
     Args:
         node: whose executor hears /tf and /tf_static.
-        instead: what a user may do instead of publishing a transform that is missing.
         patience_s: after so long without a transform of any picture's time, those that are kept
             are forgotten: one odd stamp of the far future keeps out all that come after it.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        instead: str = ", or set extrinsics.source to parameters",
-        patience_s: float = _PATIENCE_S,
-    ) -> None:
-        self._instead = instead
+    def __init__(self, node: Node, patience_s: float = _PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._found_s = time.monotonic()
         # Without the node, to which it would add a service for good; jumps are told by clear().
@@ -42,12 +35,25 @@ class TransformExtrinsics:
         self._listener = TransformListener(self._buffer, node)
 
     def find(
-        self, target_frame: str, sensor_frame: str, stamp: Time, timeout_s: float
+        self,
+        target_frame: str,
+        sensor_frame: str,
+        stamp: Time,
+        timeout_s: float,
+        instead: str = "",
     ) -> NDArray[np.float64]:
         """Return what maps points of the sensor's frame to the target's, float64 (4, 4).
 
         Waits, for the time given, only for a transform that is late: a frame that nobody has
         heard of may never come.
+
+        Args:
+            target_frame: its name.
+            sensor_frame: its name.
+            stamp: of the picture.
+            timeout_s: how long is waited.
+            instead: what a user may do instead of publishing a transform that is missing, for the
+                message.
 
         Raises:
             DepthAnythingError: with the reason ``no_transform``.
@@ -68,7 +74,7 @@ class TransformExtrinsics:
                     self._found_s = now
                 raise DepthAnythingError(
                     f"tf2 has no transform from {quoted(sensor_frame)} to {quoted(target_frame)} "
-                    f"at the picture's stamp: {first_line(error)}; publish it{self._instead}",
+                    f"at the picture's stamp: {first_line(error)}; publish it{instead}",
                     reason="no_transform",
                 ) from error
         self._found_s = time.monotonic()

@@ -43,5 +43,6 @@ def find_mount(
     if ground.camera_height_m:
         return CameraMount.pitched(ground.camera_height_m, ground.camera_pitch_deg)
     assert transforms is not None  # made where there is no height
-    found = transforms.find(ground.frame, header.frame_id, header.stamp, timeout_s)
+    instead = ", or set ground.camera_height_m"
+    found = transforms.find(ground.frame, header.frame_id, header.stamp, timeout_s, instead)
     return CameraMount.on_base(found)

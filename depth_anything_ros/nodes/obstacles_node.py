@@ -17,7 +17,6 @@ from depth_anything_ros.core.range_messages import decode_depth
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import Health
 from depth_anything_ros.nodes.messages import transform_message
 from depth_anything_ros.nodes.mount import find_mount
@@ -46,7 +45,6 @@ class ObstaclesNode(AnsweringNode[ObstaclesParameters]):
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("obstacles_node", ObstaclesParameters, "obstacles", **kwargs)
-        self._transforms: TransformExtrinsics | None = None
         self._broadcaster = StaticTransformBroadcaster(self)
         self._level: tuple[str, CameraMount] | None = None
         self._seen: Surroundings | None = None
@@ -57,20 +55,15 @@ class ObstaclesNode(AnsweringNode[ObstaclesParameters]):
     def _load(self) -> Sequence[str]:
         return OUTPUTS
 
+    def _needs_transforms(self) -> bool:
+        return not self.parameters.ground.camera_height_m
+
     def _start(self) -> Answering:
-        if not self.parameters.ground.camera_height_m:
-            self._transforms = TransformExtrinsics(self, instead=", or set ground.camera_height_m")
         answer = partial(self._answer, ObstaclePipeline(self.parameters))
         return Answering(answer, Image, lambda stream: stream.resolved(INPUT))
 
     def _stop(self) -> None:
-        if self._transforms is not None:
-            self._transforms.destroy()
-        self._transforms = self._level = self._seen = None
-
-    def _restart(self, streams: Sequence[CameraStream] | None) -> None:
-        if self._transforms is not None:
-            self._transforms.clear()
+        self._level = self._seen = None
 
     # From depth to obstacles ----------------------------------------------------------------
 

@@ -179,6 +179,7 @@ def outputs_of(kind: Kind) -> tuple[str, ...]:
     metric = ("points", "depth/image_rect/compressedDepth") if kind == "metric" else ()
     return (
         f"{ESTIMATES[kind].name}/image_rect",
+        "confidence/image",
         "depth/image_color",
         *metric,
         "depth/camera_info",

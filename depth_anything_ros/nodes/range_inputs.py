@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import Image, LaserScan, PointCloud, PointCloud2, Range
 
 from depth_anything_ros.core.errors import DepthAnythingError
 from depth_anything_ros.core.range_messages import (
@@ -28,6 +28,7 @@ from depth_anything_ros.nodes.steady_time import steady_timer
 
 TOPICS: dict[str, type] = {
     "lidar/points": PointCloud2,
+    "landmarks": PointCloud,
     "scan": LaserScan,
     "range": Range,
     "sparse_depth": Image,

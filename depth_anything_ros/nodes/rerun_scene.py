@@ -200,7 +200,8 @@ class RerunScene:
                 matrix = rigid_matrix(p.extrinsics.translation_m, p.extrinsics.rotation_xyzw)
             else:
                 stamp, wait_s = message.header.stamp, p.extrinsics.timeout_s
-                matrix = self._extrinsics.find(parent, frame, stamp, wait_s)
+                instead = ", or set extrinsics.source or fixed_frame"
+                matrix = self._extrinsics.find(parent, frame, stamp, wait_s, instead)
         except DepthAnythingError as error:
             self._warn(f"{error.reason} {frame}", str(error))
             return

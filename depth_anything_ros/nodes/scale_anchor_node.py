@@ -27,8 +27,8 @@ from depth_anything_ros.core.range_messages import (
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.nodes.answering_node import Answering, AnsweringNode, autostart
 from depth_anything_ros.nodes.camera_stream import CameraStream, Frame
-from depth_anything_ros.nodes.extrinsics import TransformExtrinsics
 from depth_anything_ros.nodes.health import Health
+from depth_anything_ros.nodes.moments import MomentFinder
 from depth_anything_ros.nodes.mount import find_mount
 from depth_anything_ros.nodes.outputs import Style
 from depth_anything_ros.nodes.range_inputs import RangeInputs, RangeMessage
@@ -43,6 +43,7 @@ from depth_anything_ros.nodes.status import (
 )
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline, AnchorReport
 from depth_anything_ros.pipeline.ground import CameraMount
+from depth_anything_ros.pipeline.steadying import Moment
 
 OUTPUTS = (
     "depth/image_rect",
@@ -85,7 +86,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - rclpy's own arguments
         super().__init__("scale_anchor_node", ScaleAnchorParameters, "anchoring", **kwargs)
         self._ranges: RangeInputs | None = None
-        self._transforms: TransformExtrinsics | None = None
+        self._moments = MomentFinder()
         self._report: AnchorReport | None = None
         self._unused = ""
         self._status = Status(self, "anchoring", lambda: self.streams, self._judged, self._facts)
@@ -95,19 +96,21 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
     def _load(self) -> Sequence[str]:
         return OUTPUTS
 
+    def _needs_transforms(self) -> bool:
+        p = self.parameters
+        by_ground = p.ground.use != "off" and not p.ground.camera_height_m
+        return p.extrinsics.source == "tf" or by_ground or p.steady.method == "motion"
+
     def _start(self) -> Answering:
         p, source = self.parameters, INPUTS[self.parameters.input]
-        if p.extrinsics.source == "tf" or (p.ground.use != "off" and not p.ground.camera_height_m):
-            self._transforms = TransformExtrinsics(self)
         self._ranges = RangeInputs(self, p.sync, self._on_range_jump)
         answer = partial(self._answer, AnchorPipeline(p), source)
         return Answering(answer, Image, lambda stream: stream.resolved(source.topic))
 
     def _stop(self) -> None:
-        for part in (self._ranges, self._transforms):
-            if part is not None:
-                part.destroy()
-        self._ranges = self._transforms = None
+        if self._ranges is not None:
+            self._ranges.destroy()
+            self._ranges = None
         self._report, self._unused = None, ""
 
     def _on_range_jump(self, topic: str, stamp_ns: int) -> None:
@@ -116,8 +119,7 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             self.intake.restart_time(f"the stamps on {topic}")
 
     def _restart(self, streams: Sequence[CameraStream] | None) -> None:
-        if self._transforms is not None:
-            self._transforms.clear()
+        super()._restart(streams)
         # Where only images have jumped: one odd stamp, or the ranges will tell by their own.
         if self._ranges is not None and streams is None:
             self._ranges.forget()
@@ -141,14 +143,17 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         camera = frame.stream.camera_of_depth(frame, not p.camera.check_frame_id)
         points, problem = self._points(frame, camera, p)
         prediction = ESTIMATES[source.kind](values, camera)
-        mount = self._mount(frame, p)
-        answer, report = pipeline.anchor(prediction, points, frame.stamp_ns, frame.epoch, mount)
+        mount, moment = self._mount(frame, p), Moment(frame.stamp_ns, frame.epoch)
+        if wanted:
+            moment = self._moments.find(frame, p.steady, self._transforms) or moment
+        answer, report = pipeline.anchor(prediction, points, moment, mount)
         if problem is not None and not report.used:
             report = replace(report, reason=str(problem))
         self._report, self._unused = report, str(problem or "")
         if answer is None:
             reason = problem.reason if problem is not None else "no_fit"
             raise DepthAnythingError(report.reason, reason)
+        frame.stream.steadiness.add(p.steady.method, answer.steadying)
         style = Style(p.depth.encoding, compressed=p.compressed_depth)
         frame.stream.outputs.publish(frame.header, answer, wanted, style, StageTimes())
 
@@ -189,7 +194,11 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
         else:
             assert self._transforms is not None  # from activation until the worker has ended
             matrix = self._transforms.find(
-                header.frame_id, ranges.frame_id, header.stamp, e.timeout_s
+                header.frame_id,
+                ranges.frame_id,
+                header.stamp,
+                e.timeout_s,
+                ", or set extrinsics.source to parameters",
             )
         return transformed(ranges.points, matrix)
 
@@ -218,11 +227,14 @@ class ScaleAnchorNode(AnsweringNode[ScaleAnchorParameters]):
             return level, text
         if report is None:
             return OK, "the first picture is on its way"
-        if stream.problem:
-            return WARN, stream.problem
+        unsteady = stream.steadiness.problem()
+        if stream.problem or unsteady:
+            return WARN, stream.problem or unsteady
         if report.status == "anchored":
             return OK, f"anchored by {report.used} points at {health.rate_hz:.1f} Hz"
         said = f"{report.status}: {report.reason}"
+        if report.ground.startswith("not used"):
+            said += f"; ground {report.ground}"
         if report.status == "waiting":
             return WARN, f"no depth goes out, {said}"
         return WARN if report.status == "degraded" else OK, said

@@ -22,9 +22,8 @@ from depth_anything_ros.nodes.messages import (
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 from depth_anything_ros.sim.lidar import Sweep
 from depth_anything_ros.sim.lidar_patterns import find_pattern
-from depth_anything_ros.sim.path import Drive
 from depth_anything_ros.sim.places import build_scene
-from depth_anything_ros.sim.robot import Robot, sensor_mounts
+from depth_anything_ros.sim.robot import Robot, drive_of
 
 # Fields and their order are those that Velodyne's driver publishes.
 POINT = np.dtype("f4, f4, f4, f4, u2, f4")
@@ -77,7 +76,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class Tick:
     """What is published at one tick.
 
     Attributes:
@@ -116,7 +115,7 @@ class RenderedDrive:
             workers, "render", initializer=torch.set_num_threads, initargs=(1,)
         )
         ticks = range(self.schedule.ticks)
-        self._moments: list[Future[Moment]] = [self._pool.submit(self._render, t) for t in ticks]
+        self._moments: list[Future[Tick]] = [self._pool.submit(self._render, t) for t in ticks]
 
     @property
     def pictures_ready(self) -> int:
@@ -128,7 +127,7 @@ class RenderedDrive:
         """Whether all is rendered, or some of it has failed."""
         return all(moment.done() for moment in self._moments)
 
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> Tick:
         """Return what is to be published at a step; raise what its rendering raised."""
         return self._moments[self.schedule.tick(step)].result()
 
@@ -136,7 +135,7 @@ class RenderedDrive:
         """Render no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _render(self, tick: int) -> Moment:
+    def _render(self, tick: int) -> Tick:
         schedule, t = self.schedule, tick / self.schedule.tick_hz
         seed = (self._seed + 1) * 10_000 + tick
         messages: dict[str, CameraInfo | Image | PointCloud2] = {}
@@ -152,13 +151,12 @@ class RenderedDrive:
             records = _records(self.robot.sweep(self.pattern, t, seed))
             header = Header(frame_id=self._lidar_frame)
             messages["lidar/points"] = records_cloud_message(header, records)
-        return Moment(self.robot.T_odom_base(t), messages)
+        return Tick(self.robot.T_odom_base(t), messages)
 
 
 def _robot(p: SimParameters, device: torch.device, camera_frame: str) -> Robot:
     scene = build_scene(p.seed, p.place)
-    T_base_camera, T_base_lidar = sensor_mounts(p.camera_height_m, p.camera_pitch_deg)
-    drive = Drive(scene.path, p.speed_mps, T_base_camera=T_base_camera, T_base_lidar=T_base_lidar)
+    drive = drive_of(scene, p.speed_mps, p.camera_height_m, p.camera_pitch_deg)
     camera = Camera.from_hfov(p.width, p.height, p.hfov_deg, camera_frame)
     return Robot(scene, camera, drive, device)
 

@@ -18,7 +18,7 @@ from depth_anything_ros.nodes.running import run_node
 from depth_anything_ros.nodes.sim_parameters import SimParameters
 
 if TYPE_CHECKING:
-    from depth_anything_ros.nodes.sim_drive import Moment
+    from depth_anything_ros.nodes.sim_drive import Tick
 
 # REP 105, and REP 103 for the optical frame.
 ODOM, BASE, CAMERA, LIDAR = "odom", "base_link", "camera_optical_frame", "lidar"
@@ -104,7 +104,7 @@ class SimNode(Node):
             f"{self.parameters.rate_hz:g} Hz on {self.resolve_topic_name('image')}{sweeps}"
         )
 
-    def _publish(self, moment: Moment) -> None:
+    def _publish(self, moment: Tick) -> None:
         stamp = self.get_clock().now().to_msg()
         self._poses.sendTransform(transform_message(stamp, ODOM, BASE, moment.T_odom_base))
         for topic, message in moment.messages.items():

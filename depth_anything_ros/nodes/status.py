@@ -70,7 +70,8 @@ class Status:
         if self._clock_watch.problem:
             level = WARN if level == OK else level
             message = f"{message}; {self._clock_watch.problem}"
-        values = {**self._facts(), "clock jumps": str(stream.clock_jumps), **health.values()}
+        values = self._facts() | stream.steadiness.values()
+        values |= {"clock jumps": str(stream.clock_jumps), **health.values()}
         name = f"{self._node.get_fully_qualified_name().lstrip('/')}: {self._task}"
         name += f" of {stream.name}" if stream.name else ""
         status = DiagnosticStatus(level=level, name=name, hardware_id=self._hardware())

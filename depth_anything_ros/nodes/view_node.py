@@ -120,7 +120,7 @@ class ViewNode(Node):
         self._layout, self._timeline = rerun_layout.layout, rerun_scene.TIMELINE
         self._faults = FaultLog(lambda text: self.get_logger().warning(text))
         self._health = HealthMonitor()
-        self._extrinsics = TransformExtrinsics(self, ", or set extrinsics.source or fixed_frame")
+        self._extrinsics = TransformExtrinsics(self)
         self._worker: Worker[tuple[TopicView, float, Any]] = Worker("view")
         self._topics, self._infos = self._views(), dict[str, FollowingSubscription]()
         self._viewer = rerun_viewer.Viewer(self.parameters)

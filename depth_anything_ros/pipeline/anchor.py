@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depth_anything_ros.core.alignment import Fit, Method, Space, fit_scale_shift
-from depth_anything_ros.core.anchoring import LocalOptions, anchored
+from depth_anything_ros.core.anchoring import Anchored, LocalOptions, anchored
 from depth_anything_ros.core.anchors import AnchorOptions, Anchors, select_anchors
 from depth_anything_ros.core.camera import Camera
 from depth_anything_ros.core.depth import DepthMap, Estimate
@@ -21,6 +21,7 @@ from depth_anything_ros.core.scale_filter import FilterOptions, ScaleState, Stat
 from depth_anything_ros.pipeline.answer import Answer, CloudMaker
 from depth_anything_ros.pipeline.ground import CameraMount, GroundSearch, anchor_points
 from depth_anything_ros.pipeline.options import AnchoringOptions
+from depth_anything_ros.pipeline.steadying import Moment, Steadier
 
 NO_POINTS = np.empty((0, 3))
 # The extrinsics are looked at once in this time, by the pictures' stamps.
@@ -90,10 +91,12 @@ class AnchorPipeline:
 
     Attributes:
         options: what is asked of predictions to come; may be replaced at any time.
+        steadier: of the depth over time.
     """
 
     def __init__(self, options: AnchoringOptions | None = None) -> None:
         self.options = options or AnchoringOptions()
+        self.steadier = Steadier()
         self._clouds = CloudMaker()
         self._search = GroundSearch()
         self._restart(0)
@@ -106,7 +109,10 @@ class AnchorPipeline:
         self._misaligned: Misalignment | None = None
 
     def memory(self) -> dict[str, Any]:
-        """Return what goes on from image to image, as values that JSON holds exactly."""
+        """Return what goes on from image to image, as values that JSON holds exactly.
+
+        What the steadier remembers, which are maps, is not among them.
+        """
         state = asdict(self._state)
         state["covariance"] = self._state.covariance.tolist()
         kept = ("asked", "used", "space", "condition", "reason")
@@ -135,25 +141,28 @@ class AnchorPipeline:
         self,
         prediction: Estimate,
         points: NDArray[np.floating],
-        stamp_ns: int,
-        epoch: int = 0,
+        moment: Moment,
         mount: CameraMount | None = None,
+        rgb: NDArray[np.uint8] | None = None,
     ) -> tuple[Answer | None, AnchorReport]:
         """Return the depth in metres, or None where there is no fit, and how that went.
 
         Args:
             prediction: with its camera; of metric depth, it is corrected.
             points: (N, 3), metres in the optical frame; of none, the last fit is held.
-            stamp_ns: the stamp of the image.
-            epoch: counts the backward jumps of time; with another one, all starts anew.
+            moment: when the image was taken, and where, if depth is to be steadied by that; with
+                another epoch, all starts anew.
             mount: of the camera on the robot, by which the ground anchors; None where it is not
                 known.
+            rgb: uint8 (height, width, 3), the image in any size, for steadying by optical flow;
+                None takes the flow of the depth itself.
 
         Raises:
             CameraError: (``uncalibrated``) on a prediction without a camera.
         """
-        if epoch != self._epoch:
-            self._restart(epoch)
+        stamp_ns = moment.stamp_ns
+        if moment.epoch != self._epoch:
+            self._restart(moment.epoch)
         options, camera = self.options, prediction.camera
         if camera is None:
             raise CameraError(
@@ -177,7 +186,8 @@ class AnchorPipeline:
         method = options.local.method if len(ranges) else "global"
         local = LocalOptions(method, options.local.max_factor)  # type: ignore[arg-type]
         result = anchored(prediction.values, line, ranges if len(ranges) else anchors, local)
-        return self._answer(DepthMap(result.depth_m, camera), result.confidence), report
+        is_sure = state.status == "anchored" and len(ranges) > 0
+        return self._answer(result, camera, moment, rgb, is_sure), report
 
     def _anchors(
         self,
@@ -205,11 +215,32 @@ class AnchorPipeline:
         both = select(np.concatenate((points, ground))) if len(ground) else None
         return ranges, both, said
 
-    def _answer(self, depth: DepthMap, confidence: NDArray[np.float32]) -> Answer:
-        options, size = self.options, (depth.values.shape[1], depth.values.shape[0])
-        back_project = partial(self._clouds.cloud, options.cloud, options.range.far_m, None)
+    def _answer(
+        self,
+        result: Anchored,
+        camera: Camera,
+        moment: Moment,
+        rgb: NDArray[np.uint8] | None,
+        scale_is_sure: bool,
+    ) -> Answer:
+        """Return the depth, steadied where that is asked for, and within the range.
+
+        Its confidence is that of the less sure of the two: where the anchors are, and over time.
+        """
+        options, steadying = self.options, None
+        depth, confidence = DepthMap(result.depth_m, camera), result.confidence
+        if options.steady.method != "off":
+            self.steadier.options = options.steady
+            steadied = self.steadier.steady(depth, moment, rgb, scale_is_sure)
+            metres, steadying = steadied.estimate.metric, steadied.report
+            assert metres is not None  # of the type that it was given
+            depth = metres
+            if steadying.status == "steady":  # else nothing over time is known yet
+                confidence = np.minimum(confidence, steadied.confidence)
         limited = depth.limited(options.range.min_m, options.range.max_m)
-        return Answer(size, depth.camera, limited, confidence, back_project)
+        back_project = partial(self._clouds.cloud, options.cloud, options.range.far_m, None)
+        size = (camera.width, camera.height)
+        return Answer(size, camera, limited, confidence, back_project, steadying=steadying)
 
     def _find_misalignment(
         self, prediction: Estimate, line: Fit, anchors: Anchors, stamp_ns: int

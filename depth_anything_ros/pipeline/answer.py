@@ -13,6 +13,7 @@ from depth_anything_ros.core.cloud import Allocate, BackProjector, Cloud
 from depth_anything_ros.core.depth import DepthMap, Estimate
 from depth_anything_ros.pipeline.obstacles import Surroundings
 from depth_anything_ros.pipeline.options import CloudOptions
+from depth_anything_ros.pipeline.steadying import SteadyReport
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +25,10 @@ class Answer:
         camera: the camera of the grid; None where it is not known.
         estimate: the depth or disparity, within the range, NaN where nothing was seen; None where
             it was not asked for.
-        confidence: float32 (height, width), 0 to 1; None where the model has none.
+        confidence: float32 (height, width), 0 to 1; None where nothing tells it.
         back_project: makes the cloud of a depth map and its camera.
         surroundings: the ground and what stands on it; None where nobody looked.
+        steadying: how it was steadied over time; None where it was not.
     """
 
     size: tuple[int, int]
@@ -35,6 +37,7 @@ class Answer:
     confidence: NDArray[np.float32] | None = None
     back_project: Callable[[DepthMap, Camera, Allocate | None], Cloud] | None = None
     surroundings: Surroundings | None = None
+    steadying: SteadyReport | None = None
 
     def cloud(self, allocate: Allocate | None = None) -> Cloud | None:
         """Return the points, which are made now; None without metres or without a camera.
@@ -46,6 +49,11 @@ class Answer:
         if depth is None or self.camera is None or self.back_project is None:
             return None
         return self.back_project(depth, self.camera, allocate)
+
+
+def known_confidence(confidence: NDArray[np.float32], estimate: Estimate) -> NDArray[np.float32]:
+    """Return a confidence (height, width) with 0 where the estimate is NaN."""
+    return np.where(np.isnan(estimate.values), np.float32(0), confidence)
 
 
 class CloudMaker:

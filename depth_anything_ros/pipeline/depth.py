@@ -17,7 +17,7 @@ from depth_anything_ros.core.errors import CameraError, ModelError, first_line
 from depth_anything_ros.core.stage_times import StageTimes
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory, take_smaller_input
 from depth_anything_ros.models import DepthEstimator
-from depth_anything_ros.pipeline.answer import Answer, CloudMaker
+from depth_anything_ros.pipeline.answer import Answer, CloudMaker, known_confidence
 from depth_anything_ros.pipeline.image import (
     ImageRectifier,
     RectifiedImage,
@@ -25,6 +25,7 @@ from depth_anything_ros.pipeline.image import (
     output_size,
 )
 from depth_anything_ros.pipeline.options import DepthOptions
+from depth_anything_ros.pipeline.steadying import Moment, Steadied, Steadier
 
 # For each image what the model answers, or what it raises for this one alone.
 Estimates = list[Estimate | Exception]
@@ -35,7 +36,8 @@ class DepthPipeline:
 
     ``infer`` goes the whole way for one image. Its three parts may be called by themselves, for
     batches or from two threads: ``prepare`` and ``predict`` from one, ``finish`` from another.
-    What depends on a camera alone (maps, rays) is kept until the camera changes.
+    What depends on a camera alone (maps, rays) is kept until the camera changes. Where depth is to
+    be steadied, what goes on from image to image of each camera is in ``steadiers``.
 
     Args:
         estimator: the model.
@@ -49,6 +51,7 @@ class DepthPipeline:
         options: what is asked of images to come; may be replaced at any time.
         is_rig: as given.
         full_size: the input size that the model has, unless memory was too small.
+        steadiers: of each camera's depth over time, by its name.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class DepthPipeline:
         self.full_size = full_size or estimator.input_size
         self._rectifiers: dict[str, ImageRectifier] = defaultdict(ImageRectifier)
         self._clouds: dict[str, CloudMaker] = defaultdict(CloudMaker)
+        self.steadiers: dict[str, Steadier] = defaultdict(Steadier)
 
     @property
     def kind(self) -> Kind:
@@ -237,24 +241,47 @@ class DepthPipeline:
 
     # Out: what is published ------------------------------------------------------------------
 
-    def finish(self, image: RectifiedImage, estimate: Estimate | None) -> Answer:
+    def finish(
+        self, image: RectifiedImage, estimate: Estimate | None, moment: Moment | None = None
+    ) -> Answer:
         """Return the answer to an image, with NaN where it saw nothing, and within the range.
 
-        Its cloud is made when it is asked for.
+        Its cloud is made when it is asked for. Images of one camera that are to be steadied are
+        finished in their order, by one thread at a time.
 
         Args:
             image: of ``prepare``.
             estimate: of ``predict``; None where only the camera is of interest.
+            moment: when and where it was taken, as its camera came; None of an image that has
+                nothing to do with others.
         """
-        options = self.options
+        options, steadied = self.options, None
         colours = image.published_rgb if options.cloud.color else None
         clouds, far_m = self._clouds[image.source], options.range.far_m
         back_project = partial(clouds.cloud, options.cloud, far_m, colours)
+        if estimate is not None and moment is not None and options.steady.method != "off":
+            with image.times.of("steady"):
+                steadied = self._steadied(image, estimate, moment)
+                estimate = steadied.estimate
         if estimate is not None:
             with image.times.of("post"):
                 limited = estimate.limited(options.range.min_m, options.range.max_m)
                 estimate = limited.masked(image.published_valid)
-        return Answer(image.published_size, image.published_camera, estimate, None, back_project)
+        answer = Answer(image.published_size, image.published_camera, estimate, None, back_project)
+        if steadied is None or estimate is None:
+            return answer
+        confidence = known_confidence(steadied.confidence, estimate)
+        return replace(answer, confidence=confidence, steadying=steadied.report)
+
+    def _steadied(self, image: RectifiedImage, estimate: Estimate, moment: Moment) -> Steadied:
+        """Steady an estimate before its range is cut, so that what is about its end flickers not.
+
+        What was not seen is masked before too: nothing of it may be carried to where something is.
+        """
+        steadier = self.steadiers[image.source]
+        steadier.options = self.options.steady
+        seen = estimate.masked(image.published_valid)
+        return steadier.steady(seen, moment.turned(image.turn), image.rgb)
 
 
 def _sizes(images: Sequence[RectifiedImage]) -> dict[str, Any]:

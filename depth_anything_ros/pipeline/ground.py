@@ -13,6 +13,10 @@ from depth_anything_ros.pipeline.options import GroundAnchorOptions, GroundOptio
 
 # Points of a ground that is sure, so many as a LiDAR of few rings has in view.
 _MOST_POINTS = 500
+# Of the lean that a picture shows, so much is taken for the robot's nodding. The rest is the
+# network's: its floors lean by some 3 degrees, which moves the foot of their plane, and so the
+# scale, by half; a robot nods by 1 at most.
+_NODDING = 0.25
 _WHY_NOT = {
     "unseen": "hardly anything is seen below the horizon",
     "no_plane": "too little of what is seen is on one plane",
@@ -80,6 +84,7 @@ def anchor_points(
     none = np.empty((0, 3))
     if not ground.ok:
         return none, f"not used: {why_none(ground)}"
+    ground = ground.leaning(mount.up, _NODDING)
     said = f"height {ground.height:.2f} m, confidence {ground.confidence:.2f}"
     if ground.confidence < options.min_confidence:
         return none, f"not used: {said}; ground.min_confidence is {options.min_confidence:g}"

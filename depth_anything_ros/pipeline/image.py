@@ -26,6 +26,8 @@ class RectifiedImage:
         camera: the camera of exactly this image; None where it is not known.
         valid: bool (height, width), False where rectification saw nothing; None if all is seen.
         treatment: what was done to the image and why, in a sentence.
+        turn: float64 (3, 3), from the optical frame of the image as it came to that of this one,
+            as stereo rectification turns it; None where the two are one.
         size: the (width, height) that is published, of the same view; None is the image's own.
         source: the camera's name among those of one pipeline.
         times: seconds of the stages of its way.
@@ -35,6 +37,7 @@ class RectifiedImage:
     camera: Camera | None
     valid: NDArray[np.bool_] | None = None
     treatment: str = ""
+    turn: NDArray[np.float64] | None = None
     size: Size | None = None
     source: str = ""
     times: StageTimes = field(default_factory=StageTimes)
@@ -91,14 +94,17 @@ class ImageRectifier:
             CameraError: where the camera cannot be rectified.
         """
         policy, why = _policy(camera, policy, is_rectified)
+        turn = _turn(camera)
         if policy == "already":
             treatment = f"taken as rectified already, P is its camera {why}"
-            return RectifiedImage(rgb, camera.rectified(), None, treatment)
+            return RectifiedImage(rgb, camera.rectified(), None, treatment, turn)
         if policy == "never":
             return RectifiedImage(rgb, camera.as_taken(), None, f"kept as it came {why}")
         rectifier = self._rectifier_of(camera)
         treatment = f"rectified to the pinhole of P {why}"
-        return RectifiedImage(rectifier.rectify(rgb), rectifier.camera, rectifier.valid, treatment)
+        return RectifiedImage(
+            rectifier.rectify(rgb), rectifier.camera, rectifier.valid, treatment, turn
+        )
 
     def _rectifier_of(self, camera: Camera) -> Rectifier:
         if self._refused is not None and self._refused[0] == camera:
@@ -110,6 +116,11 @@ class ImageRectifier:
                 self._refused = (camera, error.anew())
                 raise
         return self._rectifier
+
+
+def _turn(camera: Camera) -> NDArray[np.float64] | None:
+    R = np.array(camera.R).reshape(3, 3)
+    return None if np.array_equal(R, np.eye(3)) else R
 
 
 def takes_as_rectified(policy: str, is_rectified: bool) -> bool:

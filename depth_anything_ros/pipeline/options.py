@@ -114,6 +114,37 @@ class FallbackOptions:
 
 
 @dataclass(frozen=True)
+class SteadyOptions:
+    """How answers are steadied over time."""
+
+    method: str = parameter(
+        "off",
+        "Steady depth over time, so that it neither flickers nor jumps in scale: by the pictures' "
+        "optical flow (flow), by the camera's poses of tf2 (motion), which is better and faster "
+        "where they are right, or not at all (off).",
+        choices=("off", "flow", "motion"),
+    )
+    memory_s: float = parameter(
+        2.0,
+        "How long it remembers: a mean over about this time, and after a gap of this it begins "
+        "anew.",
+        unit="s",
+        low=0.05,
+        high=60.0,
+    )
+    max_change: float = parameter(
+        0.15,
+        "A pixel whose depth differs by more than this share from what is remembered is taken as "
+        "it comes.",
+        low=0.01,
+        high=1.0,
+    )
+    fixed_frame: str = parameter(
+        "odom", "Frame of tf2 in which the world stands still; motion moves the camera in it."
+    )
+
+
+@dataclass(frozen=True)
 class DepthOptions:
     """From an image to its depth and cloud."""
 
@@ -129,6 +160,7 @@ class DepthOptions:
     range: RangeOptions = group(RangeOptions)
     cloud: ColouredCloudOptions = group(ColouredCloudOptions)
     camera: FallbackOptions = group(FallbackOptions)
+    steady: SteadyOptions = group(SteadyOptions)
 
 
 @dataclass(frozen=True)
@@ -325,4 +357,5 @@ class AnchoringOptions:
     ground: GroundAnchorOptions = group(GroundAnchorOptions)
     range: RangeOptions = group(RangeOptions)
     cloud: CloudOptions = group(CloudOptions)
+    steady: SteadyOptions = group(SteadyOptions)
     diagnostics: ResidualOptions = group(ResidualOptions)

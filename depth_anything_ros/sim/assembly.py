@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from depth_anything_ros.sim.scene import Material, Primitive, Shape, Vector, rotation_of
+import numpy as np
+
+from depth_anything_ros.sim.scene import Material, Primitive, Rotation, Shape, Vector, rotation_of
 
 
 @dataclass(frozen=True)
@@ -139,3 +142,26 @@ def extent(primitive: Primitive) -> Vector:
     else:
         half = [sum(abs(row[k]) * primitive.size[k] for k in range(3)) for row in rows]
     return half[0], half[1], half[2]
+
+
+def placed(
+    parts: Sequence[Primitive], position: Vector, yaw: float, instance: int, first_seed: int
+) -> list[Primitive]:
+    """Return the parts of one object, turned by yaw and moved.
+
+    Args:
+        parts: in a frame of their own.
+        position: of the origin of that frame, in metres.
+        yaw: of that frame about z, in radians.
+        instance: number of the object.
+        first_seed: of the pattern of the first part; the next is the next one's.
+    """
+    turn = np.array(rotation_of(yaw))
+    found = []
+    for seed, part in enumerate(parts, first_seed):
+        at = turn @ np.array(part.position) + np.array(position)
+        rows = (turn @ np.array(part.rotation)).tolist()
+        rotation: Rotation = (tuple(rows[0]), tuple(rows[1]), tuple(rows[2]))
+        moved = replace(part, position=tuple(at.tolist()), rotation=rotation)
+        found.append(replace(moved, instance=instance, seed=seed))
+    return found

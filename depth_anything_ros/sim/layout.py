@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-import numpy as np
-
-from depth_anything_ros.sim.assembly import Assembly, Surface
+from depth_anything_ros.sim.assembly import Assembly, Surface, placed
 from depth_anything_ros.sim.furniture import Maker
 from depth_anything_ros.sim.palette import Draw
 from depth_anything_ros.sim.scene import (
@@ -17,12 +15,10 @@ from depth_anything_ros.sim.scene import (
     Light,
     Material,
     Primitive,
-    Rotation,
     Scene,
     Shape,
     Sky,
     Vector,
-    rotation_of,
 )
 
 Box = tuple[Vector, Vector]
@@ -94,14 +90,7 @@ class Plot:
     def _place(self, parts: Sequence[Primitive], position: Vector, yaw: float) -> None:
         """Add an object of parts in a frame of its own, turned and moved."""
         self.things += 1
-        turn = np.array(rotation_of(yaw))
-        for part in parts:
-            at = turn @ np.array(part.position) + np.array(position)
-            rows = (turn @ np.array(part.rotation)).tolist()
-            rotation: Rotation = (tuple(rows[0]), tuple(rows[1]), tuple(rows[2]))
-            number = len(self.surfaces)
-            placed = replace(part, position=tuple(at.tolist()), rotation=rotation)
-            self.surfaces.append(replace(placed, instance=self.things, seed=number))
+        self.surfaces += placed(parts, position, yaw, self.things, len(self.surfaces))
 
     def put(
         self,

@@ -46,6 +46,14 @@ def sensor_mounts(
     return T_base_camera, mount(z=camera_height_m + LIDAR_ABOVE_CAMERA_M)
 
 
+def drive_of(
+    scene: Scene, speed_mps: float, camera_height_m: float, camera_pitch_deg: float
+) -> Drive:
+    """Return the drive of a robot with ``sensor_mounts`` along the lane of a scene."""
+    T_base_camera, T_base_lidar = sensor_mounts(camera_height_m, camera_pitch_deg)
+    return Drive(scene.path, speed_mps, T_base_camera=T_base_camera, T_base_lidar=T_base_lidar)
+
+
 def T_camera_lidar(  # noqa: N802 - the field's name
     camera_height_m: float, camera_pitch_deg: float
 ) -> NDArray[np.float64]:

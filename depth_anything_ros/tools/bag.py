@@ -158,7 +158,8 @@ class BagWorker:
 def contents_of(bag: Bag, cameras: Sequence[CameraTopics], options: argparse.Namespace) -> Contents:
     """Look through a bag; refuse one without pictures."""
     say(f"looking through {bag.path}")
-    contents = look_through(bag, cameras, with_frames=bool(options.lidar))
+    with_frames = bool(options.lidar) or options.steady == "motion"
+    contents = look_through(bag, cameras, with_frames)
     if not contents.times:
         raise SourceError(f"no picture in {bag.path} on {', '.join(c.image for c in cameras)}")
     return contents
@@ -174,12 +175,13 @@ def finished(task: Task, parts: Parts, count: int) -> BagOutcome:
 def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[BagOutcome]:
     """Spread bags over a cluster, which sees the same files by the same paths.
 
-    Of a bag that no LiDAR anchors, each file is a work of its own; a scale goes on from file to
-    file, so that a bag with one is answered by one process.
+    Of a bag that no LiDAR anchors and that is not steadied, each file is a work of its own; what
+    is remembered goes on from file to file, so that others are answered by one process each.
     """
+    is_whole = bool(options.lidar) or options.steady != "off"
     counts, spread_out = dict[Task, int](), list[Task]()
     for task in tasks:
-        if options.lidar:
+        if is_whole:
             spread_out.append(task)
             continue
         try:
@@ -193,7 +195,7 @@ def _by_cluster(tasks: Sequence[Task], options: argparse.Namespace) -> Iterator[
         missing = [number for number in range(counts[task]) if parts.done(number) is None]
         spread_out += [replace(task, file=number) for number in missing]
     results = spread(spread_out, partial(BagWorker, options), options.ray, options.workers)
-    unit = "bags" if options.lidar else "files"
+    unit = "bags" if is_whole else "files"
     with closing(results), Progress(len(spread_out), unit) as progress:
         for outcome in results:
             yield outcome

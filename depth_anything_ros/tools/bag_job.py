@@ -29,10 +29,18 @@ from depth_anything_ros.pipeline.options import (
     ColouredCloudOptions,
     DepthOptions,
     OutputOptions,
+    SteadyOptions,
 )
+from depth_anything_ros.pipeline.steadying import Moment, Steadier
 from depth_anything_ros.tools.bag_pictures import BagPicture, PictureReader, PointFinder
 from depth_anything_ros.tools.bag_reading import Bag, CameraTopics, Contents
-from depth_anything_ros.tools.bag_writing import AnswerMessages, AnswerStyle, BagFile, Parts
+from depth_anything_ros.tools.bag_writing import (
+    AnswerMessages,
+    AnswerStyle,
+    BagFile,
+    Maps,
+    Parts,
+)
 from depth_anything_ros.tools.progress import Progress, say
 
 # The options that what is written depends on.
@@ -49,6 +57,8 @@ _ASKED = (
     "lidar",
     "max_offset",
     "namespace",
+    "steady",
+    "fixed_frame",
 )
 
 
@@ -60,12 +70,14 @@ class Facts:
         answered: how many.
         skipped: how many not, by reason.
         anchored: how many by the state of their scale.
+        steadied: how many by how that went.
         memory: of each anchor pipeline, by its camera's topic.
     """
 
     answered: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     anchored: Counter[str] = field(default_factory=Counter)
+    steadied: Counter[str] = field(default_factory=Counter)
     memory: dict[str, Any] = field(default_factory=dict)
 
     def add(self, other: Mapping[str, Any]) -> None:
@@ -73,6 +85,7 @@ class Facts:
         self.answered += other["answered"]
         self.skipped.update(other["skipped"])
         self.anchored.update(other["anchored"])
+        self.steadied.update(other["steadied"])
 
     @classmethod
     def of(cls, notes: Iterable[Mapping[str, Any]]) -> Facts:
@@ -86,6 +99,7 @@ class Facts:
         """Say it in words."""
         lines = [f"{self.answered} pictures answered"]
         lines += [f"{count} {status}" for status, count in sorted(self.anchored.items())]
+        lines += [f"{count} {how}" for how, count in sorted(self.steadied.items())]
         return lines + [f"{n} left out: {reason}" for reason, n in sorted(self.skipped.items())]
 
 
@@ -145,7 +159,10 @@ class Job:
         self.bag, self.contents, self.options = bag, contents, options
         self.cameras = {camera.image: camera for camera in cameras}
         self.pipeline = DepthPipeline(estimator, _depth_options(options))
-        self.anchoring = AnchoringOptions(cloud=CloudOptions(organized=not options.dense))
+        steady = SteadyOptions(options.steady, fixed_frame=options.fixed_frame)
+        self.anchoring = AnchoringOptions(
+            cloud=CloudOptions(organized=not options.dense), steady=steady
+        )
         style = AnswerStyle(options.encoding, points=not options.no_points)
         self.messages = AnswerMessages(style)
         self.reader = PictureReader(bag, contents, options.rectify)
@@ -213,8 +230,14 @@ class Job:
             progress: counts pictures.
         """
         span = self.starts[number], [*self.starts[1:], None][number]
-        made = vars(self._write_file(parts.file(number), span, memory, progress))
+        is_steadied = self.options.steady != "off"
+        maps = parts.kept(number - 1) if is_steadied else {}
+        answering = self._write_file(parts.file(number), span, memory, maps, progress)
+        if is_steadied:
+            parts.keep(number, answering.maps())
+        made = vars(answering.facts())
         parts.finish(number, made)
+        parts.drop(number - 1)
         return made
 
     def _write_file(
@@ -222,8 +245,9 @@ class Job:
         folder: Path,
         span: tuple[int | None, int | None],
         memory: Mapping[str, Any],
+        maps: Maps,
         progress: Progress,
-    ) -> Facts:
+    ) -> _Answering:
         note = {"depth_anything_ros": f"{__version__}, {self.pipeline.estimator.card.name}"}
         original = None if self.options.only_depth else self.bag
         file = BagFile(folder, original, self.types, self.messages, note)
@@ -234,7 +258,7 @@ class Job:
             span[0],
             self.options.max_offset,
         )
-        answering = _Answering(self, file, points, memory, progress)
+        answering = _Answering(self, file, points, memory, maps, progress)
         messages = self.bag.messages(None, *span)
         with file, closing(messages):  # type: ignore[type-var]  # a generator
             for connection, time_ns, data in messages:
@@ -244,7 +268,7 @@ class Job:
                 if camera is not None:
                     answering.add(camera, time_ns, connection, data)
             answering.flush()
-        return answering.facts()
+        return answering
 
 
 class _Answering:
@@ -255,6 +279,7 @@ class _Answering:
         file: takes the answers.
         points: of the time of a picture.
         memory: of the anchor pipelines, by camera.
+        maps: of their steadiers, or of those of the pipeline.
         progress: counts.
     """
 
@@ -264,16 +289,26 @@ class _Answering:
         file: BagFile,
         points: PointFinder,
         memory: Mapping[str, Any],
+        maps: Maps,
         progress: Progress,
     ) -> None:
         self._job, self._file, self._points, self._progress = job, file, points, progress
         self._facts = Facts()
         self._waiting: list[_Waiting] = []
         self._anchors: dict[str, AnchorPipeline] = {}
+        job.pipeline.steadiers.clear()
         for camera in job.cameras:
             pipeline = self._anchors[camera] = AnchorPipeline(job.anchoring)
             if camera in memory:
                 pipeline.remember(memory[camera])
+            if camera in maps:
+                self._steadier(camera).remember(maps[camera])
+
+    def _steadier(self, camera: str) -> Steadier:
+        """Return what steadies the depth of a camera: metres where they are anchored."""
+        if self._job.options.lidar:
+            return self._anchors[camera].steadier
+        return self._job.pipeline.steadiers[camera]
 
     def add(self, camera: CameraTopics, time_ns: int, connection: Any, data: bytes) -> None:  # noqa: ANN401
         """Take a message of a camera."""
@@ -309,18 +344,37 @@ class _Answering:
     def _answer(self, one: _Waiting, estimate: Estimate | Exception) -> Answer:
         if isinstance(estimate, Exception):
             raise estimate
-        answer = self._job.pipeline.finish(one.image, estimate)
-        if not self._job.options.lidar:
-            return answer
-        return self._anchored(one, answer)
+        job, moment = self._job, self._moment(one)
+        if job.options.lidar:
+            answer = self._anchored(one, job.pipeline.finish(one.image, estimate), moment)
+        else:
+            answer = job.pipeline.finish(one.image, estimate, moment)
+        report = answer.steadying
+        if report is not None:
+            self._facts.steadied[" by ".join(filter(None, (report.status, report.method)))] += 1
+        return answer
 
-    def _anchored(self, one: _Waiting, answer: Answer) -> Answer:
+    def _moment(self, one: _Waiting) -> Moment:
+        """Return when a picture was taken, and where, if its depth is steadied by that."""
+        job, picture = self._job, one.picture
+        if job.options.steady != "motion":
+            return Moment(picture.stamp_ns)
+        fixed, frame = job.options.fixed_frame, picture.header.frame_id
+        try:
+            T = job.contents.transforms.find(fixed, frame, picture.stamp_ns)
+        except DepthAnythingError as error:
+            job.reader.say_once(picture.topics.image, "pose", f"not steadied by motion: {error}")
+            return Moment(picture.stamp_ns, no_pose=str(error))
+        return Moment(picture.stamp_ns, 0, T)
+
+    def _anchored(self, one: _Waiting, answer: Answer, moment: Moment) -> Answer:
         picture, camera = one.picture, answer.camera
         if picture.camera is None or camera is None or answer.estimate is None:
             raise picture.problem or DepthAnythingError("its camera is not known", "uncalibrated")
         points, problem = self._points.points(picture, camera)
         pipeline = self._anchors[picture.topics.image]
-        found, report = pipeline.anchor(answer.estimate, points, picture.stamp_ns)
+        turned, rgb = moment.turned(one.image.turn), one.image.rgb
+        found, report = pipeline.anchor(answer.estimate, points, turned, rgb=rgb)
         self._facts.anchored[report.status] += 1
         if problem is not None:
             self._job.reader.say_once(picture.topics.image, problem.reason, str(problem))
@@ -340,6 +394,10 @@ class _Answering:
         self._job.reader.say_once(camera.image, error.reason, f"left out: {first_line(error)}")
         self._progress.add(1)
 
+    def maps(self) -> Maps:
+        """Return what the steadiers remember, by camera."""
+        return {camera: self._steadier(camera).memory() for camera in self._anchors}
+
     def facts(self) -> Facts:
         """Return what became of the pictures."""
         memory = {camera: pipeline.memory() for camera, pipeline in self._anchors.items()}
@@ -352,4 +410,5 @@ def _depth_options(options: argparse.Namespace) -> DepthOptions:
         rectify=options.rectify,
         output=OutputOptions(options.output_size),
         cloud=ColouredCloudOptions(organized=not options.dense),
+        steady=SteadyOptions(options.steady, fixed_frame=options.fixed_frame),
     )

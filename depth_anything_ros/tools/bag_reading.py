@@ -23,7 +23,12 @@ from depth_anything_ros.core.errors import (
     quoted,
 )
 from depth_anything_ros.core.programs import how_to_install
-from depth_anything_ros.core.range_messages import cloud_points, range_points, scan_points
+from depth_anything_ros.core.range_messages import (
+    cloud_points,
+    landmark_points,
+    range_points,
+    scan_points,
+)
 from depth_anything_ros.core.transforms import Transforms
 
 if TYPE_CHECKING:
@@ -35,6 +40,7 @@ CAMERA_INFO, TF = "sensor_msgs/msg/CameraInfo", "tf2_msgs/msg/TFMessage"
 # What makes points (n, 3) of a message in its frame; of a depth image, its camera is needed.
 RANGES: dict[str, Callable[[Any], NDArray[np.floating]] | None] = {
     "sensor_msgs/msg/PointCloud2": cloud_points,
+    "sensor_msgs/msg/PointCloud": landmark_points,
     "sensor_msgs/msg/LaserScan": scan_points,
     "sensor_msgs/msg/Range": range_points,
     IMAGE: None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from depth_anything_ros.core.depth import ESTIMATES
 from depth_anything_ros.core.depth_files import millimetres
 from depth_anything_ros.core.errors import SourceError
-from depth_anything_ros.core.files import claim_folder, read_document, write_atomically
+from depth_anything_ros.core.files import atomically, claim_folder, read_document, write_atomically
 from depth_anything_ros.core.message_layout import (
     camera_layout,
     cloud_kind,
@@ -30,6 +31,8 @@ from depth_anything_ros.tools.bag_reading import CAMERA_INFO, IMAGE, Bag
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection, Qos
 
+# What steadiers remember, by the topic of their pictures.
+Maps = Mapping[str, Mapping[str, NDArray[Any]]]
 CLOUD = "sensor_msgs/msg/PointCloud2"
 # Read by all distributions from Humble on; Humble refuses the next one.
 _VERSION: Literal[8] = 8
@@ -314,6 +317,29 @@ class Parts:
     def finish(self, number: int, facts: Mapping[str, Any]) -> None:
         """Note that a file is whole."""
         write_atomically(self._note(number), json.dumps(facts).encode(), SourceError)
+
+    def keep(self, number: int, memory: Maps) -> None:
+        """Keep what is remembered of pictures up to the end of a file, before that is noted."""
+        maps = {f"{topic} {name}": m for topic, of in memory.items() for name, m in of.items()}
+        with atomically(self._kept(number), SourceError) as partial, partial.open("wb") as file:
+            np.savez(file, **maps)  # type: ignore[arg-type]  # of any names
+
+    def kept(self, number: int) -> Maps:
+        """Return what ``keep`` was given of a file; nothing where there is none."""
+        memory: dict[str, dict[str, NDArray[Any]]] = defaultdict(dict)
+        if self._kept(number).is_file():
+            with np.load(self._kept(number)) as maps:
+                for key, values in maps.items():
+                    topic, _, name = key.partition(" ")
+                    memory[topic][name] = values
+        return memory
+
+    def drop(self, number: int) -> None:
+        """Remove what was kept of a file, once that of the next is noted."""
+        self._kept(number).unlink(missing_ok=True)
+
+    def _kept(self, number: int) -> Path:
+        return self.folder / f"{number}.npz"
 
     def _note(self, number: int) -> Path:
         return self.folder / f"{number}.json"

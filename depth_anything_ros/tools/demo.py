@@ -28,8 +28,8 @@ from depth_anything_ros.core.programs import how_to_install
 from depth_anything_ros.core.recording import load_calibration
 from depth_anything_ros.models import find_card
 from depth_anything_ros.models.weights.find import RANDOM, resolve_weights
-from depth_anything_ros.sim.places import PLACES
-from depth_anything_ros.sim.robot import T_camera_lidar
+from depth_anything_ros.sim.places import PLACES, build_scene
+from depth_anything_ros.sim.robot import T_camera_lidar, drive_of
 from depth_anything_ros.tools.node_process import NAMESPACE, NodeProcess, isolated_environment
 from depth_anything_ros.tools.options import check_least, parse_size
 from depth_anything_ros.tools.progress import say
@@ -143,10 +143,20 @@ def _robot(options: argparse.Namespace, folder: Path) -> Part:
     width, height = parse_size(options.size)
     described = {**ROBOT, "place": options.place, "width": width, "height": height}
     matrix = T_camera_lidar(ROBOT["camera_height_m"], ROBOT["camera_pitch_deg"])
-    text = json.dumps({**described, "T_camera_lidar": matrix.ravel().tolist()}, indent=1)
+    poses = [pose.ravel().tolist() for pose in _poses(options)]
+    known = {"T_camera_lidar": matrix.ravel().tolist(), "T_world_camera": poses}
+    text = json.dumps({**described, **known}, indent=1)
     (folder / "robot.json").write_text(f"{text}\n")
     parameters = {**described, **_playing(options), "frames": options.frames}
     return Part("robot", "sim_node", parameters, T_camera_lidar=matrix)
+
+
+def _poses(options: argparse.Namespace) -> list[NDArray[np.float64]]:
+    """Return where the robot's camera is at each picture, as sim_node drives it."""
+    scene = build_scene(ROBOT["seed"], options.place)
+    how = (ROBOT[name] for name in ("speed_mps", "camera_height_m", "camera_pitch_deg"))
+    drive = drive_of(scene, *how)
+    return [drive.T_world_camera(index / options.rate) for index in range(options.frames)]
 
 
 def _playing(options: argparse.Namespace) -> dict[str, object]:

@@ -61,6 +61,8 @@ class AnsweredImage:
         camera: None where it is not known.
         truth: None where there is none.
         anchored: of scale_anchor_node; None where it did not run or had no fit.
+        stamp_ns: of the picture.
+        number: how many pictures were recorded before it.
     """
 
     rgb: NDArray[np.uint8]
@@ -68,6 +70,8 @@ class AnsweredImage:
     camera: Camera | None
     truth: DepthMap | None
     anchored: DepthMap | None = None
+    stamp_ns: int = 0
+    number: int = 0
 
 
 class DemoBag:
@@ -129,6 +133,8 @@ class DemoBag:
                 self.camera,
                 self._depth(TRUTH, stamp),
                 self._depth(ANCHORED, stamp),
+                stamp,
+                self.topics["image"].stamps.index(stamp),
             )
             for stamp in stamps
             if self.message(TRUTH, stamp) is not None
@@ -211,5 +217,14 @@ def _camera(info: Any) -> Camera | None:  # noqa: ANN401 - rosbags' CameraInfo
 
 def T_camera_lidar(folder: Path) -> NDArray[np.float64]:  # noqa: N802 - the field's name
     """Read where the robot's LiDAR is in its optical frame: ROS 2 from PyPI has no /tf_static."""
+    return _matrices(folder, "T_camera_lidar").reshape(4, 4)
+
+
+def T_world_camera(folder: Path) -> NDArray[np.float64]:  # noqa: N802
+    """Read where the robot's camera was at each picture, (n, 4, 4): likewise, it has no /tf."""
+    return _matrices(folder, "T_world_camera")
+
+
+def _matrices(folder: Path, name: str) -> NDArray[np.float64]:
     described = json.loads((folder / "robot.json").read_text())
-    return np.array(described["T_camera_lidar"], np.float64).reshape(4, 4)
+    return np.array(described[name], np.float64).reshape(-1, 4, 4)

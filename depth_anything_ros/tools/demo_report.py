@@ -27,9 +27,11 @@ from depth_anything_ros.tools.demo_bag import (
     AnsweredImage,
     DemoBag,
     T_camera_lidar,
+    T_world_camera,
     floats,
 )
 from depth_anything_ros.tools.demo_panel import panel_row
+from depth_anything_ros.tools.demo_steady import SteadiedDrive, steadied_drive, steadied_in_words
 from depth_anything_ros.tools.evaluation import own_space
 
 # What counts, and what every prediction is clamped to.
@@ -106,6 +108,10 @@ def write_report(
         note = RANDOM_WARNING.partition(":")[0] if weights == RANDOM else model
         shown = _median(scored)
         rows.append(panel_row(name, shown.image, shown.comparison, note, shown.anchored))
+        drive = _steadied(bag, output / "input", [one.image for one in scored])
+        if drive is not None:
+            report["sources"][name]["steadied"] = drive.figures
+            rows.append(drive.row)
     report["passed"] = all(all(p["checks"].values()) for p in report["sources"].values())
     write_picture(output / "panel.png", stacked(rows)[..., ::-1])
     (output / "report.json").write_text(json.dumps(report, indent=2) + "\n")
@@ -142,6 +148,14 @@ def _source(
     return found
 
 
+def _steadied(bag: DemoBag, folder: Path, images: list[AnsweredImage]) -> SteadiedDrive | None:
+    """Steady what was answered on a drive; None of what is none."""
+    if TRUTH not in bag.topics:
+        return None
+    poses = T_world_camera(folder)
+    return steadied_drive([image for image in images if image.number < len(poses)], poses)
+
+
 def summary(report: dict[str, Any]) -> Iterator[str]:
     """Return the report in a few lines."""
     yield report["estimator"]
@@ -164,6 +178,8 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
                     numbers = f"{v['abs_rel']:8.3f}{v['delta1']:8.3f}{v['rmse']:8.3f} m"
                     yield f"  {title:24}{numbers}"
             yield f"  {part['in_words']}"
+        if "steadied" in part:
+            yield f"  {steadied_in_words(part['steadied'])}"
     if "warning" in report:
         yield ""
         yield report["warning"]

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from depth_anything_ros import __version__
 from depth_anything_ros.tools.parsers_bag import add_adapt, add_bag
+from depth_anything_ros.tools.parsers_steady import add_steady_benchmark
 from depth_anything_ros.tools.parsers_view import add_view
 from depth_anything_ros.tools.parsers_web import add_web
 from depth_anything_ros.tools.shared_options import add_shared
@@ -131,6 +132,12 @@ def _predict(verbs: _Verbs) -> None:
         default="image",
         metavar="SIZE",
         help="image, network, or the shorter side of what is written [px]",
+    )
+    parser.add_argument(
+        "--steady",
+        choices=("off", "flow"),
+        default="off",
+        help="keep the depth of videos from flickering, by optical flow; more: doc/steadying.md",
     )
     parser.add_argument(
         "--restart", action="store_true", help="do all anew, and remove what an earlier run wrote"
@@ -373,9 +380,10 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
 def _benchmark(verbs: _Verbs) -> None:
     parser = verbs.add_parser(
         "benchmark",
-        help="measure how fast a model or the depth node is on this machine",
-        description="Measure how fast a model or the depth node is on this machine. (What compares "
-        "with other libraries is in benchmark/ of the repository.)",
+        help="measure how fast a model or the depth node is, or how steady depth is over time",
+        description="Measure how fast a model or the depth node is on this machine, or how steady "
+        "depth is over time. (What compares with other libraries is in benchmark/ of the "
+        "repository.)",
     )
     parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
     text = "from a picture to its depth map: engines and precisions beside each other"
@@ -392,6 +400,7 @@ def _benchmark(verbs: _Verbs) -> None:
         "--weights", default="", help="of --choose, as of the node; the others are random"
     )
     _add_node_benchmark(parts)
+    add_steady_benchmark(parts)
 
 
 def add_model_benchmark(parser: argparse.ArgumentParser) -> None:

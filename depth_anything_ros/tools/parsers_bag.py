@@ -38,6 +38,7 @@ def add_bag(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "the camera; where it is, /tf and /tf_static say; may be repeated",
     )
     add_pairing(parser)
+    _add_steadying(parser)
     _add_output(parser)
     add_shared(parser, "--model", "--weights", "--download", "--device", "--engine", "--precision")
     add_shared(parser, "--input-size")
@@ -78,6 +79,22 @@ def add_pairing(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "never", "always", "already"),
         default="auto",
         help="undistort pictures first, as of depth_node",
+    )
+
+
+def _add_steadying(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--steady",
+        choices=("off", "flow", "motion"),
+        default="off",
+        help="keep depth from flickering, by optical flow, or by the motion of the camera in "
+        "--fixed-frame; more: doc/steadying.md",
+    )
+    parser.add_argument(
+        "--fixed-frame",
+        default="odom",
+        metavar="NAME",
+        help="where the world stands still, by /tf and /tf_static",
     )
 
 

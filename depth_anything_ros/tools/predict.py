@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     card = find_card(options.model, options.download)
     asked, made_of = _asked(options, card)
     inputs = find_inputs(options.inputs, options.output, sys.stdin)
+    if options.steady != "off" and not any(item.is_video for item in inputs):
+        warn("--steady is for videos, and there is none: each picture is answered by itself")
     _claim(options, asked, inputs, made_of)
     missing = {item for item in inputs if not is_input_done(asked.layout, item)}
     if len(missing) < len(inputs):
@@ -121,6 +123,8 @@ def _asked(options: argparse.Namespace, card: ModelCard) -> tuple[Asked, dict[st
         name: getattr(options, name) for name in ("model", "engine", "precision", "input_size")
     }
     model |= {"device": options.device, "output_size": options.output_size}
+    if options.steady != "off":  # as folders have it that were begun before there was a choice
+        model["steady"] = options.steady
     model["batch"] = options.batch or _batch_of(options.device)
     model |= {"weights_sha256": sha256_of(weights) if weights else "", "colormap": options.colormap}
     cameras = _cameras(options, card)

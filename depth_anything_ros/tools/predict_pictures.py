@@ -15,7 +15,7 @@ from depth_anything_ros.core.memory import SHORT_OF_MEMORY, is_short_of_memory
 from depth_anything_ros.engines.loading import load_estimator
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.image import RectifiedImage
-from depth_anything_ros.pipeline.options import DepthOptions, OutputOptions
+from depth_anything_ros.pipeline.options import DepthOptions, OutputOptions, SteadyOptions
 from depth_anything_ros.tools.predict_inputs import CameraChoice, Input, ReadPicture, read_input
 from depth_anything_ros.tools.predict_outputs import Layout, OutputError, Writer, is_done
 
@@ -45,6 +45,7 @@ class Asked:
         layout: of the files.
         colormap: of ``core.colormap``.
         batch: inputs that the network is given together.
+        steady: how the depth of videos is steadied, as of ``SteadyOptions``.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Asked:
     layout: Layout
     colormap: str
     batch: int
+    steady: str = "off"
 
     def pipeline(self) -> DepthPipeline:
         """Load the model."""
@@ -72,7 +74,10 @@ class Asked:
             self.input_size,
             self.download,
         )
-        return DepthPipeline(estimator, DepthOptions(output=OutputOptions(self.output_size)))
+        options = DepthOptions(
+            output=OutputOptions(self.output_size), steady=SteadyOptions(self.steady)
+        )
+        return DepthPipeline(estimator, options)
 
     def writer(self, pipeline: DepthPipeline) -> Writer:
         """Return what writes the answers of this pipeline."""

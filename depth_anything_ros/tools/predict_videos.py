@@ -28,6 +28,7 @@ from depth_anything_ros.core.files import atomically, write_atomically
 from depth_anything_ros.core.panels import color_limits
 from depth_anything_ros.pipeline.depth import DepthPipeline
 from depth_anything_ros.pipeline.image import RectifiedImage
+from depth_anything_ros.pipeline.steadying import Moment
 from depth_anything_ros.tools.predict_inputs import Input
 from depth_anything_ros.tools.predict_outputs import (
     PAINTED,
@@ -96,6 +97,11 @@ class _Run:
     def __post_init__(self) -> None:
         layout = self.asked.layout
         self.painted = [name for name in PAINTED if name in layout.outputs]
+        steady = self.asked.steady
+        self.said = {"camera_from": self.camera_from} | (
+            {"steady": steady} if steady != "off" else {}
+        )
+        self.pipeline.steadiers.clear()  # of the video before
         self.frames = replace(
             self.writer, layout=replace(layout, outputs=frame_outputs(layout.outputs))
         )
@@ -121,7 +127,7 @@ class _Run:
             for future in behind:
                 future.result()
         assert last is not None  # a video without a frame is none
-        facts = {"source": self.item.name, "camera_from": self.camera_from, "frames": count}
+        facts = {"source": self.item.name, **self.said, "frames": count}
         facts |= {"rate": str(self.video.rate), "colors_of_nearness": limits}
         estimate = last.result()
         text = sidecar(estimate, estimate.camera, {**facts, **self.writer.made_by})
@@ -150,16 +156,17 @@ class _Run:
         self, answered: _Answered, limits: tuple[float, float] | None, videos: _Videos
     ) -> Estimate:
         frame, image, estimate = answered
-        answer, rgb = self.pipeline.finish(image, estimate), image.published_rgb()
+        time_s = frame.stamp * self.video.time_base
+        answer = self.pipeline.finish(image, estimate, Moment(round(time_s * 10**9)))
+        rgb = image.published_rgb()
         assert answer.estimate is not None
         if self.painted:
             painting = self.writer.painting(answer.estimate, limits)
             for output in self.painted:
                 videos.add(output, self.writer.painted(output, rgb, painting), frame)
         if self.frames.layout.outputs:
-            facts: dict[str, Any] = {"source": f"{self.item.name}#{frame.index}"}
-            facts |= {"camera_from": self.camera_from}
-            facts |= {"time_s": float(frame.stamp * self.video.time_base)}
+            facts: dict[str, Any] = {"source": f"{self.item.name}#{frame.index}", **self.said}
+            facts |= {"time_s": float(time_s)}
             place = frames_folder(self.item.place) / f"{frame.index:06d}"
             self.frames.write(place, answer, rgb, facts)
         return answer.estimate

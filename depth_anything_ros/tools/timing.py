@@ -18,7 +18,7 @@ import numpy as np
 from depth_anything_ros.core.programs import processor
 from depth_anything_ros.tools.progress import say
 
-_NUMBER = re.compile(r"-?\d[\d.e+-]*( of \d+)?")
+_NUMBER = re.compile(r"[+-]?\d[\d.e+-]*( of \d+)?")
 # Whose versions change what a benchmark finds.
 _PACKAGES = (
     "depth_anything_ros",

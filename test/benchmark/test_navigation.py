@@ -4,6 +4,11 @@ import importlib
 
 import numpy as np
 import pytest
+from drawn_scene import CAMERA, Scene, room
+from std_msgs.msg import Header
+
+from depth_anything_ros.core.depth import DepthMap
+from depth_anything_ros.nodes.messages import camera_info_message, depth_message
 
 
 @pytest.fixture
@@ -95,6 +100,69 @@ def test_the_collision_monitor_counts_points_in_its_polygon(rules):
     assert rules.points_inside(points, polygon, max_height=6.0) == 3
 
 
+def published(depth_m, encoding):
+    """The pixels of a depth image that a node publishes, and the P of its CameraInfo."""
+    depth = DepthMap(depth_m.astype(np.float32), CAMERA)
+    image = depth_message(Header(), depth, encoding)
+    kind = np.float32 if encoding == "32FC1" else np.uint16
+    pixels = np.frombuffer(image.data, kind).reshape(image.height, image.width)
+    return pixels, camera_info_message(Header(), CAMERA, (image.width, image.height)).p
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
+def test_depthimage_to_laserscan_has_a_rooms_walls_where_they_are(script, encoding):
+    rule = script("depth_scan_rule")
+    scan = rule.depth_scan(*published(room(pitch_deg=0.0).depth, encoding))
+    half = np.radians(40)  # of the field of view
+    assert scan.angle_min == pytest.approx(-half, abs=0.01) and len(scan.ranges) == CAMERA.width
+    points, low, high = scan.points(), scan.angle_increment, 0.002
+    # Bearings are even and columns are not: in the middle some bearings have none.
+    assert len(points) > 0.9 * CAMERA.width and np.abs(points[:, 2]).max() == 0
+    bearings = np.arctan2(points[:, 1], points[:, 0])
+    box = (bearings > np.arctan2(-1.5, 1.5) + low) & (bearings < np.arctan2(-0.5, 1.5) - low)
+    far_box = (bearings > np.arctan2(0.4, 2.0) + low) & (bearings < np.arctan2(1.0, 2.0) - low)
+    wall = (bearings > np.arctan2(1.0, 2.0) + low) | (np.abs(bearings) < np.arctan2(0.4, 3.0) - low)
+    for seen, ahead in ((box, 1.5), (far_box, 2.0), (wall, 6.0)):
+        # A column's range is put at the bearing below its own, by up to one step.
+        off = ahead * low * np.abs(np.tan(bearings[seen])) + high
+        assert seen.sum() > 20 and (np.abs(points[seen, 0] - ahead) < off).all(), ahead
+
+
+def test_depthimage_to_laserscan_says_what_is_far_unknown_or_out_of_its_limits(script):
+    rule = script("depth_scan_rule")
+    depth = np.full((240, 320), 3.0)
+    depth[:, :40], depth[:, 40:80], depth[:, 80:120], depth[:, 120:160] = np.nan, np.inf, 0.3, 20
+    columns = np.array([20, 60, 100, 140, 250])
+    bearings = -np.arctan((columns - CAMERA.K[2]) / CAMERA.K[0])
+    straight = 3.0 / np.cos(bearings[-1])
+    for encoding, beyond in (("32FC1", np.inf), ("16UC1", np.nan)):  # where that is 0
+        scan = rule.depth_scan(*published(depth, encoding))
+        at = ((bearings - scan.angle_min) / scan.angle_increment).astype(int)
+        expected = [np.nan, beyond, np.nan, np.nan, straight]
+        np.testing.assert_allclose(scan.ranges[at], expected, rtol=1e-3)
+    with pytest.raises(ValueError, match="too large"):
+        rule.depth_scan(*published(depth, "32FC1"), rule.DepthScanOptions(scan_height=260))
+
+
+def test_depthimage_to_laserscan_misses_what_is_low_and_takes_the_floor_for_a_wall(script):
+    """Of one row it sees that alone; of many rows, or with the camera pitched, the floor."""
+    rule = script("depth_scan_rule")
+    scene = Scene(0.5, 0.0).surface((0, 0, 1), 0.0).box((1.5, 2.0), (-0.5, 0.5), (0, 0.4))
+    row = rule.depth_scan(*published(scene.depth, "32FC1"))
+    assert not np.isfinite(row.ranges).any()
+    many = rule.DepthScanOptions(scan_height=200)
+    rows = rule.depth_scan(*published(scene.depth, "32FC1"), many)
+    seen = rows.points()
+    beside = seen[np.abs(seen[:, 1]) > 0.55]
+    floor = 0.5 / (100 / CAMERA.K[4])  # where the lowest row meets it
+    assert len(beside) > 50
+    np.testing.assert_allclose(beside[:, 0], floor, rtol=0.03)
+    pitched = Scene(0.5, 10.0).surface((0, 0, 1), 0.0)
+    seen = rule.depth_scan(*published(pitched.depth, "32FC1")).points()
+    assert len(seen) > 0.9 * CAMERA.width
+    np.testing.assert_allclose(seen[:, 0], 0.5 / np.sin(np.radians(10)), rtol=0.03)
+
+
 @pytest.fixture
 def compared(script):
     """Drive through places; the figures by place, kind of depth and way."""
@@ -108,7 +176,7 @@ def compared(script):
         for place in places:
             comparison.add(place, navigation.drive(place, frames, size))
         table = navigation.report(comparison)
-        assert len(list(navigation.rows(table))) == 2 + 2 * len(places) * len(kinds)
+        assert len(list(navigation.rows(table))) == 2 + 3 * len(places) * len(kinds)
         return table
 
     return run

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depth_anything_ros.core.boundaries import FACTORS, boundary_scores
+from depth_anything_ros.core.boundaries import FACTORS, boundary_contrast, boundary_scores
 from depth_anything_ros.core.errors import ImageError
 
 
@@ -113,3 +113,20 @@ def test_a_wall_has_nothing_to_find():
 def test_two_grids_are_not_compared():
     with pytest.raises(ImageError, match="one grid"):
         boundary_scores(box(), box(size=13))
+
+
+def test_contrast_is_the_share_of_the_true_steps_that_is_left():
+    truth = box()
+    assert boundary_contrast(truth, truth) == pytest.approx(1.0)
+    # Any power of depth keeps that share of ln depth; a scale changes none.
+    assert boundary_contrast(3 * truth**0.5, truth) == pytest.approx(0.5)
+    assert boundary_contrast(np.full(truth.shape, 3.0), truth) == 0
+    assert boundary_contrast(8 / truth, truth) == pytest.approx(-1.0)
+    blurred = truth.copy()
+    blurred[4:8, 4] = np.sqrt(2.0 * 4.0)  # half of the steps of this column's pixels is farther on
+    noise = np.random.default_rng(0).normal(0, 0.05, (400, 12, 12))
+    noisy = [boundary_contrast(truth * np.exp(one), truth) for one in noise]
+    assert np.mean(noisy) == pytest.approx(1.0, abs=0.01) and np.std(noisy) > 0.005
+    # Of 16 steps, the 4 on the left and one each above and below are half as high.
+    assert boundary_contrast(blurred, truth) == pytest.approx((16 - 6 / 2) / 16)
+    assert np.isnan(boundary_contrast(truth, np.full(truth.shape, 2.0)))

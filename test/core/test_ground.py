@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from drawn_scene import CAMERA, Scene, room
+from drawn_scene import CAMERA, Scene, room, slope, stairs, table
 
-from depth_anything_ros.core.depth import AffineDepthMap, DisparityMap
+from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.core.ground import GroundFinder, GroundLimits
 
@@ -45,28 +45,6 @@ def test_a_relative_estimate_shows_the_ground_of_a_known_height(kind):
     assert not finder.find(wall, 0.5).ok
 
 
-def stairs(step, going=0.3):
-    """Ten steps that begin where the picture does; down where step is negative."""
-    scene = Scene(0.6)
-    for i in range(10):
-        near, low, high = 0.6 + i * going, i * step, (i + 1) * step
-        scene.surface((0, 0, 1), high, lambda x, y, z, a=near: (x >= a) & (x < a + going))
-        if step > 0:
-            scene.surface((1, 0, 0), near, lambda x, y, z, a=low, b=high: (z >= a) & (z < b))
-    return scene
-
-
-def slope(degrees):
-    angle = np.radians(degrees)
-    return Scene(0.5).surface((-np.sin(angle), 0, np.cos(angle)), 0.0)
-
-
-def table(reach=0.8):
-    """A table's top 0.5 m below the camera, and the floor 0.7 m below that, behind it."""
-    scene = Scene(1.2, pitch_deg=35.0).surface((0, 0, 1), 0.0).surface((1, 0, 0), 4.0)
-    return scene.surface((0, 0, 1), 0.7, lambda x, y, z: (x < 0.9) & (np.abs(y) < reach))
-
-
 def test_the_floor_beside_a_table_is_the_ground():
     ground = find(table(reach=0.3))
     assert ground.ok and ground.height == pytest.approx(1.2, rel=1e-3)
@@ -100,3 +78,21 @@ def test_a_floor_that_is_not_flat_enough_is_told_by_its_unevenness():
 def test_options_outside_of_their_range_are_refused():
     with pytest.raises(ParameterError, match="max_tilt_deg"):
         GroundLimits(max_tilt_deg=50)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_of_a_lean_that_is_the_networks_the_scale_is_that_of_the_pixels(share):
+    """A floor that is seen 40 % too far in the middle and leans by 3 degrees."""
+    scene, leans = Scene(0.5).surface((0, 0, 1), 0.0), Scene(0.5, 13.0).surface((0, 0, 1), 0.0)
+    seen = np.where(leans.depth < 20, leans.depth, np.nan) * 1.4
+    found = GroundFinder(CAMERA, scene.up).find(DepthMap(seen.astype(np.float32), CAMERA))
+    ground = found.leaning(scene.up, share)
+    assert found.tilt_deg == pytest.approx(3.0, abs=0.1)
+    lean = np.degrees(np.arccos(min(1.0, ground.normal @ scene.up)))
+    assert lean == pytest.approx(3 * share, abs=0.1)
+    expected = np.median((seen / scene.depth)[found.pixels])
+    if share == 0:
+        assert ground.height == pytest.approx(0.5 * expected, rel=0.01)
+    between = sorted((0.5 * 1.4, 0.5 * expected))
+    assert between[0] - 0.005 <= ground.height <= between[1] + 0.005
+    np.testing.assert_allclose(ground.points(0.5) @ ground.normal, -0.5, rtol=1e-9)

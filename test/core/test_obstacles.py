@@ -69,6 +69,8 @@ def test_one_point_a_voxel():
     assert len(np.unique(np.floor(kept / 0.5).astype(int), axis=0)) == len(kept)
     assert {tuple(p) for p in kept} <= {tuple(p) for p in points}
     np.testing.assert_array_equal(thinned(points, 0.0), points)
+    far = np.vstack((points, points[:1] + 1000, points[1:2] - 1000))  # too many cubes between
+    np.testing.assert_array_equal(thinned(far, 0.5), np.vstack((kept, far[-2:])))
 
 
 def test_the_scan_is_the_nearest_of_each_bearing_free_is_inf_and_unknown_is_nan():

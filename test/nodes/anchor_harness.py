@@ -14,7 +14,7 @@ from ros_harness import (
     picture_message,
     wait_until,
 )
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
+from sensor_msgs.msg import Image, LaserScan, PointCloud, PointCloud2, Range
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera as CameraModel
@@ -40,6 +40,7 @@ SECOND = 1_000_000_000
 # Type and frame of each.
 SENSORS = {
     "lidar/points": (PointCloud2, "lidar"),
+    "landmarks": (PointCloud, "map"),
     "scan": (LaserScan, "lidar"),
     "range": (Range, "lidar"),
     "sparse_depth": (Image, FRAME_ID),

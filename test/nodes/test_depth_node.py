@@ -222,6 +222,39 @@ def test_depth_camera_info_and_cloud_on_a_coarser_grid(camera):
     assert "output.size" in reason and "Type.DOUBLE" in reason
 
 
+def flicker(camera, count=14, first=6):
+    """Standard deviation over time of log depth of noisy pictures of one scene, and the last."""
+    rng, logs = np.random.default_rng(0), []
+    for _ in range(count):
+        noisy = picture(seed=6) * rng.uniform(0.8, 1.0) + rng.normal(0, 12, (120, 160, 3))
+        key = camera.ask(np.clip(noisy, 0, 255).astype(np.uint8), camera_info())
+        logs.append(np.log(image_array(camera.answer("depth/image_rect", key))))
+    return np.std(logs[first:], axis=0).mean(), key
+
+
+def test_depth_is_steadied_by_flow_from_when_that_is_asked_for(camera):
+    name = "confidence/image"
+    camera.restart(NODE)
+    plain, key = flicker(camera)
+    assert key not in camera.received[name] and "steadying" not in values(camera.status())
+    assert camera.process.log.count(f"nothing goes out on /{name} while steady.method is off") == 1
+    assert camera.set_parameters(NODE, steady__method="flow") == []
+    steady, key = flicker(camera)
+    assert steady < 0.6 * plain
+    message = camera.answer(name, key)
+    confidence = image_array(message)
+    assert message.header == camera.answer("depth/image_rect", key).header
+    assert confidence.shape == (120, 160) and 0 < confidence.max() <= 1
+    status = camera.wait_for_status(lambda s: values(s).get("steadied by") == "flow")
+    assert status.level == b"\0" and float(values(status)["stage steady p50 (ms)"]) > 0
+    camera.show(picture(seed=6), camera_info(), stamp_ns=7)  # time is back
+    camera.wait_for_status(lambda s: values(s).get("steadying") == "restarted")
+    assert camera.set_parameters(NODE, steady__method="off") == []
+    key = camera.ask(picture(seed=6), camera_info(), stamp_ns=10**8)
+    assert key not in camera.received[name]
+    camera.wait_for_status(lambda s: "steadying" not in values(s))
+
+
 def test_stamps_that_jump_backwards_are_counted_and_go_on(camera):
     camera.ask(picture(), camera_info(), stamp_ns=5 * 10**9)
     jumps = int(values(camera.status())["clock jumps"])

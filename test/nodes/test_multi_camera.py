@@ -182,6 +182,11 @@ def rig(shared_rig):
     shared_rig.restore()
 
 
+def rotation_about_z(angle):
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
 def points_of(message):
     return read_points_numpy(message, ("x", "y", "z"))
 
@@ -345,3 +350,38 @@ def test_an_any_view_network_makes_metres_of_a_rig(rig):
         depth = image_array(message)
         assert depth.shape == (HEIGHT, WIDTH) and (depth[np.isfinite(depth)] > 0).all(), name
         assert np.isfinite(depth).mean() > 0.5
+
+
+def test_motion_is_by_tf_and_the_status_says_what_is_wrong_with_it(rig, depths):
+    """Of each camera; pictures and depth of all go on meanwhile."""
+    node, front, shown = rig.process.full_name, rig["front"], []
+    pictures = {name: picture_of(depths[name]) for name in NAMES}
+
+    def seen(condition, yaw_deg=None):
+        """Show pictures of a camera that stands still until each status is as it should be."""
+
+        def is_so():
+            stamp_ns = 10**12 + len(shown) * 10**8
+            if yaw_deg is not None:
+                turn = rotation_about_z(np.radians(yaw_deg * len(shown)))
+                stamp = picture_message(pictures["front"]).header.stamp
+                stamp.sec, stamp.nanosec = divmod(stamp_ns, 10**9)
+                rig.transforms.publish(transform_message(stamp, "world", "base_link", turn))
+            shown.append(rig.show(pictures, stamp_ns))
+            statuses = [rig[name].last_status for name in NAMES]
+            return all(s is not None and condition(s) for s in statuses) and statuses
+
+        return wait_until(is_so, what=lambda: [rig[name].last_status for name in NAMES])
+
+    changes = {"steady__method": "motion", "steady__fixed_frame": "world"}
+    assert front.set_parameters(node, **changes) == []
+    for name, status in zip(NAMES, seen(lambda s: "not by motion" in s.message), strict=True):
+        assert status.level == b"\1" and values(status)["steadied by"] == "flow"
+        assert f"tf2 has no transform from '{name}_optical_frame' to 'world'" in status.message
+        assert image_array(rig[name].answer("depth/image_rect", shown[-1][name])).min() > 0
+    rig.send_mounts()
+    for status in seen(lambda s: values(s)["steadied by"] == "motion" and s.level == b"\0", 0.0):
+        assert "depth at" in status.message
+    # The robot stands, and its odometry turns it by 5 degrees from picture to picture.
+    for status in seen(lambda s: "deg off from what the pictures say" in s.message, 5.0):
+        assert status.level == b"\1" and values(status)["steadied by"] == "flow"

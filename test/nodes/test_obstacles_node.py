@@ -87,7 +87,8 @@ def test_depth_that_is_short_marks_no_floor_and_a_wall_is_seen_without_one(robot
     ahead, _, up = levelled(found["obstacles"], wall).T
     np.testing.assert_allclose(ahead, 0.8, atol=0.02)
     assert up.min() > 0.1
-    robot.wait_for_status(lambda s: "not seen, taken from the camera's height" in s.message)
+    words = "ground not seen, taken from the camera's height: too little of what is seen is on one"
+    robot.wait_for_status(lambda s: words in s.message)
 
 
 def test_parameters_take_effect_and_contradictions_are_refused(robot):

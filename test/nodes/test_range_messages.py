@@ -5,10 +5,11 @@ from array import array
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import Point32
 from hypothesis import given
 from hypothesis import strategies as st
 from refusals import refused
-from sensor_msgs.msg import Image, LaserScan, PointCloud2, PointField, Range
+from sensor_msgs.msg import Image, LaserScan, PointCloud, PointCloud2, PointField, Range
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.camera import Camera
@@ -21,6 +22,7 @@ from depth_anything_ros.core.range_messages import (
     decode_depth,
     decode_relative,
     held_bytes,
+    points_of,
     range_points,
     scan_points,
     sparse_depth_points,
@@ -84,6 +86,14 @@ def test_what_is_no_map_is_refused_with_its_reason():
 def test_the_points_of_a_lidar_come_back():
     points = np.array([[1, 2, 3, 9], [np.nan, 0, 0, 9], [-1, 0.5, 4, 9]], np.float32)
     np.testing.assert_array_equal(cloud_points(lidar_message(header(), points)), points[:, :3])
+
+
+def test_the_points_of_the_older_message_come_back_and_too_many_are_refused():
+    cloud = PointCloud(points=[Point32(x=1.0, y=2.0, z=3.0), Point32(x=math.nan)])
+    np.testing.assert_array_equal(points_of(cloud), [[1, 2, 3], [math.nan, 0, 0]])
+    assert points_of(PointCloud()).shape == (0, 3)
+    assert reason(points_of, cloud, 1) == "too_large"
+    assert held_bytes(cloud) > held_bytes(PointCloud()) + 100
 
 
 KINDS = dict(enumerate(("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"), start=PointField.INT8))

@@ -441,6 +441,21 @@ def test_outputs_follow_their_parameters(robot):
     assert cloud.width == np.count_nonzero(millimetres)
 
 
+def test_anchored_depth_is_steadied_and_where_tf_is_missing_by_flow(robot):
+    robot.anchored(sweep(500))
+    for method, level in (("flow", b"\0"), ("motion", b"\1")):
+        assert robot.set_parameters(NODE, steady__method=method) == []
+
+        def steadied(status, level=level):
+            depth, key = robot.anchored(sweep(500))
+            assert_room(depth)
+            assert 0 < image_array(robot.answer("confidence/image", key)).max() <= 1
+            return values(status).get("steadied by") == "flow" and status.level == level
+
+        status = robot.wait_for_status(steadied)
+        assert ("not by motion: tf2 has no transform" in status.message) == (method == "motion")
+
+
 def test_without_subscribers_nothing_is_computed(robot):
     robot.anchored(sweep(500))
     names = list(robot.subscriptions)
@@ -507,6 +522,7 @@ def test_the_ground_anchors_where_no_range_does(robot):
         keys = [robot.leap().look(image=wall) for _ in range(3)]
         status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("not used"))
         assert "no depth goes out" in status.message and robot.never_answered(*keys)
+        assert "ground not used: too little of what is seen is on one plane" in status.message
         assert int(values(status)["dropped: no_ranges"]) >= 1
     finally:
         robot.restart(NODE, ground__use="off", ground__camera_height_m=0.0)

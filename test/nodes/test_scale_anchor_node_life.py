@@ -1,5 +1,6 @@
 """scale_anchor_node with tf2, with simulated time, and beside depth_node."""
 
+import math
 import re
 import time
 
@@ -21,6 +22,7 @@ from anchor_harness import (
     in_lidar,
     sweep,
 )
+from geometry_msgs.msg import Point32
 from room import room_points
 from ros_harness import (
     FRAME_ID,
@@ -33,7 +35,7 @@ from ros_harness import (
     values,
     wait_until,
 )
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import PointCloud, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.core.poses import rigid_matrix
@@ -82,6 +84,16 @@ def test_the_height_of_the_camera_comes_from_tf(with_tf):
     assert_room(depth, 0.05, 0.9)
     status = robot.wait_for_status(lambda s: values(s)["ground"].startswith("used: height 0.8"))
     assert status.level == b"\x00"
+    # And so does where it is in the world, from when that is asked for.
+    stands = transform_message(Header().stamp, "odom", "base_footprint", np.eye(4))
+    robot.transforms.publish(stands)
+    assert robot.set_parameters(process.full_name, steady__method="motion") == []
+
+    def by_motion(status):
+        assert_room(robot.anchored(None)[0], 0.05, 0.9)
+        return values(status).get("steadied by") == "motion"
+
+    robot.wait_for_status(by_motion)
 
 
 def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_tf):
@@ -109,7 +121,7 @@ def test_a_missing_transform_is_named_and_once_it_is_there_depth_goes_out(with_t
 
 
 def test_a_late_transform_is_waited_for_and_is_that_of_the_pictures_stamp(with_tf):
-    _, robot = with_tf(extrinsics__timeout_s=3.0)
+    _, robot = with_tf(extrinsics__timeout_s=3.0, sync__max_offset_s=1.0)
     wait_until(robot.transforms.get_subscription_count, what="the relay")
     # The mount swings to the side by half a metre a second.
     swung = T_CAMERA_LIDAR.copy()
@@ -125,6 +137,40 @@ def test_a_late_transform_is_waited_for_and_is_that_of_the_pictures_stamp(with_t
     assert robot.never_answered(key)
     robot.transforms.publish(lidar_transform(start_ns + 2 * SECOND, swung))
     assert_room(image_array(robot.answer("depth/image_rect", key)))
+    landmarks_of_a_map_anchor(robot)
+
+
+def odom_transform(stamp_ns, T):
+    message = transform_message(Header().stamp, "odom", FRAME_ID, T)
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    return message
+
+
+def landmarks_of_a_map_anchor(robot):
+    """As SLAM publishes them: few, of another instant, some wrong, of a camera that moves."""
+    T_map_odom = rigid_matrix((20.0, -3.0, 1.0), (-0.5, 0.5, -0.5, 0.5))
+    robot.transforms.publish(transform_message(Header().stamp, "map", "odom", T_map_odom))
+    turn = np.array((0.0, math.sin(0.1), 0.0, math.cos(0.1)))
+    for offset_s in (0.3, -0.6):  # a later stamp, then that of an older keyframe
+        key = robot.leap().now_ns()
+        for side in (-1, 1):  # half way, at the picture's stamp, it is at (2, 0, 1) and straight
+            T_odom_camera = rigid_matrix((2.0 + side, 0.0, 1.0), turn * (1, side, 1, 1))
+            robot.transforms.publish(odom_transform(key + side * SECOND // 2, T_odom_camera))
+        points = room_points(MODEL, 100)
+        points[:10] *= -1  # behind the camera
+        points[10:20] *= 2  # behind walls
+        points[20:25] = 1e6
+        in_map = (points + np.array((2.0, 0.0, 1.0))) @ T_map_odom[:3, :3].T + T_map_odom[:3, 3]
+        cloud = np.column_stack((in_map, np.zeros(100))).astype(np.float32)
+        if offset_s > 0:
+            cloud = PointCloud(points=[Point32(x=x, y=y, z=z) for x, y, z in in_map])
+        robot.measure(cloud, key + round(offset_s * SECOND), "map")
+        time.sleep(0.05)
+        robot.show(disparity(), anchor_info(), stamp_ns=key)
+        assert_room(image_array(robot.answer("depth/image_rect", key)), 0.05, 0.95)
+        status = robot.wait_for_status(lambda s: values(s)["points in"] == "100")
+        assert values(status)["state"] == "anchored"
+        assert values(status)["points dropped: behind"] == "10"
 
 
 def test_a_transform_that_stays_late_is_given_up_in_time(with_tf):

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
+import drawn_scene
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from depth_anything_ros.core.depth import AffineDepthMap, DepthMap, DisparityMap
 from depth_anything_ros.pipeline.anchor import NO_POINTS, AnchorPipeline
 from depth_anything_ros.pipeline.ground import CameraMount
 from depth_anything_ros.pipeline.options import AnchoringOptions
+from depth_anything_ros.pipeline.steadying import Moment
 
 CAMERA = Camera.from_hfov(96, 72, 70.0, "camera")
 SCALE, SHIFT = 0.25, 0.05
@@ -54,7 +57,7 @@ def points(count, seed=0):
 
 def anchor(pipeline, cloud, stamp_s=0.0, prediction=DISPARITY, epoch=0, **changes):
     pipeline.options = options(**changes)
-    return pipeline.anchor(prediction, cloud, round(stamp_s * SECOND), epoch)
+    return pipeline.anchor(prediction, cloud, Moment(round(stamp_s * SECOND), epoch))
 
 
 @pytest.mark.parametrize("method", ["log_ransac", "ransac", "least_squares", "huber"])
@@ -211,14 +214,14 @@ def test_a_pipeline_goes_on_where_another_was():
     points = CAMERA.rays()[::9, ::9].reshape(-1, 3) * DEPTH[::9, ::9].reshape(-1, 1)
     for number in range(4):
         seen = points * rng.normal(1, 0.02, (len(points), 1)) if number != 2 else NO_POINTS
-        one.anchor(DISPARITY, seen, number * SECOND // 10, epoch=number // 2)
+        one.anchor(DISPARITY, seen, Moment(number * SECOND // 10, number // 2))
 
     other = AnchorPipeline(options(local__method="global"))
     other.remember(json.loads(json.dumps(one.memory())))
 
     for number, seen in enumerate((NO_POINTS, points)):
         stamp = (4 + number) * SECOND // 10
-        answers = [p.anchor(DISPARITY, seen, stamp, epoch=1) for p in (one, other)]
+        answers = [p.anchor(DISPARITY, seen, Moment(stamp, 1)) for p in (one, other)]
         depths = [answer.estimate.values for answer, _ in answers]
         np.testing.assert_array_equal(*depths)
         assert answers[0][1].status == answers[1][1].status
@@ -232,7 +235,7 @@ UPRIGHT = CameraMount.pitched(1.0, 0.0)  # the room's floor is 1 m below
 @pytest.mark.parametrize("use", ["fallback", "together"])
 def test_the_ground_gives_metres_without_any_range(use, prediction):
     pipeline = AnchorPipeline(options(ground__use=use))
-    result, report = pipeline.anchor(prediction, NO_POINTS, 0, mount=UPRIGHT)
+    result, report = pipeline.anchor(prediction, NO_POINTS, Moment(0), mount=UPRIGHT)
     np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.02)
     assert report.status == "anchored" and report.ground.startswith("used: height")
     assert report.values()["ground"] == report.ground
@@ -241,7 +244,7 @@ def test_the_ground_gives_metres_without_any_range(use, prediction):
 def test_the_ground_is_a_fallback_where_no_range_anchors():
     wrong = CameraMount.pitched(2.0, 0.0)
     pipeline = AnchorPipeline(options(ground__use="fallback"))
-    result, report = pipeline.anchor(DISPARITY, points(300), 0, mount=wrong)
+    result, report = pipeline.anchor(DISPARITY, points(300), Moment(0), mount=wrong)
     np.testing.assert_allclose(result.estimate.depth_m, DEPTH, rtol=0.01)
     assert report.ground == "" and report.values()["ground"] == "not looked for"
 
@@ -257,7 +260,7 @@ def test_the_ground_is_a_fallback_where_no_range_anchors():
 )
 def test_what_is_no_sure_ground_does_not_anchor(changes, mount, said):
     pipeline = AnchorPipeline(options(**{"ground__use": "fallback"} | changes))
-    result, report = pipeline.anchor(DepthMap(DEPTH, CAMERA), NO_POINTS, 0, mount=mount)
+    result, report = pipeline.anchor(DepthMap(DEPTH, CAMERA), NO_POINTS, Moment(0), mount=mount)
     assert result is None and report.status == "waiting"
     assert said in report.ground and report.ground.startswith("not used") == bool(said)
 
@@ -272,3 +275,105 @@ def test_a_mount_is_what_tf_says_of_a_camera_on_its_base():
     mount, pitched = CameraMount.on_base(T_base_camera), CameraMount.pitched(1.2, 20)
     assert mount.height_m == pitched.height_m
     np.testing.assert_allclose(mount.up, pitched.up, atol=1e-12)
+
+
+NO_FLOORS = {
+    "wall": (drawn_scene.Scene(0.5, 0.0).surface((1, 0, 0), 0.8), "on one plane"),
+    "ramp": (drawn_scene.slope(15), "a slope, a stair or a wall|on one plane"),
+    "stair up": (
+        drawn_scene.stairs(0.17).surface((1, 0, 0), 4.0),
+        "a slope, a stair|one plane|not flat|short",
+    ),
+    "stair down": (drawn_scene.stairs(-0.17), "a slope, a stair|one plane|below the plane|short"),
+    "table": (drawn_scene.table(), "below the plane that is seen|no floor"),
+    "sky": (drawn_scene.room(pitch_deg=-60.0), "below the horizon"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FLOORS)
+def test_what_is_no_floor_anchors_nothing_and_is_named_in_words(name):
+    scene, words = NO_FLOORS[name]
+    mount, prediction = CameraMount(scene.height, scene.up), scene.depth_map()
+    pipeline = AnchorPipeline(options(ground__use="fallback"))
+    result, report = pipeline.anchor(prediction, NO_POINTS, Moment(0), mount=mount)
+    assert result is None and report.ground.startswith("not used: ")
+    assert re.search(words, report.ground), report.ground
+
+
+def landmarks(scene, count, wrong, rng):
+    """Points as SLAM has them: off by 3 %, and a share of them wrong in the ways of SLAM."""
+    seen = np.argwhere(scene.depth < 30)
+    rows, columns = seen[rng.permutation(len(seen))[:count]].T
+    found = drawn_scene.CAMERA.rays()[rows, columns] * scene.depth[rows, columns, None]
+    found *= np.exp(rng.normal(0, 0.03, (count, 1)))
+    for number in range(round(wrong * count)):
+        hidden, elsewhere = rng.uniform(1.3, 4), np.exp(rng.uniform(np.log(0.5), np.log(50)))
+        found[number] *= (hidden, elsewhere / found[number, 2], -1, 1e5)[number % 4]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("count", "wrong", "most"),
+    [(20, 0.1, 0.05), (20, 0.4, 0.05), (50, 0.4, 0.04), (100, 0.4, 0.035), (200, 0.4, 0.03)],
+)
+def test_landmarks_of_a_slam_anchor_a_warped_disparity(count, wrong, most):
+    scene, rng = drawn_scene.room(), np.random.default_rng(0)
+    columns = np.linspace(0, 3, drawn_scene.CAMERA.width)
+    warped = (1 / scene.depth) ** 0.9 * (1 + 0.1 * np.sin(columns))
+    disparity = DisparityMap((3 * warped + 0.2).astype(np.float32), drawn_scene.CAMERA)
+    off = []
+    for _ in range(3):
+        result, report = AnchorPipeline().anchor(
+            disparity, landmarks(scene, count, wrong, rng), Moment(0)
+        )
+        assert report.status == "anchored" and report.seen == count
+        off.append(np.abs(result.estimate.depth_m / scene.depth - 1)[scene.depth < 30].mean())
+    assert np.median(off) < most
+
+
+STEADY = {"steady__method": "flow"}
+
+
+def test_anchored_depth_is_steadied_and_the_less_sure_of_two_is_its_confidence():
+    pipelines = AnchorPipeline(), AnchorPipeline()
+    found, rng = ([], []), np.random.default_rng(0)
+    for number in range(20):
+        noisy = DisparityMap(
+            (DISPARITY.disparity * rng.normal(1, 0.05, DEPTH.shape)).astype(np.float32), CAMERA
+        )
+        for pipeline, changes, answers in zip(pipelines, ({}, STEADY), found, strict=True):
+            answer, _ = anchor(pipeline, points(300), number / 15, noisy, **changes)
+            answers.append(answer)
+    plain, steady = (
+        np.log([a.estimate.depth_m for a in answers[8:]]).std(0).mean() for answers in found
+    )
+    assert steady < 0.6 * plain
+    one, other = found[0][-1], found[1][-1]
+    assert one.steadying is None and other.steadying.status == "steady"
+    assert (other.confidence <= one.confidence).all() and other.confidence.max() > 0
+
+
+def test_the_scale_of_ranges_wins_over_what_is_remembered():
+    pipeline = AnchorPipeline()
+    for number in range(10):
+        anchor(pipeline, points(300), number / 15, **STEADY)
+    larger = DisparityMap(((1 / (1.1 * DEPTH) - SHIFT) / SCALE).astype(np.float32), CAMERA)
+    for number in range(10, 14):
+        answer, report = anchor(pipeline, 1.1 * points(300), number / 15, larger, **STEADY)
+    assert report.status == "anchored" and answer.steadying.status == "steady"
+    assert np.median(answer.estimate.depth_m / DEPTH) == pytest.approx(1.1, rel=0.01)
+
+
+def test_a_steadier_goes_on_to_the_last_bit_where_another_was():
+    one, other = AnchorPipeline(), AnchorPipeline()
+    for number in range(3):
+        anchor(one, points(300, number), number / 15, **STEADY)
+    other.remember(json.loads(json.dumps(one.memory())))
+    other.steadier.remember(one.steadier.memory())
+    for number in range(3, 5):
+        answers = [anchor(p, points(300, number), number / 15, **STEADY)[0] for p in (one, other)]
+        for part in ("depth_m", "confidence"):
+            values = [getattr(a if part == "confidence" else a.estimate, part) for a in answers]
+            np.testing.assert_array_equal(*values)
+        assert answers[0].steadying == answers[1].steadying
+    assert AnchorPipeline().steadier.memory() == {}

@@ -18,7 +18,9 @@ from depth_anything_ros.pipeline.options import (
     FallbackOptions,
     OutputOptions,
     RangeOptions,
+    SteadyOptions,
 )
+from depth_anything_ros.pipeline.steadying import Moment
 
 CAMERA = Camera.from_hfov(160, 120, 80.0)
 IMAGES = pictures(2, 120, 160)
@@ -158,3 +160,99 @@ def test_depth_cloud_and_colours_lie_on_the_grid_that_is_published():
     clipped = pipeline.finish(image, answer.estimate).cloud()
     np.testing.assert_allclose(clipped.xyz[~unseen], 1.5 * camera.rays()[~unseen], rtol=1e-6)
     assert np.isnan(clipped.xyz[unseen]).all()
+
+
+FLOW = SteadyOptions("flow")
+
+
+def flickering(count, share=0.1):
+    """Depth that leans, of another scale in each picture, and an image of it."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(2, 4, 160 * 120, dtype=np.float32).reshape(120, 160)
+    return [DepthMap(ramp * np.float32(1 + share * f), CAMERA) for f in rng.uniform(-1, 1, count)]
+
+
+def finished(pipeline, depths, source="", step_ns=66_000_000):
+    """Answers to one image again and again, each with another depth."""
+    image = pipeline.prepare(IMAGES[0], CAMERA, source)
+    return [
+        pipeline.finish(image, depth, Moment(number * step_ns))
+        for number, depth in enumerate(depths)
+    ]
+
+
+def flicker(answers):
+    """Standard deviation over time of the log depth of the pixels, their mean."""
+    return np.log([answer.estimate.depth_m for answer in answers]).std(0).mean()
+
+
+def test_depth_is_steadied_where_that_is_asked_for_and_a_moment_is_known():
+    pipeline, depths = pipeline_of("test_metric", steady=FLOW), flickering(30)
+    before = flicker(finished(pipeline_of("test_metric"), depths)[10:])
+    answers = finished(pipeline, depths)
+    assert flicker(answers[10:]) < 0.4 * before
+    last = answers[-1]
+    assert (last.steadying.status, last.steadying.method) == ("steady", "flow")
+    assert last.confidence.shape == (120, 160) and last.confidence.dtype == np.float32
+    assert 0 < last.confidence.min() <= last.confidence.max() <= 1
+    image = pipeline.prepare(IMAGES[0], CAMERA)
+    pipeline.finish(image, depths[0], Moment(10**10))
+    assert "steady" in image.times.seconds
+
+
+def test_nothing_is_remembered_of_what_is_not_steadied():
+    depths = flickering(2)
+    off, alone = pipeline_of("test_metric"), pipeline_of("test_metric", steady=FLOW)
+    image = alone.prepare(IMAGES[0], CAMERA)
+    for answers in (finished(off, depths), [alone.finish(image, depth) for depth in depths]):
+        for answer, depth in zip(answers, depths, strict=True):
+            assert answer.estimate is depth
+            assert answer.confidence is None and answer.steadying is None
+    assert not off.steadiers and not alone.steadiers and "steady" not in image.times.seconds
+
+
+def test_each_camera_has_a_memory_of_its_own():
+    pipeline, depths = pipeline_of("test_metric", steady=FLOW), flickering(4)
+    first = finished(pipeline, depths[:2], "left")
+    other = finished(pipeline, depths[2:], "right")
+    assert [answer.steadying.status for answer in first + other] == ["restarted", "steady"] * 2
+    np.testing.assert_array_equal(other[0].estimate.depth_m, depths[2].depth_m)
+
+
+def test_what_is_masked_and_what_is_beyond_range_is_so_after_steadying_too():
+    lens = replace(CAMERA, D=(-0.6, 0, 0, 0))
+    pipeline = pipeline_of("test_metric", steady=FLOW)
+    image = pipeline.prepare(IMAGES[0], lens)
+    assert 0 < (~image.valid).sum() < 0.5 * image.valid.size
+    for number, depth in enumerate(flickering(10)):
+        values = np.where(image.valid, depth.depth_m, np.float32(50))  # of a black border
+        answer = pipeline.finish(
+            image, DepthMap(values, image.published_camera), Moment(number * 66_000_000)
+        )
+        found = answer.estimate.depth_m
+        np.testing.assert_array_equal(np.isnan(found), ~image.valid)
+        np.testing.assert_array_equal(answer.confidence == 0, ~image.valid)
+        assert found[image.valid].max() < 5  # nothing of the border came in
+    pipeline.options = replace(pipeline.options, range=RangeOptions(2.5, 3.5))
+    cut = pipeline.finish(image, DepthMap(values, image.published_camera), Moment(700_000_000))
+    depth = cut.estimate.depth_m
+    np.testing.assert_array_equal(cut.confidence == 0, np.isnan(depth))
+    assert np.isposinf(depth).any() and np.nanmin(depth) >= 2.5
+
+
+def test_the_moment_of_a_picture_that_rectification_turned_is_turned_with_it():
+    c, s = np.cos(0.3), np.sin(0.3)
+    R = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    pipeline = pipeline_of("test_metric", rectify="always")
+    assert pipeline.prepare(IMAGES[0], CAMERA).turn is None
+    turned = replace(CAMERA, R=tuple(R.ravel()))
+    image = pipeline.prepare(IMAGES[0], turned)
+    np.testing.assert_allclose(image.turn, R)
+    pipeline.options = DepthOptions(rectify="never")
+    assert pipeline.prepare(IMAGES[0], turned).turn is None
+    T = np.array([[0, -1, 0, 5.0], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]])
+    point = np.array([1.0, 2, 3])
+    found = Moment(0, 0, T).turned(image.turn).T_fixed_camera @ (*(R @ point), 1)
+    np.testing.assert_allclose(found, T @ (*point, 1))
+    plain = Moment(0, 0, no_pose="none")
+    assert plain.turned(image.turn) is plain

@@ -35,8 +35,13 @@ from depth_anything_ros.core.camera import Camera  # noqa: E402
 from depth_anything_ros.core.recording import frames_of, load_calibration  # noqa: E402
 from depth_anything_ros.engines.loading import load_estimator  # noqa: E402
 from depth_anything_ros.pipeline.depth import DepthPipeline  # noqa: E402
+from depth_anything_ros.tools.bag import BagWorker, contents_of  # noqa: E402
+from depth_anything_ros.tools.bag_job import Job  # noqa: E402
 from depth_anything_ros.tools.bag_reading import Bag, CameraTopics, find_cameras  # noqa: E402
+from depth_anything_ros.tools.bag_writing import Parts  # noqa: E402
 from depth_anything_ros.tools.command import main  # noqa: E402
+from depth_anything_ros.tools.parsers import build_parser  # noqa: E402
+from depth_anything_ros.tools.progress import Progress  # noqa: E402
 from depth_anything_ros.training.samples import FolderSource  # noqa: E402
 
 FAST = ["--engine", "torch", "--precision", "fp32", "--device", "cpu", "--input-size", "64"]
@@ -334,6 +339,50 @@ class TestGoingOn:
         assert f"{done} of {DRIVE.frames} pictures are done" in again.stdout
         assert tree(broken) == tree(whole)
         assert [p.name for p in broken.parent.iterdir()] == ["out"]
+
+    @pytest.mark.parametrize(
+        ("steady", "lidar"),
+        [
+            ("motion", []),
+            pytest.param("flow", ["--lidar", "/lidar/points"], marks=pytest.mark.slow),
+        ],
+    )
+    def test_steadied_depth_goes_on_to_the_same_bytes(
+        self, command, drive, tmp_path, steady, lidar
+    ):
+        words = ["--steady", steady, *FAST, *lidar, "--images-per-file", "2", "--no-points"]
+        broken, whole = tmp_path / "a" / "out", tmp_path / "b" / "out"
+        lines = command.says("bag", drive[0], whole, *words).splitlines()
+        assert f"{DRIVE.frames - 1} steady by {steady}" in lines and "1 restarted" in lines
+
+        options = build_parser().parse_args(["bag", *map(str, (drive[0], broken, *words))])
+        with Bag(drive[0]) as bag:
+            cameras = find_cameras(bag, [], [])
+            contents = contents_of(bag, cameras, options)
+            job = Job(bag, cameras, contents, BagWorker(options).estimator, options)
+            parts, memory = Parts(broken), {}
+            parts.claim(job.made_of())
+            with Progress(DRIVE.frames, "pictures") as progress:
+                for number in range(2):
+                    memory = job.write_file(parts, number, memory, progress)["memory"]
+        # Of the two files alone what is needed to go on: the end of the second.
+        assert [file.name for file in parts.folder.glob("*.npz")] == ["1.npz"]
+        said = command.says("bag", drive[0], broken, *words)
+        assert f"going on: 4 of {DRIVE.frames} pictures are done" in said
+        assert tree(broken) == tree(whole)
+
+        plain = tmp_path / "plain"
+        command.says("bag", drive[0], plain, *FAST, *lidar, "--no-points")
+        topic = "/front/depth/image_rect"
+        both = zip(raw(whole)[topic], raw(plain)[topic], strict=True)
+        assert [one == other for one, other in both] == [True] + [False] * (DRIVE.frames - 1)
+
+    def test_without_poses_depth_is_steadied_by_flow_and_that_is_said(self, command, tmp_path):
+        words = ["--steady", "motion", "--fixed-frame", "map", *FAST, "--no-points"]
+        said = command.says("bag", small_bag(tmp_path / "in"), tmp_path / "out", *words)
+
+        assert said.count("not steadied by motion: the recording has no such transform") == 1
+        assert "'map'" in said and "motion\n" not in said
 
     def test_what_was_begun_in_another_way_is_not_mixed(self, command, tmp_path):
         path = small_bag(tmp_path / "in")

@@ -88,12 +88,16 @@ def test_the_robot_and_the_real_picture_through_the_checkpoint_in_the_box(tmp_pa
     panel = cv2.imread(str(tmp_path / "panel.png"))
     assert panel.shape[1] == 6 * 480 and panel[60:, :480].std() > 20
     # Each answer has the colours of its own range, whatever its scale is: from dark to bright.
-    for row in np.split(panel, 2):
+    first, over_time, last = np.split(panel, 3)
+    for row in (first, last):
         answer = row[60:, 490:950].max(axis=2)
         assert np.percentile(answer, 2) < 60 and np.percentile(answer, 98) > 200
     off = f"Metres are off by {robot['scores']['metric']['abs_rel']:.0%} on average; anchored"
     assert robot["in_words"].startswith(off) and robot["in_words"] in said
     assert "anchored" not in real["in_words"]
+    plain, steady = robot["steadied"]["plain"], robot["steadied"]["steadied"]
+    assert plain["tae"] > steady["tae"] > 0 and "Steadied by motion: temporal" in said
+    assert "steadied" not in real and over_time[60:, 1450:].std() > 20
     for words in ("metres as they come", "baseline: best plane", "LiDAR against the ground truth"):
         assert words in said
     assert said.strip().endswith("report.json")

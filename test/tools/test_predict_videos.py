@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from predicted import SMALL, interrupted, tree
+from predicted import SMALL, interrupted, tree, write_scene
 from videos import (
     STAMPS,
     TIME_BASE,
@@ -57,6 +57,26 @@ def test_a_depth_video_has_the_times_and_the_length_of_its_own(tmp_path, predict
     assert np.abs(both[:, 96:] - painted[7]).mean() < 3
     one = json.loads((out / "clip_frames" / "000007.json").read_text())
     assert one["source"] == "clip.mp4#7" and one["time_s"] == float(STAMPS[7] * TIME_BASE)
+
+
+def test_the_depth_of_a_video_is_steadied_by_flow(tmp_path, predict):
+    """One scene whose exposure and noise change; the two runs are of the same frames."""
+    rng, flicker = np.random.default_rng(1), {}
+    still = scenes(1, (160, 128))[0] * 0.8
+    noisy = [still * rng.uniform(0.8, 1.1) + rng.normal(0, 10, still.shape) for _ in range(20)]
+    frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in noisy]
+    source = write_video(tmp_path / "clip.mkv", pictures=frames)
+    for steady in ("off", "flow"):
+        words = ("--hfov", 70, "--outputs", "npy", "--steady", steady)
+        assert predict(source, *words, output=steady)[0] == 0
+        files = sorted((tmp_path / steady / "clip_frames").glob("*.npy"))
+        flicker[steady] = np.std([np.log(np.load(file)) for file in files[8:]], axis=0).mean()
+        said = [tmp_path / steady / "clip.json", files[3].parent / "000003.json"]
+        assert [json.loads(f.read_text()).get("steady", "off") for f in said] == [steady] * 2
+    assert flicker["flow"] < 0.6 * flicker["off"]
+    assert predict(source, *words[:-1], "off", output="flow")[0] == 2  # of another run
+    picture = write_scene(tmp_path / "one.png")
+    assert "--steady is for videos, and there is none" in predict(picture, "--steady", "flow")[1]
 
 
 def test_what_is_done_of_a_video_is_known(tmp_path, predict):

@@ -1,0 +1,272 @@
+"""A Kalman filter of the log depth of each pixel, on a grid that moves with the camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.reprojection import LookBack, look_back
+from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO
+from depth_anything_ros.pipeline.steady_ways import Grid, Way
+
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# Of an answer, relative, before anything is known of it.
+_FIRST_DEVIATION = 0.05
+# A confidence of one half is where depth is this uncertain, relative.
+_HALF_SURE = 0.03
+# Of a step between neighbouring coarse pixels, what the place of an edge is uncertain by.
+_EDGE_SHARE = 0.1
+# The share of each picture in the tracking signal, and from where on that quickens the filter.
+_SIGNAL_SHARE = 0.2
+_SIGNAL_FROM = 0.55
+# Of the depth that 95 % of the pixels are below: what is farther may be sky at times.
+_FAR = 0.5
+_AROUND = np.ones((3, 3), np.uint8)
+# |mean of a normal number| / standard deviation.
+_DEVIATION_OF_SIGMA = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Depths:
+    """The depth of a picture in parts that calculate well.
+
+    Attributes:
+        depth: float32 (height, width), more than 0; where it is not known, anything.
+        known: bool, the same shape; None where all is known.
+        sky: bool, the same shape; None where none is.
+    """
+
+    depth: Map
+    known: Mask | None = None
+    sky: Mask | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What is remembered of pixels.
+
+    Attributes:
+        depth: float32 (height, width); ``BEYOND`` where it is not known, and in the sky.
+        variance: float32 (coarse height, coarse width), of log depth, in units of one answer's.
+        bias: float32 (coarse), the mean of the last innovations of log depth.
+        deviation: float32 (coarse), the mean of their absolutes.
+        sky: float32 (height, width), in which share of the pictures it was sky; None for 0.
+        unknown: float32 (height, width), likewise where nothing was known.
+    """
+
+    depth: Map
+    variance: Map
+    bias: Map
+    deviation: Map
+    sky: Map | None = None
+    unknown: Map | None = None
+
+    @classmethod
+    def first(cls, grid: Grid, depths: Depths) -> State:
+        """Return what one picture says."""
+        depth, few = depths.depth, grid.coarse[::-1]
+        unknown = None
+        if depths.known is not None:
+            depth = np.where(depths.known, depth, BEYOND)
+            empty = ~depths.known if depths.sky is None else ~(depths.known | depths.sky)
+            unknown = empty.astype(np.float32)
+        return cls(
+            depth,
+            np.ones(few, np.float32),
+            np.zeros(few, np.float32),
+            np.full(few, _DEVIATION_OF_SIGMA * _FIRST_DEVIATION, np.float32),
+            None if depths.sky is None else depths.sky.astype(np.float32),
+            unknown,
+        )
+
+    def confidence(self, grid: Grid) -> Map:
+        """Return how sure depth is, 0 to 1, float32 (height, width): 0.5 at 3 % uncertainty."""
+        depth = np.maximum(grid.sampled(self.depth), np.float32(1e-6))
+        step = np.log(cv2.dilate(depth, _AROUND) / cv2.erode(depth, _AROUND))
+        variance = self.variance * (self.deviation / np.float32(_DEVIATION_OF_SIGMA)) ** 2
+        variance += (np.float32(_EDGE_SHARE) * step) ** 2
+        sure = 1 / (1 + variance / np.float32(_HALF_SURE**2))
+        return grid.spread(sure, np.empty(self.depth.shape, np.float32))
+
+
+class Updated(NamedTuple):
+    """A filtered picture.
+
+    Attributes:
+        depths: what is known now.
+        state: what is remembered.
+        carried: share of the pixels of which memory told something.
+    """
+
+    depths: Depths
+    state: State
+    carried: float
+
+
+class PixelFilter:
+    """The filter; it keeps the memory that it calculates in."""
+
+    def __init__(self) -> None:
+        self._spaces: dict[str, Map] = {}
+
+    def _space(self, name: str, grid: Grid) -> Map:
+        width, height = grid.size
+        space = self._spaces.get(name)
+        if space is None or space.shape != (height, width):
+            space = self._spaces[name] = np.empty((height, width), np.float32)
+        return space
+
+    def carried(self, grid: Grid, state: State, way: Way, depths: Depths, there: LookBack) -> State:
+        """Return what is remembered of the pixels of the present picture.
+
+        Args:
+            grid: of the map.
+            state: after the picture before.
+            way: how pixels came where they are.
+            depths: of the present picture, in the unit of the way.
+            there: where coarse pixels were, as of ``Way.back``.
+        """
+        coarse = grid.on_coarse(there)
+        variance = coarse.fetch(state.variance, beyond=1.0)
+        bias = coarse.fetch(state.bias)
+        deviation = coarse.fetch(state.deviation, beyond=_DEVIATION_OF_SIGMA * _FIRST_DEVIATION)
+        if way.stands:
+            return State(state.depth, variance, bias, deviation, state.sky, state.unknown)
+        full = self._look_back(grid, state, way, depths)
+        depth = self._space("carried", grid)
+        full.fetch(state.depth, depth, beyond=float(BEYOND))
+        depth /= full.ratio
+        sky, unknown = (
+            None if part is None else full.fetch(part) for part in (state.sky, state.unknown)
+        )
+        return State(depth, variance, bias, deviation, sky, unknown)
+
+    def _look_back(self, grid: Grid, state: State, way: Way, depths: Depths) -> LookBack:
+        inverse = self._space("inverse", grid)
+        with np.errstate(divide="ignore"):
+            np.reciprocal(depths.depth, out=inverse)
+        if depths.known is not None:
+            # What is not known now may be where it was before, and the sky has no parallax.
+            np.divide(1, state.depth, out=inverse, where=~depths.known)
+            if depths.sky is not None:
+                np.copyto(inverse, np.float32(0), where=depths.sky)
+        out = LookBack(*(self._space(name, grid) for name in ("columns", "rows", "ratio")))
+        look_back(inverse, way.T_before_now, grid.K, grid.columns, grid.rows, out)
+        if way.moved is not None:
+            np.add(out.columns, grid.spread(way.moved[..., 0], inverse), out=out.columns)
+            np.add(out.rows, grid.spread(way.moved[..., 1], inverse), out=out.rows)
+        return out
+
+    def updated(
+        self,
+        grid: Grid,
+        prior: State,
+        depths: Depths,
+        share: float,
+        max_change: float,
+        trust: Map | None,
+    ) -> Updated:
+        """Return the present picture and memory together.
+
+        Args:
+            grid: of the map.
+            prior: as carried to the present picture.
+            depths: of the present picture.
+            share: of a picture in a mean over the memory.
+            max_change: by what share depth may differ to be the same thing.
+            trust: float32 (coarse), whether memory was carried well; None where all was.
+        """
+        limit = float(np.log1p(max_change))
+        predicted = prior.variance + np.float32(share**2)
+        gain = np.maximum(predicted / (1 + predicted), _quickened(prior))
+        memory_weight = 1 - gain if trust is None else (1 - gain) * trust
+        innovation = self._innovation(grid, prior, depths, limit)
+        weight = self._space("weight", grid)
+        np.abs(innovation, out=weight)
+        # All of it up to half of the limit, none from there on.
+        weight *= np.float32(-2 / limit)
+        weight += np.float32(2)
+        np.clip(weight, np.float32(0), np.float32(1), out=weight)
+        weight *= grid.spread(memory_weight, self._space("spread", grid))
+        kept = grid.averaged(weight)
+        mean = np.clip(grid.averaged(innovation), -limit, limit)
+        weight *= innovation
+        np.negative(weight, out=weight)
+        cv2.exp(weight, weight)
+        depth = depths.depth * weight
+        state = State(
+            depth,
+            1 - kept,
+            prior.bias + np.float32(_SIGNAL_SHARE) * (mean - prior.bias),
+            prior.deviation + np.float32(_SIGNAL_SHARE) * (np.abs(mean) - prior.deviation),
+        )
+        carried = float(np.mean(kept > 0.05))
+        if depths.known is None and prior.sky is None and prior.unknown is None:
+            return Updated(Depths(depth), state, carried)
+        return Updated(*_with_classes(prior, depths, state, share), carried)
+
+    def _innovation(self, grid: Grid, prior: State, depths: Depths, limit: float) -> Map:
+        """Return log(depth / remembered depth), at most twice the limit."""
+        innovation = self._space("innovation", grid)
+        with np.errstate(invalid="ignore"):
+            np.divide(depths.depth, prior.depth, out=innovation)
+        cv2.log(innovation, innovation)
+        if depths.known is not None:
+            np.copyto(innovation, np.float32(2 * limit), where=~depths.known)
+        return np.clip(innovation, np.float32(-2 * limit), np.float32(2 * limit), out=innovation)
+
+
+def _quickened(prior: State) -> Map:
+    """Return the least gain where innovations keep their sign (Trigg and Leach 1967).
+
+    The tracking signal is |mean innovation| / mean |innovation|: near 0 where answers scatter
+    about the memory, near 1 where depth moves away from it.
+    """
+    signal = np.abs(prior.bias) / (prior.deviation + np.float32(1e-6))
+    gain = (signal - np.float32(_SIGNAL_FROM)) / np.float32(1 - _SIGNAL_FROM)
+    return np.asarray(np.clip(gain, 0, 1), np.float32)
+
+
+def _with_classes(prior: State, depths: Depths, state: State, share: float) -> tuple[Depths, State]:
+    """Decide what is sky and what is unknown; both votes are over the memory.
+
+    Only what is far or sky takes part in that of the sky: a thing before it is there at once, and
+    gone at once.
+    """
+    depth, shape = state.depth, state.depth.shape
+    known = np.ones(shape, bool) if depths.known is None else depths.known
+    sky = np.zeros(shape, bool) if depths.sky is None else depths.sky
+    sky_before = np.zeros(shape, np.float32) if prior.sky is None else prior.sky
+    unknown_before = np.zeros(shape, np.float32) if prior.unknown is None else prior.unknown
+    remembered = prior.depth < KNOWN_TO
+    some = depth[known]
+    far = (
+        np.float32(_FAR * np.quantile(some[:: max(1, some.size // 2000)], 0.95)) if some.size else 0
+    )
+    far_before = remembered & (prior.depth > far)
+    votes = (sky | (known & (depth > far))) & ((sky_before > 0.5) | far_before)
+    sky_now = np.where(votes, sky_before + np.float32(share) * (sky - sky_before), sky)
+    sky_now = sky_now.astype(np.float32)
+    is_sky = np.where(votes, sky_now > 0.5, sky)
+    empty = ~(known | sky)
+    unknown_now = np.where(empty, unknown_before + np.float32(share) * (1 - unknown_before), 0)
+    unknown_now = unknown_now.astype(np.float32)
+    filled = (empty & (unknown_now <= 0.5) | (sky & ~is_sky)) & remembered
+    depth = np.where(filled, prior.depth, depth)
+    is_known = (known | filled) & ~is_sky
+    depth = np.where(is_known, depth, BEYOND)
+    state = State(
+        depth,
+        state.variance,
+        state.bias,
+        state.deviation,
+        sky_now if sky_now.any() else None,
+        unknown_now if unknown_now.any() else None,
+    )
+    return Depths(depth, is_known, is_sky), state

@@ -1,0 +1,370 @@
+"""Depth that neither flickers nor jumps in scale, one picture of a camera after the other.
+
+Each pixel has a Kalman filter of its log depth, whose state is carried from picture to picture by
+``pipeline.steady_ways``; what does not go with it is taken as it comes. Before that, the scale of
+the whole picture is brought together with that of the memory. Relative answers are filtered as
+depth without a unit, 1 / (disparity + c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from depth_anything_ros.core.camera import Camera
+from depth_anything_ros.core.depth import Estimate
+from depth_anything_ros.core.plain_arrays import as_arrays, from_arrays
+from depth_anything_ros.core.reprojection import LookBack
+from depth_anything_ros.pipeline.options import SteadyOptions
+from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
+from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, Affine, Values
+from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
+
+Map = NDArray[np.float32]
+Status = Literal["steady", "restarted", "plain"]
+
+# Of the pixels that memory tells of: where fewer go with the picture, the scene was cut.
+_FEWEST_AGREE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """When and where a picture was taken.
+
+    Attributes:
+        stamp_ns: of the picture.
+        epoch: counts backward jumps of time.
+        T_fixed_camera: float64 (4, 4), takes points of the optical frame to the fixed one; None
+            where it is not known.
+        no_pose: why it is not known.
+    """
+
+    stamp_ns: int
+    epoch: int = 0
+    T_fixed_camera: NDArray[np.float64] | None = None
+    no_pose: str = ""
+
+    def turned(self, turn: NDArray[np.float64] | None) -> Moment:
+        """Return the moment of a camera that is turned, as rectification turns it.
+
+        Args:
+            turn: (3, 3), from this camera's frame to the other's; None where the two are one.
+        """
+        if turn is None or self.T_fixed_camera is None:
+            return self
+        T = self.T_fixed_camera.copy()
+        T[:3, :3] = T[:3, :3] @ turn.T
+        return replace(self, T_fixed_camera=T)
+
+
+@dataclass(frozen=True)
+class SteadyReport:
+    """How a picture was steadied.
+
+    Attributes:
+        status: ``steady``; ``restarted``: it is the first of a memory; ``plain``: it was left as it
+            is.
+        method: by what memory was carried, ``motion`` or ``flow``; "" where nothing was.
+        reason: why it began anew, or why by another method than asked for.
+        scale: what the answer was multiplied by, to go with the memory.
+        shift: what was then added, in its own unit.
+        carried: share of the pixels that memory told of.
+    """
+
+    status: Status
+    method: str = ""
+    reason: str = ""
+    scale: float = 1.0
+    shift: float = 0.0
+    carried: float = 0.0
+
+    def values(self) -> dict[str, str]:
+        """Return the key-value pairs of a status."""
+        return {
+            "steadying": self.status,
+            "steadied by": self.method or "nothing",
+            "steadying: reason": self.reason,
+            "steadying: scale": f"{self.scale:.4g}",
+            "steadying: shift": f"{self.shift:.4g}",
+            "remembered pixels (%)": f"{100 * self.carried:.0f}",
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Steadied:
+    """A steadied answer.
+
+    Attributes:
+        estimate: of the type that came.
+        confidence: float32 (height, width), 0 to 1.
+        report: how that went.
+    """
+
+    estimate: Estimate
+    confidence: Map
+    report: SteadyReport
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """What goes on from picture to picture.
+
+    Attributes:
+        camera: of the answers.
+        moment: of the last picture.
+        values: how answers become depth, and their kind.
+        state: of the pixels.
+        scale_variance: of the scale of all, in units of one answer's.
+        picture: uint8 (coarse height, coarse width), grey.
+    """
+
+    camera: Camera | None
+    moment: Moment
+    values: Values
+    state: State
+    scale_variance: float
+    picture: NDArray[np.uint8]
+
+
+class Steadier:
+    """Steady the answers of one camera and one model.
+
+    Args:
+        options: what is asked of it.
+
+    Attributes:
+        options: what is asked of pictures to come; may be replaced at any time.
+    """
+
+    def __init__(self, options: SteadyOptions | None = None) -> None:
+        self.options = options or SteadyOptions()
+        self._ways = WayFinder()
+        self._filter = PixelFilter()
+        self._memory: _Memory | None = None
+
+    def forget(self) -> None:
+        """Begin anew with the next picture."""
+        self._memory = None
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return what goes on from picture to picture, as arrays by name."""
+        return {} if self._memory is None else as_arrays(self._memory)
+
+    def remember(self, memory: Mapping[str, NDArray[Any]]) -> None:
+        """Go on, to the last bit, where another steadier was when it returned its ``memory``."""
+        self._memory = from_arrays(_Memory, memory) if memory else None
+
+    def steady(
+        self,
+        estimate: Estimate,
+        moment: Moment,
+        rgb: NDArray[np.uint8] | None = None,
+        scale_is_sure: bool = False,
+    ) -> Steadied:
+        """Return the answer as memory and picture together have it, and remember it.
+
+        A picture that is no newer than the one before it is left as it is, and not remembered.
+
+        Args:
+            estimate: of any type. Values that are no depth (of metres, 0 and less) are unknown.
+            moment: when and where it was taken.
+            rgb: uint8 (any height, any width, 3), the same view as the answer; where None, flow is
+                that of the answers.
+            scale_is_sure: whether the scale is measured, so that memory follows it.
+        """
+        memory, options = self._memory, self.options
+        if options.method == "off" or (memory is not None and _is_late(memory, moment, options)):
+            why = "off" if options.method == "off" else "it is no newer than the picture before it"
+            confidence = np.ones(estimate.values.shape, np.float32)
+            return Steadied(estimate, confidence, SteadyReport("plain", reason=why))
+        height, width = estimate.values.shape
+        grid = Grid.of(width, height, estimate.camera)
+        why = _why_anew(memory, estimate, moment, options)
+        if memory is None or why:
+            return self._begin(grid, estimate, moment, rgb, why)
+        values = memory.values
+        sampled = grid.sampled(estimate.values)
+        picture = _picture(grid, rgb, values, sampled)
+        coarse = _depths(sampled, values, Affine())
+        way = self._way(grid, memory, coarse, moment, picture)
+        there = way.back(grid, _inverse(coarse))
+        line, agree = _line(memory, there, sampled, coarse, options.max_change)
+        if line is None or agree < _FEWEST_AGREE:
+            why = f"the scene was cut: {100 * agree:.0f} % of the pixels go with the picture before"
+            return self._begin(grid, estimate, moment, rgb, why)
+        return self._go_on(memory, grid, estimate, moment, picture, way, there, line, scale_is_sure)
+
+    def _begin(
+        self,
+        grid: Grid,
+        estimate: Estimate,
+        moment: Moment,
+        rgb: NDArray[np.uint8] | None,
+        why: str,
+    ) -> Steadied:
+        """Return the answer as it is, and remember nothing else."""
+        sampled = grid.sampled(estimate.values)
+        values = Values.of(estimate, sampled)
+        depths = _depths(estimate.values, values, Affine())
+        state = State.first(grid, depths)
+        picture = _picture(grid, rgb, values, sampled)
+        self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture)
+        report = SteadyReport("restarted", reason=why)
+        return Steadied(estimate, _confidence(grid, state, depths), report)
+
+    def _way(
+        self,
+        grid: Grid,
+        memory: _Memory,
+        coarse: Depths,
+        moment: Moment,
+        picture: NDArray[np.uint8],
+    ) -> Way:
+        """Find where pixels were, by poses if that was asked for and they are right."""
+        inverse, why = _inverse(coarse), ""
+        before, now = memory.moment.T_fixed_camera, moment.T_fixed_camera
+        if self.options.method == "motion":
+            if memory.values.kind != "metric":
+                why = "depth without a unit does not go with the poses' metres"
+            elif memory.camera is None:
+                why = "the camera is not known"
+            elif now is None or before is None:
+                why = moment.no_pose or memory.moment.no_pose or "no pose"
+            else:
+                T = relative_pose(before, now)
+                way = self._ways.by_poses(grid, inverse, T, memory.picture, picture)
+                if isinstance(way, Way):
+                    return way
+                why = way
+        return replace(self._ways.by_flow(grid, inverse, memory.picture, picture), reason=why)
+
+    def _go_on(
+        self,
+        memory: _Memory,
+        grid: Grid,
+        estimate: Estimate,
+        moment: Moment,
+        picture: NDArray[np.uint8],
+        way: Way,
+        there: LookBack,
+        line: Affine,
+        scale_is_sure: bool,
+    ) -> Steadied:
+        values, options = memory.values, self.options
+        seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
+        share = min(seconds / options.memory_s, 1.0)
+        variance = memory.scale_variance + share**2
+        gain = variance / (1 + variance)
+        present_line = Affine() if scale_is_sure else line.part(1 - gain)
+        depths = _depths(estimate.values, values, present_line)
+        prior = self._filter.carried(grid, memory.state, way, depths, there)
+        prior = replace(prior, depth=values.moved(prior.depth, present_line.after(line)))
+        new = self._filter.updated(grid, prior, depths, share, options.max_change, way.trust)
+        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture)
+        report = SteadyReport("steady", way.method, way.reason, *present_line, new.carried)
+        answer = _answer(estimate, new.depths, values)
+        return Steadied(answer, _confidence(grid, new.state, new.depths), report)
+
+
+def _is_late(memory: _Memory, moment: Moment, options: SteadyOptions) -> bool:
+    back_s = (memory.moment.stamp_ns - moment.stamp_ns) * 1e-9
+    return memory.moment.epoch == moment.epoch and 0 <= back_s <= options.memory_s
+
+
+def _why_anew(
+    memory: _Memory | None, estimate: Estimate, moment: Moment, options: SteadyOptions
+) -> str:
+    """Say why nothing before this picture counts; "" where it does, or where nothing was."""
+    if memory is None:
+        return ""
+    last = memory.moment
+    gap_s = (moment.stamp_ns - last.stamp_ns) * 1e-9
+    if moment.epoch != last.epoch or gap_s < 0:
+        return "time went back"
+    if gap_s > options.memory_s:
+        return f"no picture for {gap_s:.3g} s; it remembers {options.memory_s:g} s"
+    if estimate.kind != memory.values.kind:
+        return f"{estimate.name} after {memory.values.kind}"
+    if estimate.values.shape != memory.state.depth.shape:
+        height, width = estimate.values.shape
+        before = memory.state.depth.shape
+        return f"answers of {width}x{height} after such of {before[1]}x{before[0]}"
+    return "another camera" if estimate.camera != memory.camera else ""
+
+
+def _depths(values: Map, how: Values, line: Affine) -> Depths:
+    """Return the depth of values of an answer, and where they are any."""
+    low, high = float(values.min()), float(values.max())
+    depth = how.depth(values, line)
+    least = 0.0 if how.kind == "metric" else -np.inf
+    if low > least and high < np.inf:  # not so of NaN
+        return Depths(depth)
+    sky = values == np.inf
+    known = np.isfinite(values) & (values > least)
+    return Depths(depth, known, sky if sky.any() else None)
+
+
+def _inverse(depths: Depths) -> Map:
+    """Return 1 / depth, 0 where it is not known."""
+    with np.errstate(divide="ignore"):
+        inverse = np.reciprocal(depths.depth)
+    if depths.known is not None:
+        inverse[~depths.known] = 0
+    return inverse
+
+
+def _line(
+    memory: _Memory, there: LookBack, sampled: Map, coarse: Depths, max_change: float
+) -> tuple[Affine | None, float]:
+    """Return what brings the answer onto the memory, and the share of pixels that then agree."""
+    values, state = memory.values, memory.state
+    was = there.fetch(state.depth, how=cv2.INTER_NEAREST, beyond=float(BEYOND)) / there.ratio
+    both = was < KNOWN_TO
+    if coarse.known is not None:
+        both &= coarse.known
+    now, before = sampled[both], was[both]
+    line = values.line_onto(now, values.values(before))
+    if line is None:
+        return None, 0.0
+    off = np.abs(np.log(values.depth(now, line) / before))
+    return line, float(np.mean(off < np.log1p(max_change)))
+
+
+def _picture(
+    grid: Grid, rgb: NDArray[np.uint8] | None, values: Values, sampled: Map
+) -> NDArray[np.uint8]:
+    """Return what flow is found in, uint8 (coarse height, coarse width)."""
+    if rgb is not None:
+        small = cv2.resize(rgb, grid.coarse, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near = -np.log(values.depth(sampled, Affine()))
+    known = np.isfinite(near)
+    low, high = (near[known].min(), near[known].max()) if known.any() else (0.0, 1.0)
+    grey = np.where(known, 255 * (near - low) / max(high - low, 1e-3), 0)
+    return grey.astype(np.uint8)
+
+
+def _confidence(grid: Grid, state: State, depths: Depths) -> Map:
+    """Return that of the state, 0 where nothing is known."""
+    confidence = state.confidence(grid)
+    if depths.known is not None:
+        told = depths.known if depths.sky is None else depths.known | depths.sky
+        confidence[~told] = 0
+    return confidence
+
+
+def _answer(estimate: Estimate, depths: Depths, values: Values) -> Estimate:
+    found = values.values(depths.depth)
+    if found is depths.depth and not (depths.known is None and depths.sky is None):
+        found = found.copy()  # it is remembered
+    if depths.known is not None:
+        np.copyto(found, np.float32(np.nan), where=~depths.known)
+    if depths.sky is not None:
+        np.copyto(found, np.float32(np.inf), where=depths.sky)
+    return estimate.with_values(found)
