@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_STEPS = 6
+_STEPS = 4
 # Of a normal residual's length in two dimensions, sigma is 0.85 of the median (Rayleigh).
 _SIGMA_OF_MEDIAN = 0.85
 # A point within so many sigma goes with the motion.

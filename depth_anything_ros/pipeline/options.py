@@ -125,9 +125,9 @@ class SteadyOptions:
         choices=("off", "flow", "motion"),
     )
     memory_s: float = parameter(
-        2.0,
-        "How long it remembers: a mean over about this time, and after a gap of this it begins "
-        "anew.",
+        1.0,
+        "How long it remembers while the camera moves: a mean over about this time. After a gap of "
+        "this it begins anew.",
         unit="s",
         low=0.05,
         high=60.0,
@@ -135,7 +135,7 @@ class SteadyOptions:
     max_change: float = parameter(
         0.15,
         "A pixel whose depth differs by more than this share from what is remembered is taken as "
-        "it comes.",
+        "it comes; where a model's answers differ more than that anyway, by more than they do.",
         low=0.01,
         high=1.0,
     )

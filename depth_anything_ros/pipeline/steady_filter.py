@@ -24,9 +24,13 @@ _HALF_SURE = 0.03
 _EDGE_SHARE = 0.1
 # The share of each picture in the tracking signal, and from where on that quickens the filter.
 _SIGNAL_SHARE = 0.2
-_SIGNAL_FROM = 0.55
+_SIGNAL_FROM = 0.8
+# What is interpolated with what is beyond is not exact to more.
+_NEAREST = np.float32(1e-4)
 # Of the depth that 95 % of the pixels are below: what is farther may be sky at times.
-_FAR = 0.5
+_FAR = 0.7
+# The least share of a picture in the votes: four in a row are a majority.
+_VOTE = 0.17
 _AROUND = np.ones((3, 3), np.uint8)
 # |mean of a normal number| / standard deviation.
 _DEVIATION_OF_SIGMA = 0.8
@@ -136,12 +140,14 @@ class PixelFilter:
         variance = coarse.fetch(state.variance, beyond=1.0)
         bias = coarse.fetch(state.bias)
         deviation = coarse.fetch(state.deviation, beyond=_DEVIATION_OF_SIGMA * _FIRST_DEVIATION)
-        if way.stands:
-            return State(state.depth, variance, bias, deviation, state.sky, state.unknown)
-        full = self._look_back(grid, state, way, depths)
         depth = self._space("carried", grid)
+        if way.stands:
+            np.copyto(depth, state.depth)
+            return State(depth, variance, bias, deviation, state.sky, state.unknown)
+        full = self._look_back(grid, state, way, depths)
         full.fetch(state.depth, depth, beyond=float(BEYOND))
         depth /= full.ratio
+        np.clip(depth, _NEAREST, None, out=depth)
         sky, unknown = (
             None if part is None else full.fetch(part) for part in (state.sky, state.unknown)
         )
@@ -251,11 +257,12 @@ def _with_classes(prior: State, depths: Depths, state: State, share: float) -> t
     )
     far_before = remembered & (prior.depth > far)
     votes = (sky | (known & (depth > far))) & ((sky_before > 0.5) | far_before)
-    sky_now = np.where(votes, sky_before + np.float32(share) * (sky - sky_before), sky)
+    part = np.float32(max(share, _VOTE))
+    sky_now = np.where(votes, sky_before + part * (sky - sky_before), sky)
     sky_now = sky_now.astype(np.float32)
     is_sky = np.where(votes, sky_now > 0.5, sky)
     empty = ~(known | sky)
-    unknown_now = np.where(empty, unknown_before + np.float32(share) * (1 - unknown_before), 0)
+    unknown_now = np.where(empty, unknown_before + part * (1 - unknown_before), 0)
     unknown_now = unknown_now.astype(np.float32)
     filled = (empty & (unknown_now <= 0.5) | (sky & ~is_sky)) & remembered
     depth = np.where(filled, prior.depth, depth)

@@ -1,6 +1,6 @@
 """The values of any kind of answer as depth, with or without a unit, and what scale they have.
 
-A disparity d is taken as the depth 1 / (d + c), a depth up to scale and shift as itself plus c: c
+A disparity d is taken as the depth c / (d + c), a depth z up to scale and shift as z / c + 1: c
 keeps all positive, so that the logarithm, in which is filtered, exists.
 """
 
@@ -16,10 +16,10 @@ from depth_anything_ros.core.depth import Estimate
 
 Map = NDArray[np.float32]
 
-# Depth of what is not known and of the sky; no answer is so far. Whatever is interpolated with it
-# is far from all that is.
-BEYOND = np.float32(1e12)
-KNOWN_TO = np.float32(1e9)
+# Depth of what is not known and of the sky. Whatever is interpolated with it is far from all that
+# is; yet float32 still has millimetres beside it.
+BEYOND = np.float32(1e5)
+KNOWN_TO = np.float32(2e4)
 
 # Of the range of values, the offset.
 _OFFSET = 0.05
@@ -67,8 +67,10 @@ class Values:
     def of(cls, estimate: Estimate, sampled: Map) -> Values:
         """Choose the offset by the first picture."""
         known = sampled[np.isfinite(sampled)]
-        if estimate.metric is not None or not known.size:
+        if estimate.metric is not None:
             return cls(estimate.kind)
+        if not known.size:
+            return cls(estimate.kind, 1.0)
         low, high = (float(v) for v in np.quantile(known, (0.01, 0.99)))
         spread = high - low or abs(high) or 1.0
         return cls(estimate.kind, _OFFSET * spread - min(float(known.min()), 0.0))
@@ -81,15 +83,18 @@ class Values:
         moved += np.float32(line.shift + self.offset)
         np.clip(moved, np.float32(_LEAST * self.offset), None, out=moved)
         if self.kind == "relative":
-            np.reciprocal(moved, out=moved)
+            np.divide(np.float32(self.offset), moved, out=moved)
+        else:
+            moved *= np.float32(1 / self.offset)
         return moved
 
     def values(self, depth: Map) -> Map:
         """Return the values of depth."""
         if self.kind == "metric":
             return depth
-        found = np.reciprocal(depth) if self.kind == "relative" else depth
-        return np.asarray(found - np.float32(self.offset), np.float32)
+        c = np.float32(self.offset)
+        found = c / depth if self.kind == "relative" else c * depth
+        return np.asarray(found - c, np.float32)
 
     def moved(self, depth: Map, line: Affine) -> Map:
         """Put the depth of values on a line, in place; what is beyond stays so."""
@@ -135,6 +140,6 @@ def _major_axis(x: NDArray[np.float64], y: NDArray[np.float64]) -> Affine:
     spread_x, spread_y = (
         float(np.mean(np.abs(v - middle))) for v, middle in ((x, middle_x), (y, middle_y))
     )
-    even = spread_x < _EVEN * abs(middle_x) or spread_y < _EVEN * abs(middle_y)
+    even = spread_x <= _EVEN * abs(middle_x) or spread_y <= _EVEN * abs(middle_y)
     scale = 1.0 if even else spread_y / spread_x
     return Affine(scale, middle_y - scale * middle_x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import degrees
 from typing import Literal
 
@@ -26,11 +26,15 @@ _LEAST_SIDE = 32
 _RETURNS_WITHIN = 0.7
 # A pixel whose flow is farther than this from that of a still world moves by itself, coarse pixels.
 _MOVES_BY = 1.0
+# Pixels of the map: less is no motion.
+_STANDS_WITHIN = 0.05
+# Coarse pixels: what a camera that stands seems to move by in its flow.
+_FLOW_NOISE = 0.15
 # Of the points: with fewer, the motion of the camera is not known.
 _FEWEST_INLIERS = 0.6
 _FEWEST_POINTS = 40
 # Every n-th coarse pixel in both directions is a point of the camera's motion.
-_POINT_STEP = 4
+_POINT_STEP = 6
 # By how much a pose must be off to be told from the noise of flow.
 _POSE_OFF_DEG = 0.3
 
@@ -113,6 +117,7 @@ class Way:
             map; None where nothing is.
         trust: float32 (coarse height, coarse width), 0 to 1, whether that is where they were;
             None where nothing speaks against it.
+        stands: whether all is where it was.
     """
 
     method: Literal["motion", "flow"]
@@ -120,11 +125,22 @@ class Way:
     T_before_now: NDArray[np.float64]
     moved: Map | None = None
     trust: Map | None = None
+    stands: bool = False
 
-    @property
-    def stands(self) -> bool:
-        """Whether nothing has moved."""
-        return self.moved is None and bool(np.array_equal(self.T_before_now, np.eye(4)))
+    def held(self, grid: Grid, inverse_depth: Map) -> tuple[Way, LookBack, float]:
+        """Return it without what is too little to be motion, ``back``, and how far pixels moved.
+
+        Each time that memory is moved by parts of a pixel it is blurred.
+        """
+        there = self.back(grid, inverse_depth)
+        right = there.columns - grid.coarse_columns[None].astype(np.float32)
+        down = there.rows - grid.coarse_rows[:, None].astype(np.float32)
+        length = float(np.median(cv2.magnitude(right, down)))
+        noise = _FLOW_NOISE * grid.size[0] / grid.coarse[0] if self.method == "flow" else 0.0
+        if length > max(noise, _STANDS_WITHIN):
+            return self, there, length
+        still = replace(self, T_before_now=np.eye(4), stands=self.moved is None)
+        return still, still.back(grid, inverse_depth), 0.0
 
     def back(self, grid: Grid, inverse_depth: Map) -> LookBack:
         """Find where coarse pixels were, in pixels of the map."""
@@ -168,9 +184,9 @@ class WayFinder:
         warped = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         left = _flow(self._quick, now, np.asarray(warped, np.uint8))
         inside = (x >= 0) & (y >= 0) & (x <= grid.coarse[0] - 1) & (y <= grid.coarse[1] - 1)
-        trust = (cv2.magnitude(left[..., 0], left[..., 1]) < _MOVES_BY).astype(np.float32)
-        rows, columns = _points(inside & _has_texture(now))
-        if len(rows) >= _FEWEST_POINTS:
+        textured = _has_texture(now)
+        rows, columns = _points(inside & textured)
+        if len(rows) >= _FEWEST_POINTS and _is_off(grid, left[rows, columns]):
             found = self._motion(
                 grid,
                 inverse_depth,
@@ -185,7 +201,7 @@ class WayFinder:
             angle = degrees(float(np.linalg.norm(cv2.Rodrigues(turned)[0])))
             if angle > _POSE_OFF_DEG:
                 return f"the pose is {angle:.1f} deg off from what the pictures say"
-        return Way("motion", "", T_before_now, None, trust)
+        return Way("motion", "", T_before_now)
 
     def _motion(
         self,
@@ -265,7 +281,13 @@ def _flow(how: cv2.DISOpticalFlow, now: Grey, before: Grey) -> Map:
     """Return where pixels were, relative to where they are, float32 (height, width, 2)."""
     # A flow that is handed in is where it begins, and must be one.
     found = how.calc(now, before, None)  # type: ignore[call-overload]
-    return np.asarray(found, np.float32)
+    return np.nan_to_num(np.asarray(found, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _is_off(grid: Grid, left: Map) -> bool:
+    """Say whether the flow (n, 2) that a pose leaves is enough to look for a turn in it."""
+    least = np.radians(_POSE_OFF_DEG / 2) * grid.K[0, 0] * grid.coarse[0] / grid.size[0]
+    return bool(np.median(np.hypot(left[:, 0], left[:, 1])) > least)
 
 
 def _returns(back: Map, forth: Map) -> NDArray[np.bool_]:

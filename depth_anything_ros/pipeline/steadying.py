@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,7 +29,16 @@ Map = NDArray[np.float32]
 Status = Literal["steady", "restarted", "plain"]
 
 # Of the pixels that memory tells of: where fewer go with the picture, the scene was cut.
-_FEWEST_AGREE = 0.25
+_FEWEST_AGREE, _AGREE_WITHIN = 0.25, 0.25
+# Of the median difference from the memory: what differs by more is another thing, but never by so
+# little as max_change; and at most by this share.
+_GATE, _MOST_CHANGE = 8.0, 0.5
+# The scale of all is forgotten so much faster than a pixel's depth. Without a unit, memory does not
+# know how depth changes as the camera moves, so that its scale drifts.
+_SCALE_SHARE, _UNITLESS_SCALE_SHARE = 2.0, 8.0
+# While nothing moves, a picture forgets this part of what it does where pixels move so far.
+_STILL_SHARE = 0.2
+_MOVES_PX = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +140,20 @@ class _Memory:
     picture: NDArray[np.uint8]
 
 
+class _Match(NamedTuple):
+    """How an answer goes with the memory.
+
+    Attributes:
+        line: brings its values onto the memory's; None where nothing does.
+        agree: share of the pixels that then agree.
+        spread: median |difference| of log depth.
+    """
+
+    line: Affine | None
+    agree: float = 0.0
+    spread: float = 0.0
+
+
 class Steadier:
     """Steady the answers of one camera and one model.
 
@@ -192,12 +215,28 @@ class Steadier:
         picture = _picture(grid, rgb, values, sampled)
         coarse = _depths(sampled, values, Affine())
         way = self._way(grid, memory, coarse, moment, picture)
-        there = way.back(grid, _inverse(coarse))
-        line, agree = _line(memory, there, sampled, coarse, options.max_change)
-        if line is None or agree < _FEWEST_AGREE:
-            why = f"the scene was cut: {100 * agree:.0f} % of the pixels go with the picture before"
-            return self._begin(grid, estimate, moment, rgb, why)
-        return self._go_on(memory, grid, estimate, moment, picture, way, there, line, scale_is_sure)
+        way, there, moved = way.held(grid, _inverse(coarse))
+        match = _match(memory, there, sampled, coarse)
+        if match.line is None or match.agree < _FEWEST_AGREE:
+            agree = f"{100 * match.agree:.0f} % of the pixels go with the picture before"
+            return self._begin(grid, estimate, moment, rgb, f"the scene was cut: {agree}")
+        seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
+        share = seconds / options.memory_s
+        share *= _STILL_SHARE + (1 - _STILL_SHARE) * min(moved / _MOVES_PX, 1.0)
+        share = min(share, 1.0)
+        faster = _SCALE_SHARE if estimate.metric is not None else _UNITLESS_SCALE_SHARE
+        variance = memory.scale_variance + (faster * share) ** 2
+        gain = variance / (1 + variance)
+        line = Affine() if scale_is_sure else match.line.part(1 - gain)
+        depths = _depths(estimate.values, values, line)
+        prior = self._filter.carried(grid, memory.state, way, depths, there)
+        values.moved(prior.depth, line.after(match.line))
+        change = max(options.max_change, min(_GATE * match.spread, _MOST_CHANGE))
+        new = self._filter.updated(grid, prior, depths, share, change, way.trust)
+        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture)
+        report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
+        answer = _answer(estimate, new.depths, values)
+        return Steadied(answer, _confidence(grid, new.state, new.depths), report)
 
     def _begin(
         self,
@@ -233,6 +272,8 @@ class Steadier:
                 why = "depth without a unit does not go with the poses' metres"
             elif memory.camera is None:
                 why = "the camera is not known"
+            elif memory.camera.is_distorted:
+                why = "the pictures keep their lens (rectify: never)"
             elif now is None or before is None:
                 why = moment.no_pose or memory.moment.no_pose or "no pose"
             else:
@@ -242,33 +283,6 @@ class Steadier:
                     return way
                 why = way
         return replace(self._ways.by_flow(grid, inverse, memory.picture, picture), reason=why)
-
-    def _go_on(
-        self,
-        memory: _Memory,
-        grid: Grid,
-        estimate: Estimate,
-        moment: Moment,
-        picture: NDArray[np.uint8],
-        way: Way,
-        there: LookBack,
-        line: Affine,
-        scale_is_sure: bool,
-    ) -> Steadied:
-        values, options = memory.values, self.options
-        seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
-        share = min(seconds / options.memory_s, 1.0)
-        variance = memory.scale_variance + share**2
-        gain = variance / (1 + variance)
-        present_line = Affine() if scale_is_sure else line.part(1 - gain)
-        depths = _depths(estimate.values, values, present_line)
-        prior = self._filter.carried(grid, memory.state, way, depths, there)
-        prior = replace(prior, depth=values.moved(prior.depth, present_line.after(line)))
-        new = self._filter.updated(grid, prior, depths, share, options.max_change, way.trust)
-        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture)
-        report = SteadyReport("steady", way.method, way.reason, *present_line, new.carried)
-        answer = _answer(estimate, new.depths, values)
-        return Steadied(answer, _confidence(grid, new.state, new.depths), report)
 
 
 def _is_late(memory: _Memory, moment: Moment, options: SteadyOptions) -> bool:
@@ -318,10 +332,8 @@ def _inverse(depths: Depths) -> Map:
     return inverse
 
 
-def _line(
-    memory: _Memory, there: LookBack, sampled: Map, coarse: Depths, max_change: float
-) -> tuple[Affine | None, float]:
-    """Return what brings the answer onto the memory, and the share of pixels that then agree."""
+def _match(memory: _Memory, there: LookBack, sampled: Map, coarse: Depths) -> _Match:
+    """Bring an answer onto the memory."""
     values, state = memory.values, memory.state
     was = there.fetch(state.depth, how=cv2.INTER_NEAREST, beyond=float(BEYOND)) / there.ratio
     both = was < KNOWN_TO
@@ -330,9 +342,9 @@ def _line(
     now, before = sampled[both], was[both]
     line = values.line_onto(now, values.values(before))
     if line is None:
-        return None, 0.0
+        return _Match(None)
     off = np.abs(np.log(values.depth(now, line) / before))
-    return line, float(np.mean(off < np.log1p(max_change)))
+    return _Match(line, float(np.mean(off < _AGREE_WITHIN)), float(np.median(off)))
 
 
 def _picture(

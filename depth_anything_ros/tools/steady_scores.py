@@ -22,8 +22,9 @@ from depth_anything_ros.tools.steady_sequences import APPEARS, PosedSequence
 RANGE = DepthRange(1e-3, 80.0)
 # What steadies begins by learning: how steady it is counts from then on.
 START_S = 1.0
-# Pictures for which what a thing has uncovered counts as uncovered: where trails would be.
-_TRAIL = 5
+# Pictures for which a thing counts as new, and what it uncovered as uncovered: where delay and
+# trails would be.
+_NEW = 5
 # F1 is slow: of every so many pictures.
 _F1_STEP = 4
 # A line is fitted to every so many pixels.
@@ -44,7 +45,7 @@ class Figures:
         edges: boundary F1 of ``core.boundaries``.
         contrast: share of the true steps at boundaries, likewise.
         moving: AbsRel within things that move.
-        appearing: AbsRel within things that appear.
+        appearing: AbsRel within things that appear, in the first pictures in which they are there.
         uncovered: AbsRel of what such things have uncovered in the last pictures.
     """
 
@@ -76,9 +77,12 @@ class Judge:
         # Of a short sequence, all counts.
         self._first = int(begun[0]) if len(begun) > len(stamps) / 2 else 0
         self._known = [RANGE.mask(DepthMap(truth)) for truth in sequence.truth_m]
-        moving = sequence.moving
+        moving, appearing = sequence.moving, sequence.things == APPEARS
+        first = int(appearing.any((1, 2)).argmax())
+        appearing[first + _NEW :] = False
+        self._appearing = list(appearing)
         self._uncovered = [
-            moving[max(0, i - _TRAIL) : i].any(0) & ~moving[i] for i in range(len(moving))
+            moving[max(0, i - _NEW) : i].any(0) & ~moving[i] for i in range(len(moving))
         ]
 
     @cached_property
@@ -107,7 +111,7 @@ class Judge:
             _mean([boundary_scores(depth, truth).f1 for depth, truth in pairs[::_F1_STEP]]),
             _mean([boundary_contrast(depth, truth) for depth, truth in pairs]),
             self._within(depths, list((things > 0) & (things != APPEARS))),
-            self._within(depths, list(things == APPEARS)),
+            self._within(depths, self._appearing),
             self._within(depths, self._uncovered),
         )
 

@@ -35,7 +35,7 @@ def header(stamp_ns, frame_id=FRAME_ID):
 class NoTransforms:
     """Of a robot whose tf2 knows nothing."""
 
-    def find(self, target, frame, _stamp, _wait_s):
+    def find(self, target, frame, _stamp, _wait_s, _instead):
         raise DepthAnythingError(f"no transform from {frame} to {target}", reason="no_transform")
 
 

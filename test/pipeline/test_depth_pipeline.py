@@ -190,6 +190,7 @@ def test_depth_is_steadied_where_that_is_asked_for_and_a_moment_is_known():
     pipeline, depths = pipeline_of("test_metric", steady=FLOW), flickering(30)
     before = flicker(finished(pipeline_of("test_metric"), depths)[10:])
     answers = finished(pipeline, depths)
+    assert len({answer.estimate.depth_m.tobytes() for answer in answers}) == 30  # none overwritten
     assert flicker(answers[10:]) < 0.4 * before
     last = answers[-1]
     assert (last.steadying.status, last.steadying.method) == ("steady", "flow")

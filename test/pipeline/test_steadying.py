@@ -112,7 +112,7 @@ def test_a_relative_answer_keeps_one_scale_and_shift(make):
     change = [
         np.abs(np.diff(np.stack(values)[15:], axis=0)).mean() for values in (maps, depths(found))
     ]
-    assert change[1] < 0.1 * change[0]
+    assert change[1] < 0.2 * change[0]
 
 
 @pytest.mark.parametrize("method", ["flow", "motion"])
@@ -307,3 +307,22 @@ def test_off_is_the_answer_itself():
     estimate = DepthMap(truth, CAMERA)
     found = Steadier().steady(estimate, moment(0), rgb)
     assert found.estimate is estimate and found.report.status == "plain"
+
+
+def test_a_lens_that_is_kept_leaves_flow():
+    truth, rgb = wall(pose())
+    camera = replace(CAMERA, D=(-0.1, 0.01, 0.0, 0.0))
+    found = steadied("motion", [truth] * 3, [pose()] * 3, [rgb] * 3, camera=camera)
+    assert found[-1].report.method == "flow" and "lens" in found[-1].report.reason
+    np.testing.assert_allclose(found[-1].estimate.values, truth, rtol=1e-3)
+
+
+def test_the_answer_of_a_picture_is_not_changed_by_the_next():
+    truth, rgb = wall(pose())
+    steadier, kept = Steadier(SteadyOptions("motion")), []
+    for i in range(4):
+        estimate = DepthMap(truth * np.float32(1 + 0.05 * i), CAMERA)
+        answer = steadier.steady(estimate, moment(i, pose()), rgb).estimate
+        kept.append((answer, answer.values.copy()))
+    for answer, values in kept:
+        np.testing.assert_array_equal(answer.values, values)

@@ -146,7 +146,7 @@ def test_options_that_make_no_sense(command, tmp_path, words, said):
 def test_two_places_from_rendering_to_panels(command, tmp_path):
     words = ["--places", "corridor,street", "--frames", "4", "--size", "64x48", "--runs", "2"]
     said = command.says("benchmark", "steady", "--output", tmp_path, *words)
-    assert "| distorted truth" in said and "ms (median" in said
+    assert "| distorted truth" in said and "on one thread (median" in said
     report = json.loads((tmp_path / "report.json").read_text())
     with (tmp_path / "rows.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(report["rows"]) == 2 * 2 * 3 * 6
