@@ -81,7 +81,7 @@ class DepthEstimator:
             a hub id; see ``weights.resolve_weights``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-        input_size: length in pixels that the shorter side of the picture is resized to; 0 for
+        input_size: length in pixels that the picture is resized to, by the card's ``fit``; 0 for
             the card's. Both sides are rounded to the card's multiple.
         download: whether weights may be fetched from the hub where the cache lacks them.
 

@@ -153,8 +153,9 @@ class DepthParameters(AnsweringParameters, DepthOptions):
     )
     input_size: int = parameter(
         0,
-        "Length that the picture's shorter side is resized to for the network; 0 takes the "
-        "model's own. Smaller is faster and coarser.",
+        "Length that the picture is resized to for the network: of its shorter side, or what "
+        "`depth_anything models NAME` says; 0 takes the model's own. Smaller is faster and "
+        "coarser.",
         unit="px",
         low=0,
         high=4096,

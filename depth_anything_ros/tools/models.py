@@ -33,6 +33,7 @@ _FIT = {
     "longer": "the longer side {} px",
     "nearest": "the side that is nearer to it {} px",
     "square": "{0} x {0} px",
+    "area": "as many pixels as a 4:3 picture of {} px on the shorter side",
 }
 _MEANING = {
     "relative": "without a unit: 1 / depth = s x disparity + t, s and t unknown",

@@ -36,7 +36,8 @@ _SHARED: dict[str, dict[str, Any]] = {
         "type": int,
         "default": 0,
         "metavar": "PX",
-        "help": "shorter side of the network's input; 0: its own",
+        "help": "shorter side of the network's input, or what `depth_anything models NAME` "
+        "says; 0: its own",
     },
     "--first-seed": {"type": int, "default": FIRST_SEED, "help": "seed of the first view"},
 }

@@ -5,9 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import yaml
@@ -17,22 +15,19 @@ mcap_reader = pytest.importorskip("mcap_ros2.reader", reason="pip install mcap-r
 
 from bag_of_a_drive import (  # noqa: E402
     BEGIN_NS,
-    TYPES,
     DriveBag,
     DriveOptions,
     camera_info,
     compressed,
     header,
     image,
-    message,
     qos,
     write_drive,
 )
 from rosbags.rosbag2 import Reader  # noqa: E402
-from rosbags.typesys import get_types_from_msg  # noqa: E402
+from small_bags import CAMERA, bag_of_each, rgb, small_bag  # noqa: E402
 
 from depth_anything_ros.core.camera import Camera  # noqa: E402
-from depth_anything_ros.core.recording import frames_of, load_calibration  # noqa: E402
 from depth_anything_ros.engines.loading import load_estimator  # noqa: E402
 from depth_anything_ros.pipeline.depth import DepthPipeline  # noqa: E402
 from depth_anything_ros.tools.bag import BagWorker, contents_of  # noqa: E402
@@ -42,13 +37,9 @@ from depth_anything_ros.tools.bag_writing import Parts  # noqa: E402
 from depth_anything_ros.tools.command import main  # noqa: E402
 from depth_anything_ros.tools.parsers import build_parser  # noqa: E402
 from depth_anything_ros.tools.progress import Progress  # noqa: E402
-from depth_anything_ros.training.samples import FolderSource  # noqa: E402
 
 FAST = ["--engine", "torch", "--precision", "fp32", "--device", "cpu", "--input-size", "64"]
 DRIVE = DriveOptions(frames=6)
-CAMERA = Camera.from_hfov(64, 48, 70.0, "front_optical")
-COUNTER = "robot_msgs/msg/Counter"
-TYPES.register(get_types_from_msg("std_msgs/Header header\nuint32 count\n", COUNTER))
 
 
 @pytest.fixture(scope="module")
@@ -64,37 +55,6 @@ def anchored(drive, tmp_path_factory):
     path = tmp_path_factory.mktemp("anchored") / "out"
     words = [drive[0], path, *FAST, "--lidar", "/lidar/points", "--images-per-file", "4"]
     assert main(["bag", *map(str, words)]) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(drive, tmp_path_factory):
-    """Every second picture of the drive, and the LiDAR's depth."""
-    path = tmp_path_factory.mktemp("extracted")
-    words = ["--extract", str(path), "--lidar", "/lidar/points", "--every", "2"]
-    assert main(["bag", str(drive[0]), *words]) == 0
-    return path
-
-
-def rgb(number):
-    return np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-
-
-def small_bag(path, count=3, storage="mcap", compression="none", broken=()):
-    """A bag of one camera and a topic of a type of its own."""
-    with DriveBag(path, storage, compression) as bag:
-        bag.topic("/counter", COUNTER, qos("RELIABLE", "TRANSIENT_LOCAL", 7))
-        bag.topic("/front/camera_info", "sensor_msgs/msg/CameraInfo", qos())
-        bag.topic("/front/image_raw", "sensor_msgs/msg/Image", qos())
-        for n in range(count):
-            stamp = BEGIN_NS + n * 100_000_000
-            head = header(stamp, "front_optical")
-            bag.write("/counter", stamp, message(COUNTER, header=head, count=n))
-            bag.write("/front/camera_info", stamp, camera_info(head, CAMERA))
-            picture = image(head, rgb(n), "rgb8")
-            if n in broken:
-                picture.step = 5
-            bag.write("/front/image_raw", stamp + 1_000, picture)
     return path
 
 
@@ -395,19 +355,9 @@ class TestGoingOn:
 
 
 class TestCameras:
-    @staticmethod
-    def bag(path, **topics):
-        """A bag of topics by name: what is said on each, once."""
-        with DriveBag(path) as bag:
-            for name, said in topics.items():
-                topic = f"/{name.replace('__', '/')}"
-                bag.topic(topic, said.__msgtype__, qos())
-                bag.write(topic, BEGIN_NS, said)
-        return path
-
     def test_cameras_are_found_by_their_namespace_or_frame(self, tmp_path):
         left, right, top = (header(BEGIN_NS, name) for name in ("left", "right", "top"))
-        path = self.bag(
+        path = bag_of_each(
             tmp_path / "in",
             left__camera_info=camera_info(left, CAMERA),
             left__depth=image(left, np.zeros((48, 64), np.float32), "32FC1"),
@@ -432,7 +382,7 @@ class TestCameras:
 
     def test_each_camera_has_topics_of_its_own(self, command, tmp_path):
         left, right = (header(BEGIN_NS, name) for name in ("left", "right"))
-        path = self.bag(
+        path = bag_of_each(
             tmp_path / "in",
             left__camera_info=camera_info(left, CAMERA),
             left__image_raw=image(left, rgb(0), "rgb8"),
@@ -526,81 +476,3 @@ class TestRefusals:
 
         assert "ros2 bag reindex" in command.refuses("bag", path, tmp_path / "out", *FAST)
         assert not (tmp_path / "out").exists()
-
-
-class TestExtraction:
-    def test_it_is_what_training_and_evaluation_read(self, drive, folder):
-        source, frames = FolderSource(folder), frames_of(folder)
-
-        assert source.count == len(frames) == 3
-        for number, frame in enumerate(frames):
-            truth = drive[1].picture(2 * number / DRIVE.rate_hz, 3000 + 2 * number)
-            sample = source.get(number)
-            scored_rgb, scored = frame.read_rectified()
-            np.testing.assert_array_equal(sample.rgb, truth.rgb)
-            np.testing.assert_array_equal(scored_rgb, truth.rgb)
-            np.testing.assert_array_equal(sample.depth_m, scored.depth_m)
-            assert sample.focal_px == DRIVE.camera().K[0]
-            known = np.isfinite(sample.depth_m)
-            assert 200 < known.sum() < 0.3 * known.size
-            error = np.abs(sample.depth_m[known] / truth.depth_m[known] - 1)
-            assert np.median(error) < 0.02 and np.mean(error > 0.1) < 0.05
-
-    def test_a_second_run_leaves_what_is_there(self, drive, folder, command):
-        before = {file: file.stat().st_mtime_ns for file in folder.glob("image_*")}
-        lost = min(before)
-        content = lost.read_bytes()
-        lost.unlink()
-        words = ["--extract", folder, "--lidar", "/lidar/points", "--every", "2"]
-        command.says("bag", drive[0], *words)
-
-        after = {file: file.stat().st_mtime_ns for file in folder.glob("image_*")}
-        changed = {file for file in after if after[file] != before[file]}
-        assert changed == {lost, lost.with_name(f"{lost.stem}_depth.png")}
-        assert lost.read_bytes() == content
-
-    def test_a_lens_is_rectified_as_the_node_would(self, command, tmp_path):
-        bent = DriveOptions(frames=1, fisheye=True, hfov_deg=120.0, compressed=True)
-        robot = write_drive(tmp_path / "in", bent)
-        command.says(
-            "bag", tmp_path / "in", "--extract", tmp_path / "x", "--lidar", "/lidar/points"
-        )
-
-        calibration = load_calibration(tmp_path / "x" / "calib.json")
-        assert calibration.camera == robot.camera.rectified()
-        (frame,) = frames_of(tmp_path / "x")
-        depth = frame.read_truth(96, 72).depth_m
-        ideal = robot.drive.T_world_camera(0.0)
-        from depth_anything_ros.sim.robot import Robot
-
-        pinhole = Robot(robot.scene, calibration.camera, robot.drive)
-        np.testing.assert_array_equal(pinhole.drive.T_world_camera(0.0), ideal)
-        truth, known = pinhole.picture(0.0).depth_m, np.isfinite(depth)
-        assert known.sum() > 150
-        assert np.median(np.abs(depth[known] / truth[known] - 1)) < 0.02
-
-    def test_a_registered_depth_camera_is_a_range_sensor(self, command, tmp_path):
-        depth = np.full((24, 32), 2500, np.uint16)
-        depth[:, 16:] = 0
-        head = header(BEGIN_NS, "front_optical")
-        path = TestCameras.bag(
-            tmp_path / "in",
-            front__camera_info=camera_info(head, CAMERA),
-            front__image_raw=image(head, rgb(0), "rgb8"),
-            front__depth_registered=image(head, depth, "16UC1"),
-        )
-        command.says("bag", path, "--extract", tmp_path / "x", "--lidar", "/front/depth_registered")
-
-        sample = FolderSource(tmp_path / "x").get(0)
-        known = np.isfinite(sample.depth_m)
-        assert known.sum() == 24 * 16 and not known[:, 33:].any()
-        np.testing.assert_allclose(sample.depth_m[known], 2.5, atol=1 / 256)
-
-    def test_without_ranges_pictures_and_cameras_are_taken(self, command, tmp_path):
-        path = small_bag(tmp_path / "in", 2)
-        command.says("bag", path, "--extract", tmp_path / "x")
-
-        names = sorted(file.name for file in Path(tmp_path / "x").iterdir())
-        assert names[0] == "calib.json" and len(names) == 4
-        written = cv2.imread(str(tmp_path / "x" / f"image_{BEGIN_NS:019d}.png"))
-        np.testing.assert_array_equal(written[..., ::-1], rgb(0))

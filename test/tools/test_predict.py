@@ -80,7 +80,8 @@ def test_a_broken_file_costs_no_other_its_answer(tmp_path, predict):
         write_scene(tmp_path / "in" / f"{index}.png", index)
     whole = (tmp_path / "in" / "1.png").read_bytes()
     (tmp_path / "in" / "1.png").write_bytes(whole[: len(whole) // 2])
-    status, said = predict(tmp_path / "in", "--batch", 2)
+    ask = ("--batch", 2, "--outputs", "npy,color")
+    status, said = predict(tmp_path / "in", *ask)
     assert status == 1 and said.count("left out: ") == 1
     assert f"{tmp_path}/in/1.png is not a picture to read: a file of PNG lacks its end" in said
     assert "2 written" in said and "1 left out" in said
@@ -88,12 +89,16 @@ def test_a_broken_file_costs_no_other_its_answer(tmp_path, predict):
     # Mended, it is all that is left to do.
     (tmp_path / "in" / "1.png").write_bytes(whole)
     before = tree(tmp_path / "out")
-    status, said = predict(tmp_path / "in", "--batch", 2)
+    status, said = predict(tmp_path / "in", *ask)
     assert status == 0 and "2 of 3 are done already" in said and "1 of 1 pictures" in said
     after = tree(tmp_path / "out")
     assert after.items() >= before.items() and len(after) == len(before) + 3
-    status, said = predict(tmp_path / "in", "--batch", 2, output="unbroken")
-    assert tree(tmp_path / "unbroken") == after
+    status, said = predict(tmp_path / "in", *ask, output="unbroken")
+    assert tree(tmp_path / "unbroken").keys() == after.keys()
+    # In another batch the last bits may be others: by the processor's kernels.
+    for name in (f"{index}_depth.npy" for index in range(3)):
+        resumed, unbroken = (np.load(tmp_path / out / name) for out in ("out", "unbroken"))
+        np.testing.assert_allclose(resumed, unbroken, rtol=1e-4)
 
 
 def test_what_is_done_is_not_done_again_unless_it_is_older(tmp_path, predict):

@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before timm
 from depth_anything_ros.models.networks.dpt import ResidualUnit, convolve_in_float32
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite
 from depth_anything_ros.models.networks.output import NetworkOutput
 from depth_anything_ros.models.zoo.card import ModelCard
+
+from timm.models.vision_transformer import Block  # isort: skip
 
 # Natural logarithm of the least and the largest depth: 2.5 mm and 8 km at the canonical focal
 # length, far outside of what a camera is used for. Beyond, exp would under- or overflow.
@@ -29,6 +32,7 @@ _FIRST_DEPTH = 6.0
 _FIRST_SKY_LOGIT = -3.0
 _FIRST_DISPARITY = 1.0
 _MAPS = 3  # depth, sky and disparity
+_OCTAVES = 4  # of the waves that say where in the picture a place is
 
 
 class Decoder(nn.Module):
@@ -52,23 +56,73 @@ class Decoder(nn.Module):
         self.refine = nn.ModuleList(ResidualUnit(width) for width in widths)
         self.narrow = nn.Conv2d(features, finest, 1)
 
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Decode maps of (batch, channels, rows, columns), 0 or more at the end."""
-        refined: Tensor | None = None
-        for index in reversed(range(len(maps))):
-            level = self.level[index](maps[index])
-            if refined is not None:
-                # A 1 x 1 convolution and a bilinear resize commute; in this order it costs less.
-                coarser = self.narrow(refined) if index == 0 else refined
-                level = level + enlarge(coarser)
-            refined = self.refine[index](level)
-        assert refined is not None
+    def forward(self, maps: Sequence[Tensor], context: Tensor) -> Tensor:
+        """Decode maps of (batch, channels, rows, columns), 0 or more at the end.
+
+        Args:
+            maps: from fine to coarse.
+            context: added to the coarsest, (batch, features, rows, columns).
+        """
+        refined = self.refine[-1](self.level[-1](maps[-1]) + context)
+        for index in reversed(range(len(maps) - 1)):
+            # A 1 x 1 convolution and a bilinear resize commute; in this order it costs less.
+            coarser = self.narrow(refined) if index == 0 else refined
+            refined = self.refine[index](self.level[index](maps[index]) + enlarge(coarser))
         return functional.relu(refined)
 
 
 def enlarge(maps: Tensor) -> Tensor:
     """Double rows and columns of (batch, channels, rows, columns) bilinearly."""
     return functional.interpolate(maps, scale_factor=2, mode="bilinear")
+
+
+class Context(nn.Module):
+    """What the whole picture says of each place in its coarsest map, by a small transformer.
+
+    Convolutions see a part of a large picture only, and depth hangs on all of it: on where the
+    ground is, and what kind of place this is. It begins with hardly any say.
+
+    Args:
+        channels: of the map that comes in.
+        features: of the map that goes out.
+        width: of the transformer, a multiple of 32.
+        blocks: of it.
+    """
+
+    def __init__(self, channels: int, features: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(channels, width, 1)
+        self.place = nn.Linear(4 * _OCTAVES, width)
+        self.blocks = nn.Sequential(
+            *(Block(width, width // 32, mlp_ratio=3.0, qkv_bias=True) for _ in range(blocks))
+        )
+        self.norm = nn.LayerNorm(width)
+        self.leave = nn.Linear(width, features)
+        nn.init.trunc_normal_(self.leave.weight, std=0.002)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return (batch, features, rows, columns) of (batch, channels, rows, columns)."""
+        rows, columns = maps.shape[-2:]
+        tokens = self.enter(maps).flatten(2).transpose(1, 2)
+        tokens = tokens + self.place(_places(rows, columns, tokens))
+        said: Tensor = self.leave(self.norm(self.blocks(tokens)))
+        return said.transpose(1, 2).reshape(len(maps), -1, rows, columns)
+
+
+def _places(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Return (rows · columns, 4 · octaves): waves over the height and the width of the picture.
+
+    As Vaswani et al. 2017 (arXiv:1706.03762, section 3.5), with the picture's sides as units.
+    """
+    waves = []
+    for count, shape in ((rows, (-1, 1)), (columns, (1, -1))):
+        middle = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
+        for octave in range(_OCTAVES):
+            for wave in (torch.sin, torch.cos):
+                values = wave(math.pi * 2**octave * middle).view(shape)
+                waves.append(values.expand(rows, columns).flatten())
+    return torch.stack(waves, 1)
 
 
 class DepthAndSky(nn.Module):
@@ -83,6 +137,12 @@ class DepthAndSky(nn.Module):
         super().__init__()
         self.encoder = EfficientNetLite(card.timm_id)
         finest: int = card.option("finest")
+        self.context = Context(
+            self.encoder.channels[-1],
+            card.features,
+            card.option("context_width"),
+            card.option("context_blocks"),
+        )
         self.decoder = Decoder(self.encoder.channels, card.features, finest)
         self.detail = nn.Conv2d(finest, 4 * _MAPS, 1)
         self.answer = nn.Conv2d(finest, _MAPS, 1)
@@ -104,7 +164,8 @@ class DepthAndSky(nn.Module):
 
     def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from (batch, 3, height, width), both sides multiples of 32."""
-        hidden = self.decoder(self.encoder(image))
+        maps = self.encoder(image)
+        hidden = self.decoder(maps, self.context(maps[-1]))
         coarse = convolve_in_float32(self.answer, hidden)
         detail = functional.pixel_shuffle(convolve_in_float32(self.detail, hidden), 2)
         log_depth, sky_logit, disparity = (enlarge(coarse) + detail).unbind(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -29,7 +30,9 @@ def network_size(
     The side that ``fit`` names becomes input_size, and the aspect is kept, both as nearly as
     multiples allow. ``shorter``: neither side is below input_size; ``longer``: neither is above
     it; ``nearest``: the side whose scale is nearer to 1; ``square``: both sides, and the aspect is
-    not kept. The first three are ``lower_bound``, ``upper_bound`` and ``minimal`` of ``Resize`` in
+    not kept; ``area``: the shorter side of a 4:3 picture, and any other gets as many pixels as
+    that one, so that what is wide is not enlarged beyond what the network was trained on. The
+    first three are ``lower_bound``, ``upper_bound`` and ``minimal`` of ``Resize`` in
     midas/transforms.py of isl-org/MiDaS, which depth_anything_v2/util/transform.py of
     DepthAnything/Depth-Anything-V2 has as well.
 
@@ -48,6 +51,8 @@ def network_size(
     """
     check_aspect(width, height)
     scales = (input_size / width, input_size / height)
+    if fit == "area":
+        scales = (input_size * math.sqrt(4 / 3 / (width * height)),) * 2
     if fit == "square":
         lengths = (float(input_size), float(input_size))
     else:

@@ -9,8 +9,8 @@ from depth_anything_ros.core.depth import Kind as Kind
 
 Activation = Literal["relu", "sigmoid", "exp"]
 # What input_size is the length of: the shorter side, the longer side, the side that is the nearer
-# to it by ratio, or both sides of a square.
-FitSide = Literal["shorter", "longer", "nearest", "square"]
+# to it by ratio, both sides of a square, or the shorter side of the 4:3 picture of as many pixels.
+FitSide = Literal["shorter", "longer", "nearest", "square", "area"]
 # Kernel of the resize: bicubic always, bicubic up and area down, or bilinear.
 Interpolation = Literal["cubic", "area", "linear"]
 Four = tuple[int, int, int, int]
@@ -60,7 +60,7 @@ class ModelCard:
         bundled: file of weights in this package's ``weights`` folder; "" where there is none.
         input_size: length in pixels that the picture is resized to, see fit.
         fit: which side of the picture becomes input_size; the other keeps the aspect, but of a
-            ``square``.
+            ``square``, and ``area`` (see ``preprocess.network_size``).
         multiple: both sides of the network's input are multiples of it (the patch size).
         interpolation: of the resize: ``cubic``; ``area``, the mean over the area when shrinking
             and cubic when enlarging; or ``linear``.

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import cv2
 import numpy as np
@@ -84,6 +85,11 @@ def test_size_is_a_multiple_at_least_the_input_size_and_keeps_the_aspect(width, 
         ("nearest", (384, 384), 370, (384, 384)),  # rounded to the nearest: 370 is no multiple
         ("square", (640, 480), 224, (224, 224)),
         ("square", (30, 40), 250, (256, 256)),
+        ("area", (640, 480), 256, (352, 256)),  # 341.3
+        ("area", (480, 640), 256, (256, 352)),
+        ("area", (1242, 375), 256, (544, 160)),  # 538.0, 162.4
+        ("area", (1920, 1080), 256, (384, 224)),  # 394.1, 221.7
+        ("area", (100, 800), 32, (32, 96)),  # 13.1, 104.5
     ],
 )
 def test_sizes_by_other_sides(fit, picture, input_size, expected):
@@ -94,7 +100,7 @@ def test_sizes_by_other_sides(fit, picture, input_size, expected):
     width=sides,
     height=sides,
     input_size=st.integers(28, 1200),
-    fit=st.sampled_from(["longer", "nearest", "square"]),
+    fit=st.sampled_from(["longer", "nearest", "square", "area"]),
 )
 def test_size_by_other_sides_is_near_and_never_0(width, height, input_size, fit):
     if max(width, height) > MAX_ASPECT * min(width, height):
@@ -108,9 +114,13 @@ def test_size_by_other_sides_is_near_and_never_0(width, height, input_size, fit)
         assert max(new) > input_size - 32
     elif fit == "nearest":
         assert any(abs(side - input_size) <= 16 for side in new)
-    else:
+    elif fit == "square":
         assert new[0] == new[1]
         assert abs(new[0] - input_size) <= 16
+    else:
+        scale = input_size * math.sqrt(4 / 3 / (width * height))
+        sides = zip(new, (width, height), strict=True)
+        assert all(abs(side - scale * old) < 16.001 or side == 32 for side, old in sides)
 
 
 @pytest.mark.parametrize("new", [(320, 240), (160, 120), (504, 378), (640, 100), (97, 480), (1, 1)])
