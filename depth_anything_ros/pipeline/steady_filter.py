@@ -174,7 +174,9 @@ class PixelFilter:
         grid: Grid,
         prior: State,
         depths: Depths,
-        share: float,
+        shares: Map,
+        active: Map,
+        stands: bool,
         max_change: float,
         trust: Map | None,
     ) -> Updated:
@@ -184,13 +186,16 @@ class PixelFilter:
             grid: of the map.
             prior: as carried to the present picture.
             depths: of the present picture.
-            share: of a picture in a mean over the memory.
+            shares: float32 (coarse), of a picture in a mean over the memory.
+            active: float32 (coarse), 0 where the picture is what it was, to 1.
+            stands: whether the camera does.
             max_change: by what share depth may differ to be the same thing.
             trust: float32 (coarse), whether memory was carried well; None where all was.
         """
         limit = float(np.log1p(max_change))
-        predicted = prior.variance + np.float32(share**2)
-        gain = np.maximum(predicted / (1 + predicted), _quickened(prior))
+        predicted = prior.variance + shares * shares
+        quickened = _quickened(prior) * active if stands else _quickened(prior)
+        gain = np.maximum(predicted / (1 + predicted), quickened)
         memory_weight = 1 - gain if trust is None else (1 - gain) * trust
         innovation = self._innovation(grid, prior, depths, limit)
         weight = self._space("weight", grid)
@@ -214,7 +219,8 @@ class PixelFilter:
         carried = float(np.mean(kept > 0.05))
         if depths.known is None and prior.sky is None and prior.unknown is None:
             return Updated(Depths(depth), state, carried)
-        return Updated(*_with_classes(prior, depths, state, share), carried)
+        same = grid.spread(active, self._space("spread", grid)) < 0.5
+        return Updated(*_with_classes(prior, depths, state, float(shares.max()), same), carried)
 
     def _innovation(self, grid: Grid, prior: State, depths: Depths, limit: float) -> Map:
         """Return log(remembered depth / depth), at most twice the limit."""
@@ -238,11 +244,13 @@ def _quickened(prior: State) -> Map:
     return np.asarray(np.clip(gain, 0, 1), np.float32)
 
 
-def _with_classes(prior: State, depths: Depths, state: State, share: float) -> tuple[Depths, State]:
+def _with_classes(
+    prior: State, depths: Depths, state: State, share: float, same: Mask
+) -> tuple[Depths, State]:
     """Decide what is sky and what is unknown; both votes are over the memory.
 
-    Only what is far or sky takes part in that of the sky: a thing before it is there at once, and
-    gone at once.
+    Only what is far or sky, and looks ``same``, takes part in that of the sky: a thing before it is
+    there at once, and gone at once.
     """
     depth, shape = state.depth, state.depth.shape
     known = np.ones(shape, bool) if depths.known is None else depths.known
@@ -255,7 +263,7 @@ def _with_classes(prior: State, depths: Depths, state: State, share: float) -> t
         np.float32(_FAR * np.quantile(some[:: max(1, some.size // 2000)], 0.95)) if some.size else 0
     )
     far_before = remembered & (prior.depth > far)
-    votes = (sky | (known & (depth > far))) & ((sky_before > 0.5) | far_before)
+    votes = (sky | (known & (depth > far))) & ((sky_before > 0.5) | far_before) & same
     part = np.float32(max(share, _VOTE))
     sky_now = np.where(votes, sky_before + part * (sky - sky_before), sky)
     sky_now = sky_now.astype(np.float32)

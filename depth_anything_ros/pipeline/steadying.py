@@ -22,6 +22,7 @@ from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.plain_arrays import as_arrays, from_arrays
 from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
+from depth_anything_ros.pipeline.steady_changes import Changes, changes
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
 from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, Affine, Values
 from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
@@ -42,6 +43,8 @@ _SCALE_SHARE, _UNITLESS_SCALE_SHARE = 2.0, 8.0
 # While nothing moves, a picture forgets this part of what it does where pixels move so far.
 _STILL_SHARE = 0.2
 _MOVES_PX = 0.5
+# So long is a memory of what does not change before a camera that stands.
+_FROZEN_S = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +136,8 @@ class _Memory:
         state: of the pixels.
         scale_variance: of the scale of all, in units of one answer's.
         picture: uint8 (coarse height, coarse width), grey.
+        usual: float32, likewise, as of ``Changes``.
+        active: likewise.
     """
 
     camera: Camera | None
@@ -141,6 +146,8 @@ class _Memory:
     state: State
     scale_variance: float
     picture: NDArray[np.uint8]
+    usual: Map
+    active: Map
 
 
 class _Match(NamedTuple):
@@ -224,19 +231,26 @@ class Steadier:
             agree = f"{100 * match.agree:.0f} % of the pixels go with the picture before"
             return self._begin(grid, estimate, moment, rgb, f"the scene was cut: {agree}")
         seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
+        changed = self._changes(grid, memory, way, there, picture, seconds)
         share = seconds / options.memory_s
         share *= _STILL_SHARE + (1 - _STILL_SHARE) * min(moved / _MOVES_PX, 1.0)
         share = min(share, 1.0)
+        shares = np.full(changed.active.shape, share, np.float32)
+        if way.stands:
+            frozen = min(seconds / _FROZEN_S, share)
+            shares = np.float32(frozen) + np.float32(share - frozen) * changed.active
         faster = _SCALE_SHARE if estimate.metric is not None else _UNITLESS_SCALE_SHARE
-        variance = memory.scale_variance + (faster * share) ** 2
+        variance = memory.scale_variance + (faster * float(shares.mean())) ** 2
         gain = variance / (1 + variance)
         line = Affine() if scale_is_sure else match.line.part(1 - gain)
         depths = _depths(estimate.values, values, line)
         prior = self._filter.carried(grid, memory.state, way, depths, there)
         values.moved(prior.depth, line.after(match.line))
         change = max(options.max_change, min(_GATE * match.spread, _MOST_CHANGE))
-        new = self._filter.updated(grid, prior, depths, share, change, way.trust)
-        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture)
+        new = self._filter.updated(
+            grid, prior, depths, shares, changed.active, way.stands, change, way.trust
+        )
+        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture, *changed)
         report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
         answer = _answer(estimate, new.depths, values)
         return Steadied(answer, report, partial(_confidence, grid, new.state, new.depths))
@@ -255,9 +269,26 @@ class Steadier:
         depths = _depths(estimate.values, values, Affine())
         state = State.first(grid, depths)
         picture = _picture(grid, rgb, values, sampled)
-        self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture)
+        first = Changes.first(picture)
+        self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture, *first)
         report = SteadyReport("restarted", reason=why)
         return Steadied(estimate, report, partial(_confidence, grid, state, depths))
+
+    def _changes(
+        self,
+        grid: Grid,
+        memory: _Memory,
+        way: Way,
+        there: LookBack,
+        picture: NDArray[np.uint8],
+        seconds: float,
+    ) -> Changes:
+        """Find where the picture is another than before."""
+        if way.stands:
+            return Changes(memory.usual, memory.active).after(picture, seconds)
+        x, y, _ = grid.on_coarse(there)
+        before = cv2.remap(memory.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return changes(np.asarray(before, np.uint8), picture)
 
     def _way(
         self,
