@@ -35,8 +35,8 @@ class Changes(NamedTuple):
 
     @classmethod
     def first(cls, picture: Grey) -> Changes:
-        """Return those of a picture before which nothing is known."""
-        return cls(picture.astype(np.float32), np.ones(picture.shape, np.float32))
+        """Return those of a picture before which there is none."""
+        return cls(picture.astype(np.float32), np.zeros(picture.shape, np.float32))
 
     def after(self, picture: Grey, seconds: float) -> Changes:
         """Return those of the next picture, of a camera that stood meanwhile."""

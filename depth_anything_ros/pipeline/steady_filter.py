@@ -34,6 +34,8 @@ _VOTE = 0.17
 _AROUND = np.ones((3, 3), np.uint8)
 # |mean of a normal number| / standard deviation.
 _DEVIATION_OF_SIGMA = 0.8
+# Of log depth, where a picture is the same before a camera that stands: a factor of two.
+_SAME_CHANGE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,24 +191,32 @@ class PixelFilter:
             shares: float32 (coarse), of a picture in a mean over the memory.
             active: float32 (coarse), 0 where the picture is what it was, to 1.
             stands: whether the camera does.
-            max_change: by what share depth may differ to be the same thing.
+            max_change: by what share depth may differ to be the same thing where that is active.
             trust: float32 (coarse), whether memory was carried well; None where all was.
         """
-        limit = float(np.log1p(max_change))
-        predicted = prior.variance + shares * shares
-        quickened = _quickened(prior) * active if stands else _quickened(prior)
+        limit = most = float(np.log1p(max_change))
+        predicted, quickened = prior.variance + shares * shares, _quickened(prior)
+        if stands:
+            quickened, most = quickened * active, max(limit, _SAME_CHANGE)
         gain = np.maximum(predicted / (1 + predicted), quickened)
         memory_weight = 1 - gain if trust is None else (1 - gain) * trust
-        innovation = self._innovation(grid, prior, depths, limit)
+        innovation, spread = (
+            self._innovation(grid, prior, depths, most),
+            self._space("spread", grid),
+        )
         weight = self._space("weight", grid)
         np.abs(innovation, out=weight)
+        if stands:
+            weight *= grid.spread(_per_limit(prior, active, limit, most), spread)
+        else:
+            weight *= np.float32(1 / limit)
         # All of it up to half of the limit, less beyond, none from the limit on.
-        np.subtract(np.float32(limit), weight, out=weight)
-        np.clip(weight, np.float32(0), np.float32(limit / 2), out=weight)
-        memory_weight *= np.float32(2 / limit)
-        weight *= grid.spread(memory_weight, self._space("spread", grid))
+        np.subtract(np.float32(1), weight, out=weight)
+        np.clip(weight, np.float32(0), np.float32(0.5), out=weight)
+        memory_weight *= np.float32(2)
+        weight *= grid.spread(memory_weight, spread)
         kept = grid.averaged(weight)
-        mean = -np.clip(grid.averaged(innovation), -limit, limit)
+        mean = -np.clip(grid.averaged(innovation), -most, most)
         weight *= innovation
         cv2.exp(weight, weight)
         depth = depths.depth * weight
@@ -219,7 +229,7 @@ class PixelFilter:
         carried = float(np.mean(kept > 0.05))
         if depths.known is None and prior.sky is None and prior.unknown is None:
             return Updated(Depths(depth), state, carried)
-        same = grid.spread(active, self._space("spread", grid)) < 0.5
+        same = grid.spread(active, spread) < 0.5
         return Updated(*_with_classes(prior, depths, state, float(shares.max()), same), carried)
 
     def _innovation(self, grid: Grid, prior: State, depths: Depths, limit: float) -> Map:
@@ -231,6 +241,16 @@ class PixelFilter:
         if depths.known is not None:
             np.copyto(innovation, np.float32(2 * limit), where=~depths.known)
         return np.clip(innovation, np.float32(-2 * limit), np.float32(2 * limit), out=innovation)
+
+
+def _per_limit(prior: State, active: Map, limit: float, most: float) -> Map:
+    """Return 1 / by how much log depth may differ before a camera that stands.
+
+    More where the picture is the same, unless answers have said for some time that it is not.
+    """
+    bias = np.abs(prior.bias) * np.float32(1 / limit)
+    free = np.maximum(active, np.clip(bias - 1, 0, 1))
+    return np.asarray(np.float32(1 / most) + np.float32(1 / limit - 1 / most) * free, np.float32)
 
 
 def _quickened(prior: State) -> Map:

@@ -64,6 +64,26 @@ def test_a_still_camera_has_a_fifth_of_the_flicker(method):
     assert found[-1].confidence().mean() > found[0].confidence().mean() + 0.2
 
 
+@pytest.mark.parametrize("method", ["flow", "motion"])
+def test_what_looks_the_same_stays_what_it_was_though_answers_drift(method):
+    truth, rgb = wall(pose())
+    across = np.linspace(-1, 1, 96)
+    drift = [1 + 0.08 * np.sin(0.3 * i) * across for i in range(60)]
+    maps = [(truth * factor).astype(np.float32) for factor in drift]
+    exposed = [(rgb * (0.8 + 0.1 * np.sin(0.25 * i))).astype(np.uint8) for i in range(60)]
+    found = steadied(method, maps, [pose()] * 60, exposed)
+    flicker = [np.log(np.stack(values)[15:]).std(0).mean() for values in (maps, depths(found))]
+    assert flicker[1] < 0.2 * flicker[0]
+
+
+def test_answers_win_in_the_end_though_nothing_is_seen():
+    """A wall that comes nearer in the dark: no picture tells of it."""
+    truth, rgb = wall(pose())
+    nearer = np.where(np.arange(96) < 60, truth, 0.6 * truth).astype(np.float32)
+    found = steadied("flow", [truth] * 20 + [nearer] * 15, [None] * 35, [rgb] * 35)
+    np.testing.assert_allclose(found[-1].estimate.values[:, 65:], nearer[:, 65:], rtol=0.05)
+
+
 def depths(found):
     return [f.estimate.values for f in found]
 
@@ -137,7 +157,9 @@ def test_a_wall_that_comes_nearer_by_itself_is_followed(method):
     truth = np.broadcast_to(truth * np.float32(0.25), (30, *truth.shape)) * distances[:, None, None]
     # The rest of the picture stands, so that it is not the scale.
     truth = np.where(np.arange(96) < 60, truth[0], truth).astype(np.float32)
-    found = steadied(method, truth, [pose()] * 30, [rgb] * 30)
+    coming = (np.arange(96) >= 60)[:, None]
+    pictures = [np.where(coming, np.roll(rgb, i, 0), rgb) for i in range(30)]
+    found = steadied(method, truth, [pose()] * 30, pictures)
     error = [
         np.abs(f.estimate.values / t - 1)[:, 65:].mean() for f, t in zip(found, truth, strict=True)
     ]

@@ -1,6 +1,7 @@
 """Bags of a few messages each, of one camera."""
 
 import numpy as np
+import pytest
 from bag_of_a_drive import (
     BEGIN_NS,
     TYPES,
@@ -11,9 +12,11 @@ from bag_of_a_drive import (
     message,
     qos,
 )
-from rosbags.typesys import get_types_from_msg
 
 from depth_anything_ros.core.camera import Camera
+
+pytest.importorskip("rosbags")
+from rosbags.typesys import get_types_from_msg
 
 CAMERA = Camera.from_hfov(64, 48, 70.0, "front_optical")
 COUNTER = "robot_msgs/msg/Counter"
