@@ -74,7 +74,8 @@ def look_back(
         np.add(along[None], down[:, None], out=plane)
         if k[i]:
             cv2.scaleAdd(inverse, float(k[i]), plane, plane)
-    np.clip(out.ratio, _LEAST_RATIO, None, out=out.ratio)
+    # With both ends, clip takes a third of the time of maximum.
+    np.clip(out.ratio, np.float32(_LEAST_RATIO), np.float32(np.inf), out=out.ratio)
     np.divide(out.columns, out.ratio, out=out.columns)
     np.divide(out.rows, out.ratio, out=out.rows)
     return out

@@ -149,7 +149,7 @@ class PixelFilter:
         full = self._look_back(grid, state, way, depths)
         full.fetch(state.depth, depth, beyond=float(BEYOND))
         depth /= full.ratio
-        np.clip(depth, _NEAREST, None, out=depth)
+        np.clip(depth, _NEAREST, np.float32(np.inf), out=depth)
         sky, unknown = (
             None if part is None else full.fetch(part) for part in (state.sky, state.unknown)
         )
@@ -178,7 +178,7 @@ class PixelFilter:
         depths: Depths,
         shares: Map,
         active: Map,
-        stands: bool,
+        rests: bool,
         max_change: float,
         trust: Map | None,
     ) -> Updated:
@@ -188,15 +188,15 @@ class PixelFilter:
             grid: of the map.
             prior: as carried to the present picture.
             depths: of the present picture.
-            shares: float32 (coarse), of a picture in a mean over the memory.
+            shares: float32 (coarse or 1, 1), of a picture in a mean over the memory.
             active: float32 (coarse), 0 where the picture is what it was, to 1.
-            stands: whether the camera does.
+            rests: whether the camera does.
             max_change: by what share depth may differ to be the same thing where that is active.
             trust: float32 (coarse), whether memory was carried well; None where all was.
         """
         limit = most = float(np.log1p(max_change))
         predicted, quickened = prior.variance + shares * shares, _quickened(prior)
-        if stands:
+        if rests:
             quickened, most = quickened * active, max(limit, _SAME_CHANGE)
         gain = np.maximum(predicted / (1 + predicted), quickened)
         memory_weight = 1 - gain if trust is None else (1 - gain) * trust
@@ -206,7 +206,7 @@ class PixelFilter:
         )
         weight = self._space("weight", grid)
         np.abs(innovation, out=weight)
-        if stands:
+        if rests:
             weight *= grid.spread(_per_limit(prior, active, limit, most), spread)
         else:
             weight *= np.float32(1 / limit)
@@ -244,7 +244,7 @@ class PixelFilter:
 
 
 def _per_limit(prior: State, active: Map, limit: float, most: float) -> Map:
-    """Return 1 / by how much log depth may differ before a camera that stands.
+    """Return 1 / by how much log depth may differ before a camera that rests.
 
     More where the picture is the same, unless answers have said for some time that it is not.
     """

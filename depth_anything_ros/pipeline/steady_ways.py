@@ -121,7 +121,8 @@ class Way:
             map; None where nothing is.
         trust: float32 (coarse height, coarse width), 0 to 1, whether that is where they were;
             None where nothing speaks against it.
-        stands: whether all is where it was.
+        rests: whether the camera is where it was.
+        stands: whether all is.
     """
 
     method: Literal["motion", "flow"]
@@ -129,6 +130,7 @@ class Way:
     T_before_now: NDArray[np.float64]
     moved: Map | None = None
     trust: Map | None = None
+    rests: bool = False
     stands: bool = False
 
     def held(self, grid: Grid, inverse_depth: Map) -> tuple[Way, LookBack, float]:
@@ -139,11 +141,11 @@ class Way:
         there = self.back(grid, inverse_depth)
         right = there.columns - grid.coarse_columns[None].astype(np.float32)
         down = there.rows - grid.coarse_rows[:, None].astype(np.float32)
-        length = float(np.median(cv2.magnitude(right, down)))
+        length = float(np.median(cv2.magnitude(right, down)[::2, ::2]))
         noise = _FLOW_NOISE * grid.size[0] / grid.coarse[0] if self.method == "flow" else 0.0
         if length > max(noise, _STANDS_WITHIN):
             return self, there, length
-        still = replace(self, T_before_now=np.eye(4), stands=self.moved is None)
+        still = replace(self, T_before_now=np.eye(4), rests=True, stands=self.moved is None)
         return still, still.back(grid, inverse_depth), 0.0
 
     def back(self, grid: Grid, inverse_depth: Map) -> LookBack:

@@ -40,10 +40,10 @@ _GATE, _MOST_CHANGE = 8.0, 0.5
 # The scale of all is forgotten so much faster than a pixel's depth. Without a unit, memory does not
 # know how depth changes as the camera moves, so that its scale drifts.
 _SCALE_SHARE, _UNITLESS_SCALE_SHARE = 2.0, 8.0
-# While nothing moves, a picture forgets this part of what it does where pixels move so far.
+# While little moves, a picture forgets this part of what it does where pixels move so far.
 _STILL_SHARE = 0.2
 _MOVES_PX = 0.5
-# So long is a memory of what does not change before a camera that stands.
+# So long is the memory of what does not change before a camera that rests.
 _FROZEN_S = 60.0
 
 
@@ -232,13 +232,7 @@ class Steadier:
             return self._begin(grid, estimate, moment, rgb, f"the scene was cut: {agree}")
         seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
         changed = self._changes(grid, memory, way, there, picture, seconds)
-        share = seconds / options.memory_s
-        share *= _STILL_SHARE + (1 - _STILL_SHARE) * min(moved / _MOVES_PX, 1.0)
-        share = min(share, 1.0)
-        shares = np.full(changed.active.shape, share, np.float32)
-        if way.stands:
-            frozen = min(seconds / _FROZEN_S, share)
-            shares = np.float32(frozen) + np.float32(share - frozen) * changed.active
+        shares = _shares(seconds, options.memory_s, moved, changed.active if way.rests else None)
         faster = _SCALE_SHARE if estimate.metric is not None else _UNITLESS_SCALE_SHARE
         variance = memory.scale_variance + (faster * float(shares.mean())) ** 2
         gain = variance / (1 + variance)
@@ -248,7 +242,7 @@ class Steadier:
         values.moved(prior.depth, line.after(match.line))
         change = max(options.max_change, min(_GATE * match.spread, _MOST_CHANGE))
         new = self._filter.updated(
-            grid, prior, depths, shares, changed.active, way.stands, change, way.trust
+            grid, prior, depths, shares, changed.active, way.rests, change, way.trust
         )
         self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture, *changed)
         report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
@@ -284,7 +278,7 @@ class Steadier:
         seconds: float,
     ) -> Changes:
         """Find where the picture is another than before."""
-        if way.stands:
+        if way.rests:
             return Changes(memory.usual, memory.active).after(picture, seconds)
         x, y, _ = grid.on_coarse(there)
         before = cv2.remap(memory.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -317,6 +311,23 @@ class Steadier:
                     return way
                 why = way
         return replace(self._ways.by_flow(grid, inverse, memory.picture, picture), reason=why)
+
+
+def _shares(seconds: float, memory_s: float, moved: float, active: Map | None) -> Map:
+    """Return the share of a picture in a mean over the memory.
+
+    Args:
+        seconds: from the picture before.
+        memory_s: of a camera that moves.
+        moved: by how many pixels.
+        active: where the picture changes, of a camera that rests; None of another.
+    """
+    share = min(seconds / memory_s, 1.0)
+    if active is None:
+        moves = min(moved / _MOVES_PX, 1.0)
+        return np.full((1, 1), share * (_STILL_SHARE + (1 - _STILL_SHARE) * moves), np.float32)
+    frozen = min(seconds / _FROZEN_S, share)
+    return np.asarray(frozen + np.float32(share - frozen) * active, np.float32)
 
 
 def _all_sure(estimate: Estimate) -> Map:
