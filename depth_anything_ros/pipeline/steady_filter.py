@@ -32,6 +32,8 @@ _FAR = 0.7
 # The least share of a picture in the votes: four in a row are a majority.
 _VOTE = 0.17
 _AROUND = np.ones((3, 3), np.uint8)
+# Every so many pixels in both directions tell how far things are.
+_FEW = 8
 # |mean of a normal number| / standard deviation.
 _DEVIATION_OF_SIGMA = 0.8
 # Of log depth, where a picture is the same before a camera that stands: a factor of two.
@@ -274,33 +276,38 @@ def _with_classes(
     """
     depth, shape = state.depth, state.depth.shape
     known = np.ones(shape, bool) if depths.known is None else depths.known
-    sky = np.zeros(shape, bool) if depths.sky is None else depths.sky
-    sky_before = np.zeros(shape, np.float32) if prior.sky is None else prior.sky
-    unknown_before = np.zeros(shape, np.float32) if prior.unknown is None else prior.unknown
-    remembered = prior.depth < KNOWN_TO
-    some = depth[known]
-    far = (
-        np.float32(_FAR * np.quantile(some[:: max(1, some.size // 2000)], 0.95)) if some.size else 0
-    )
-    far_before = remembered & (prior.depth > far)
-    votes = (sky | (known & (depth > far))) & ((sky_before > 0.5) | far_before) & same
-    part = np.float32(max(share, _VOTE))
-    sky_now = np.where(votes, sky_before + part * (sky - sky_before), sky)
-    sky_now = sky_now.astype(np.float32)
-    is_sky = np.where(votes, sky_now > 0.5, sky)
-    empty = ~(known | sky)
-    unknown_now = np.where(empty, unknown_before + part * (1 - unknown_before), 0)
-    unknown_now = unknown_now.astype(np.float32)
-    filled = (empty & (unknown_now <= 0.5) | (sky & ~is_sky)) & remembered
-    depth = np.where(filled, prior.depth, depth)
-    is_known = (known | filled) & ~is_sky
-    depth = np.where(is_known, depth, BEYOND)
+    empty, remembered = ~known, prior.depth < KNOWN_TO
+    filled, is_sky, sky_now, unknown_now = np.zeros(shape, bool), None, None, None
+    if depths.sky is not None or prior.sky is not None:
+        sky = np.zeros(shape, bool) if depths.sky is None else depths.sky
+        before = np.zeros(shape, np.float32) if prior.sky is None else prior.sky
+        few = known[::_FEW, ::_FEW]
+        some = depth[::_FEW, ::_FEW][few]
+        far = np.float32(_FAR * np.quantile(some, 0.95) if some.size else 0)
+        votes = (sky | (known & (depth > far))) & same
+        votes &= (before > 0.5) | (remembered & (prior.depth > far))
+        sky_now = sky.astype(np.float32)
+        mean = before + np.float32(max(share, _VOTE)) * (sky_now - before)
+        np.copyto(sky_now, mean, where=votes)
+        is_sky = sky_now > 0.5
+        filled |= sky & ~is_sky
+        empty &= ~sky
+    if prior.unknown is not None or empty.any():
+        mean = np.zeros(shape, np.float32) if prior.unknown is None else prior.unknown
+        mean = mean + np.float32(max(share, _VOTE)) * (1 - mean)
+        unknown_now = np.where(empty, mean, np.float32(0))
+        filled |= empty & (unknown_now <= 0.5)
+    filled &= remembered
+    is_known = known | filled
+    if is_sky is not None:
+        is_known &= ~is_sky
+    depth = np.where(is_known, np.where(filled, prior.depth, depth), BEYOND)
     state = State(
         depth,
         state.variance,
         state.bias,
         state.deviation,
-        sky_now if sky_now.any() else None,
-        unknown_now if unknown_now.any() else None,
+        None if sky_now is None or not sky_now.any() else sky_now,
+        None if unknown_now is None or not unknown_now.any() else unknown_now,
     )
     return Depths(depth, is_known, is_sky), state
