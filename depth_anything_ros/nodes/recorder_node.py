@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,14 @@ class RecorderNode(Node):
         self._writer.close()
         super().destroy_node()
 
-    def _record_new_topics(self) -> None:
+    def _nodes(self) -> Iterator[tuple[str, str]]:
+        """Return name and namespace of each node that is recorded."""
         for given in self.parameters.nodes.split(","):
             inner, _, name = given.rpartition("/")
-            namespace = f"{self.get_namespace().rstrip('/')}/{inner}".rstrip("/") or "/"
+            yield name, f"{self.get_namespace().rstrip('/')}/{inner}".rstrip("/") or "/"
+
+    def _record_new_topics(self) -> None:
+        for name, namespace in self._nodes():
             try:
                 topics = self.get_publisher_names_and_types_by_node(name, namespace)
             except NodeNameNonExistentError:
@@ -115,9 +119,11 @@ class RecorderNode(Node):
         self.get_logger().info(f"recording {topic}")
 
     def _read_status(self, array: DiagnosticArray) -> None:
+        # Not of others on the same network, who may be slow for ever.
+        names = [f"{space.strip('/')}/{name}".lstrip("/") for name, space in self._nodes()]
         for status in array.status:
             said = {pair.key: pair.value for pair in status.values}
-            if "frames in" in said:
+            if "frames in" in said and status.name.partition(":")[0] in names:
                 done = (n for key, n in said.items() if key.startswith(("frames out", "dropped: ")))
                 pending = int(said["frames in"]) - sum(map(int, done))
                 self._pending[status.name] = (time.monotonic(), pending)

@@ -51,14 +51,15 @@ def test_quiet_is_not_the_end_while_a_node_works_on_a_picture(world, tmp_path):
         end = time.monotonic() + seconds
         spin_until(lambda: time.monotonic() > end)
 
-    def say(**counts):
+    def say(name="recorded/slow", **counts):
         values = [KeyValue(key=key.replace("_", " "), value=str(n)) for key, n in counts.items()]
         values.append(KeyValue(key="dropped: newer_frame", value="2"))
-        status = DiagnosticStatus(name="slow: depth", values=values)
+        status = DiagnosticStatus(name=f"{name}: depth", values=values)
         statuses.publish(DiagnosticArray(status=[status]))
 
     spin_until(lambda: answers.get_subscription_count() and statuses.get_subscription_count())
     assert not recorder.finished  # nothing has come
+    say("elsewhere/slow", frames_in=9, frames_out=0)  # which is not recorded
     say(frames_in=2, frames_out=0)
     spin_until(lambda: recorder._pending)
     answers.publish(String(data="first"))
