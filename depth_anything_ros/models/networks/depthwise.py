@@ -2,7 +2,7 @@
 
 oneDNN 3.x has no vectorised kernel for the gradient of their weights in bfloat16, nor for that of
 their input where there is a stride: on AVX-512 the gradients of float32 take a fifth of the time,
-with the casts.
+with the casts. Where a CPU has no bfloat16, torch would also sum in it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from depth_anything_ros.models.device import cpu_has_bf16
 
 
 def depthwise_convolution(
@@ -60,7 +62,7 @@ class _Depthwise(torch.autograd.Function):
         precise = gradient.float()
         of_maps = of_weight = None
         geometry = (ctx.stride, ctx.padding)
-        if ctx.needs_input_grad[0] and ctx.stride == 1:
+        if ctx.needs_input_grad[0] and ctx.stride == 1 and cpu_has_bf16():
             of_maps = _gradients(gradient, maps, weight.bfloat16(), *geometry, 0)
         elif ctx.needs_input_grad[0]:
             of_maps = _gradients(precise, maps.float(), weight, *geometry, 0)

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from depth_anything_ros.models.device import cpu_has_bf16
 from depth_anything_ros.models.networks.depthwise import depthwise_convolution
 
 
@@ -15,8 +14,6 @@ def _case(kernel, stride):
     return [values.float().requires_grad_() for values in (maps, weight, bias)]
 
 
-# Without it in hardware, torch sums in bfloat16 as well, and nobody trains in it.
-@pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bfloat16")
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
 def test_gradients_in_bfloat16_are_those_of_float32(kernel, stride):
     padding = kernel // 2
