@@ -138,12 +138,18 @@ def _weights(layer: Any) -> bytes | None:  # noqa: ANN401 - openvino.Node
 
 
 def mark_exact(model: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - openvino.Model
-    """Have layers computed in float32.
+    """Have layers computed in float32, and what a shortcut adds to them.
+
+    The CPU's compiler makes a convolution and the shortcut's sum one, and fails where the sum is to
+    be of another type ("object is not initialized", OpenVINO 2026.4.1).
 
     The mark is an attribute of OpenVINO's files that its Python cannot set: so each layer is read
     anew from a file of its own, in memory.
     """
-    for layer in [op for op in model.get_ops() if op.get_friendly_name() in names]:
+    layers = [op for op in model.get_ops() if op.get_friendly_name() in names]
+    biased = {op.get_friendly_name(): op for layer in layers for op in _sums_of(layer)}
+    sums = {op.get_friendly_name(): op for bias in biased.values() for op in _sums_of(bias)}
+    for layer in [*layers, *sums.values()]:
         alone = core().read_model(_file_of(layer).encode(), b"")
         (marked,) = (op for op in alone.get_ops() if op.get_friendly_name() == _MARKED)
         for port, other in zip(marked.inputs(), layer.inputs(), strict=True):
@@ -151,6 +157,12 @@ def mark_exact(model: Any, names: Sequence[str]) -> None:  # noqa: ANN401 - open
         marked.set_friendly_name(layer.get_friendly_name())
         layer.output(0).replace(marked.output(0))
     model.validate_nodes_and_infer_types()
+
+
+def _sums_of(layer: Any) -> list[Any]:  # noqa: ANN401 - openvino.Node
+    """Return the sums that a layer's output goes into."""
+    ends = [end.get_node() for output in layer.outputs() for end in output.get_target_inputs()]
+    return [op for op in ends if op.get_type_name() == "Add"]
 
 
 def _file_of(layer: Any) -> str:  # noqa: ANN401 - openvino.Node

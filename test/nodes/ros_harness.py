@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -59,6 +60,9 @@ SMALL = {
 }
 # What comes at all has come by then, on the slowest machine.
 PATIENCE_S = 120.0
+# An answer is lost where a service hears of a new client later than of its request, as happens on a
+# busy machine: it sends nothing to whom it does not know yet, and rclpy warns. So ask again.
+ASK_AGAIN_S = 10.0
 
 
 def wait_until(condition, timeout_s=PATIENCE_S, what="the condition"):
@@ -309,14 +313,22 @@ class Camera:
 
         return wait_until(satisfied, what=lambda: f"the status; last: {self.last_status}")
 
-    def call(self, service_type, service, request):
+    def call(self, service_type, service, request, again_s=ASK_AGAIN_S):
+        """Return the answer of a service; a request that does no harm twice is repeated."""
         if service not in self._clients:
             self._clients[service] = self.node.create_client(service_type, service)
         client = self._clients[service]
         wait_until(client.service_is_ready, what=service)
-        future = client.call_async(request)
-        wait_until(future.done, what=f"an answer of {service}")
-        return future.result()
+        futures, due_s = [], 0.0
+
+        def answered():
+            nonlocal due_s
+            if time.monotonic() >= due_s:
+                futures.append(client.call_async(request))
+                due_s = time.monotonic() + again_s
+            return next((future for future in futures if future.done()), None)
+
+        return wait_until(answered, what=f"an answer of {service}").result()
 
     def set_parameters(self, node_name, **values):
         """Set parameters (a double underscore stands for a dot); return reasons of refusals."""
@@ -372,7 +384,8 @@ class Camera:
     def change_state(self, node_name, transition):
         request = ChangeState.Request()
         request.transition.id = transition
-        return self.call(ChangeState, f"{node_name}/change_state", request).success
+        service = f"{node_name}/change_state"
+        return self.call(ChangeState, service, request, again_s=math.inf).success
 
     def state(self, node_name):
         response = self.call(GetState, f"{node_name}/get_state", GetState.Request())
