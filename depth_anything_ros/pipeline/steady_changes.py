@@ -18,6 +18,8 @@ _USUAL_S, _ACTIVE_S = 1.0, 0.5
 _CHANGED, _SIGMA_OF_MEDIAN = 3.0, 1.4826
 # Grey levels: of rounding, and where the sensor is saturated.
 _LEAST_NOISE, _SATURATED = 1.0, 250.0
+# Of brightness from picture to picture: a quarter of a stop of a camera's grey levels.
+_JUMP = 1.08
 _SMOOTH = (3, 3)
 _AROUND = np.ones((7, 7), np.uint8)
 
@@ -28,10 +30,17 @@ class Changes(NamedTuple):
     Attributes:
         usual: float32 (height, width), the grey picture as it has been, in the present exposure.
         active: float32 (height, width), 0 where it is what it was, to 1.
+        brighter: than the picture before, as a factor.
     """
 
     usual: Map
     active: Map
+    brighter: float = 1.0
+
+    @property
+    def is_jump(self) -> bool:
+        """Say whether the exposure has jumped, and with it what a network says of all of it."""
+        return not 1 / _JUMP < self.brighter < _JUMP
 
     @classmethod
     def first(cls, picture: Grey) -> Changes:
@@ -40,22 +49,24 @@ class Changes(NamedTuple):
 
     def after(self, picture: Grey, seconds: float) -> Changes:
         """Return those of the next picture, of a camera that stood meanwhile."""
-        usual, active = _held_against(self.usual, picture)
+        usual, active, brighter = _held_against(self.usual, picture)
         share = np.float32(min(seconds / _USUAL_S, 1.0))
         usual += share * (picture - usual)
         faded = self.active * np.float32(np.exp(-seconds / _ACTIVE_S))
-        return Changes(usual, np.maximum(active, faded))
+        return Changes(usual, np.maximum(active, faded), brighter)
 
 
 def changes(before: Grey, now: Grey) -> Changes:
     """Return how a picture differs from the one before it, put where its pixels are now."""
-    return Changes(now.astype(np.float32), _held_against(before.astype(np.float32), now)[1])
+    _, active, brighter = _held_against(before.astype(np.float32), now)
+    return Changes(now.astype(np.float32), active, brighter)
 
 
-def _held_against(usual: Map, picture: Grey) -> tuple[Map, Map]:
-    """Return what was usual in a picture's exposure, and where the picture is different."""
+def _held_against(usual: Map, picture: Grey) -> tuple[Map, Map, float]:
+    """Return what was usual, in a picture's exposure, and where and by what factor that differs."""
     now = picture.astype(np.float32)
     counted = (now < _SATURATED).astype(np.float32)
+    brighter = float((counted * now).sum()) / max(float((counted * usual).sum()), 1.0)
     for _ in range(2):
         weight = max(float(counted.sum()), 1.0)
         mean, mean_now = (float((counted * part).sum()) / weight for part in (usual, now))
@@ -67,4 +78,4 @@ def _held_against(usual: Map, picture: Grey) -> tuple[Map, Map]:
         counted *= off < _CHANGED * noise
     smooth = cv2.blur(off, _SMOOTH) * np.float32(1 / (_CHANGED * noise))
     active = np.clip(cv2.dilate(smooth, _AROUND) - np.float32(1), 0, 1)
-    return exposed, np.asarray(active, np.float32)
+    return exposed, np.asarray(active, np.float32), brighter

@@ -45,7 +45,7 @@ class Depths:
     """The depth of a picture in parts that calculate well.
 
     Attributes:
-        depth: float32 (height, width), more than 0; where it is not known, anything.
+        depth: float32 (height, width), more than 0; beyond ``KNOWN_TO`` where it is not known.
         known: bool, the same shape; None where all is known.
         sky: bool, the same shape; None where none is.
     """
@@ -153,19 +153,17 @@ class PixelFilter:
         depth /= full.ratio
         np.clip(depth, _NEAREST, np.float32(np.inf), out=depth)
         sky, unknown = (
-            None if part is None else full.fetch(part) for part in (state.sky, state.unknown)
+            None if part is None else full.fetch(part, how=cv2.INTER_NEAREST)
+            for part in (state.sky, state.unknown)
         )
         return State(depth, variance, bias, deviation, sky, unknown)
 
     def _look_back(self, grid: Grid, state: State, way: Way, depths: Depths) -> LookBack:
-        inverse = self._space("inverse", grid)
-        with np.errstate(divide="ignore"):
-            np.reciprocal(depths.depth, out=inverse)
+        inverse = np.reciprocal(depths.depth, out=self._space("inverse", grid))
         if depths.known is not None:
             # What is not known now may be where it was before, and the sky has no parallax.
-            np.divide(1, state.depth, out=inverse, where=~depths.known)
-            if depths.sky is not None:
-                np.copyto(inverse, np.float32(0), where=depths.sky)
+            empty = ~depths.known if depths.sky is None else ~(depths.known | depths.sky)
+            np.divide(1, state.depth, out=inverse, where=empty)
         out = LookBack(*(self._space(name, grid) for name in ("columns", "rows", "ratio")))
         look_back(inverse, way.T_before_now, grid.K, grid.columns, grid.rows, out)
         if way.moved is not None:
@@ -237,11 +235,8 @@ class PixelFilter:
     def _innovation(self, grid: Grid, prior: State, depths: Depths, limit: float) -> Map:
         """Return log(remembered depth / depth), at most twice the limit."""
         innovation = self._space("innovation", grid)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            np.divide(prior.depth, depths.depth, out=innovation)
+        np.divide(prior.depth, depths.depth, out=innovation)
         cv2.log(innovation, innovation)
-        if depths.known is not None:
-            np.copyto(innovation, np.float32(2 * limit), where=~depths.known)
         return np.clip(innovation, np.float32(-2 * limit), np.float32(2 * limit), out=innovation)
 
 
@@ -278,36 +273,44 @@ def _with_classes(
     known = np.ones(shape, bool) if depths.known is None else depths.known
     empty, remembered = ~known, prior.depth < KNOWN_TO
     filled, is_sky, sky_now, unknown_now = np.zeros(shape, bool), None, None, None
+    share = max(share, _VOTE)
     if depths.sky is not None or prior.sky is not None:
         sky = np.zeros(shape, bool) if depths.sky is None else depths.sky
-        before = np.zeros(shape, np.float32) if prior.sky is None else prior.sky
         few = known[::_FEW, ::_FEW]
         some = depth[::_FEW, ::_FEW][few]
         far = np.float32(_FAR * np.quantile(some, 0.95) if some.size else 0)
         votes = (sky | (known & (depth > far))) & same
-        votes &= (before > 0.5) | (remembered & (prior.depth > far))
+        was_far = remembered & (prior.depth > far)
+        votes &= was_far if prior.sky is None else was_far | (prior.sky > 0.5)
         sky_now = sky.astype(np.float32)
-        mean = before + np.float32(max(share, _VOTE)) * (sky_now - before)
-        np.copyto(sky_now, mean, where=votes)
+        cv2.copyTo(_voted(prior.sky, sky_now, share), votes.view(np.uint8), sky_now)
         is_sky = sky_now > 0.5
         filled |= sky & ~is_sky
         empty &= ~sky
     if prior.unknown is not None or empty.any():
-        mean = np.zeros(shape, np.float32) if prior.unknown is None else prior.unknown
-        mean = mean + np.float32(max(share, _VOTE)) * (1 - mean)
-        unknown_now = np.where(empty, mean, np.float32(0))
+        unknown_now = empty.astype(np.float32)
+        voted = _voted(prior.unknown, unknown_now, share)
+        cv2.copyTo(voted, empty.view(np.uint8), unknown_now)
         filled |= empty & (unknown_now <= 0.5)
     filled &= remembered
     is_known = known | filled
     if is_sky is not None:
         is_known &= ~is_sky
-    depth = np.where(is_known, np.where(filled, prior.depth, depth), BEYOND)
+    cv2.copyTo(prior.depth, filled.view(np.uint8), depth)
+    np.copyto(depth, BEYOND, where=~is_known)
     state = State(
         depth,
         state.variance,
         state.bias,
         state.deviation,
-        None if sky_now is None or not sky_now.any() else sky_now,
-        None if unknown_now is None or not unknown_now.any() else unknown_now,
+        None if sky_now is None or not cv2.countNonZero(sky_now) else sky_now,
+        None if unknown_now is None or not cv2.countNonZero(unknown_now) else unknown_now,
     )
     return Depths(depth, is_known, is_sky), state
+
+
+def _voted(before: Map | None, now: Map, share: float) -> Map:
+    """Return the mean over the memory; None of before is 0."""
+    if before is None:
+        return np.asarray(now * np.float32(share), np.float32)
+    return np.asarray(cv2.addWeighted(now, share, before, 1 - share, 0), np.float32)

@@ -20,6 +20,9 @@ Map = NDArray[np.float32]
 # is; yet float32 still has millimetres beside it.
 BEYOND = np.float32(1e5)
 KNOWN_TO = np.float32(2e4)
+# Depth where the present answer has none: farther from all that is remembered than any change.
+# OpenCV's logarithm takes fifteen times as long where there are infinities.
+NOTHING = np.float32(1e7)
 
 # Of the range of values, the offset.
 _OFFSET = 0.05

@@ -187,10 +187,11 @@ class WayFinder:
             return Way("motion", "", T_before_now)
         there = grid.look_back(inverse_depth, T_before_now)
         x, y, _ = grid.on_coarse(there)
-        warped = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        if not _may_be_turned(grid, now, np.asarray(warped, np.uint8)):
+        edge = cv2.BORDER_REPLICATE
+        warped = np.asarray(cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=edge), np.uint8)
+        if not _may_be_turned(grid, now, warped):
             return Way("motion", "", T_before_now)
-        left = _flow(self._quick, now, np.asarray(warped, np.uint8))
+        left = _flow(self._quick, now, _exposed_as(now, warped))
         inside = (x >= 0) & (y >= 0) & (x <= grid.coarse[0] - 1) & (y <= grid.coarse[1] - 1)
         textured = _has_texture(now)
         rows, columns = _points(inside & textured)
@@ -252,6 +253,7 @@ class WayFinder:
         """
         if min(grid.coarse) < _LEAST_SIDE:
             return Way("flow", "", np.eye(4))
+        before = _exposed_as(now, before)
         back = _flow(self._flow, now, before)
         forth = _flow(self._quick, before, now)
         returns = _returns(back, forth)
@@ -283,6 +285,19 @@ def _beside(
         return Way("flow", "", T_before_now)
     own *= moves[..., None]
     return Way("flow", "", T_before_now, own)
+
+
+def _exposed_as(now: Grey, before: Grey) -> Grey:
+    """Return a picture with the contrast and the brightness of another of the same scene.
+
+    Flow takes what is brighter for what has moved.
+    """
+    (mean, spread), (mean_now, spread_now) = (
+        (float(value[0, 0]) for value in cv2.meanStdDev(picture)) for picture in (before, now)
+    )
+    gain = max(spread_now, 1.0) / max(spread, 1.0)
+    offset = mean_now - gain * mean
+    return np.asarray(cv2.addWeighted(before, gain, before, 0, offset), np.uint8)
 
 
 def _flow(how: cv2.DISOpticalFlow, now: Grey, before: Grey) -> Map:

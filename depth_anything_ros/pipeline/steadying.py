@@ -24,7 +24,7 @@ from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
 from depth_anything_ros.pipeline.steady_changes import Changes, changes
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
-from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, Affine, Values
+from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, NOTHING, Affine, Values
 from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
 
 Map = NDArray[np.float32]
@@ -233,9 +233,10 @@ class Steadier:
         seconds = (moment.stamp_ns - memory.moment.stamp_ns) * 1e-9
         changed = self._changes(grid, memory, way, there, picture, seconds)
         shares = _shares(seconds, options.memory_s, moved, changed.active if way.rests else None)
-        faster = _SCALE_SHARE if estimate.metric is not None else _UNITLESS_SCALE_SHARE
-        variance = memory.scale_variance + (faster * float(shares.mean())) ** 2
-        gain = variance / (1 + variance)
+        share = float(shares.mean())
+        # A network's scale goes with the exposure. Before a camera that rests, all is as it was.
+        jumps = changed.is_jump and not way.rests
+        gain = 1.0 if jumps else _scale_gain(memory, estimate.metric is not None, share)
         line = Affine() if scale_is_sure else match.line.part(1 - gain)
         depths = _depths(estimate.values, values, line)
         prior = self._filter.carried(grid, memory.state, way, depths, there)
@@ -244,7 +245,8 @@ class Steadier:
         new = self._filter.updated(
             grid, prior, depths, shares, changed.active, way.rests, change, way.trust
         )
-        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture, *changed)
+        kept = (values, new.state, gain, picture, changed.usual, changed.active)
+        self._memory = _Memory(estimate.camera, moment, *kept)
         report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
         answer = _answer(estimate, new.depths, values)
         return Steadied(answer, report, partial(_confidence, grid, new.state, new.depths))
@@ -264,7 +266,9 @@ class Steadier:
         state = State.first(grid, depths)
         picture = _picture(grid, rgb, values, sampled)
         first = Changes.first(picture)
-        self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture, *first)
+        self._memory = _Memory(
+            estimate.camera, moment, values, state, 1.0, picture, first.usual, first.active
+        )
         report = SteadyReport("restarted", reason=why)
         return Steadied(estimate, report, partial(_confidence, grid, state, depths))
 
@@ -330,6 +334,13 @@ def _shares(seconds: float, memory_s: float, moved: float, active: Map | None) -
     return np.asarray(frozen + np.float32(share - frozen) * active, np.float32)
 
 
+def _scale_gain(memory: _Memory, has_unit: bool, share: float) -> float:
+    """Return the share of a picture in the scale; ``share`` is that in each pixel's memory."""
+    faster = _SCALE_SHARE if has_unit else _UNITLESS_SCALE_SHARE
+    variance = memory.scale_variance + (faster * share) ** 2
+    return variance / (1 + variance)
+
+
 def _all_sure(estimate: Estimate) -> Map:
     return np.ones(estimate.values.shape, np.float32)
 
@@ -367,15 +378,15 @@ def _depths(values: Map, how: Values, line: Affine) -> Depths:
     least = 0.0 if how.kind == "metric" else -np.inf
     if low > least and high < np.inf:  # not so of NaN
         return Depths(depth)
+    known = (values > least) & (values < np.inf)
     sky = values == np.inf
-    known = np.isfinite(values) & (values > least)
+    np.copyto(depth, NOTHING, where=~known)
     return Depths(depth, known, sky if sky.any() else None)
 
 
 def _inverse(depths: Depths) -> Map:
     """Return 1 / depth, 0 where it is not known."""
-    with np.errstate(divide="ignore"):
-        inverse = np.reciprocal(depths.depth)
+    inverse = np.reciprocal(depths.depth)
     if depths.known is not None:
         inverse[~depths.known] = 0
     return inverse

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -293,6 +294,35 @@ def test_a_hole_closes_for_a_while_only():
     found = depths(steadied("flow", maps, [None] * 42, [rgb] * 42))
     np.testing.assert_allclose(found[13][25:45, 35:55], truth[25:45, 35:55], rtol=0.01)
     assert np.isnan(found[-1][25:45, 35:55]).all()
+
+
+@pytest.mark.parametrize("drives", [True, False])
+def test_scale_follows_the_exposure_of_a_camera_that_drives(drives):
+    poses = [pose(0.03 * i * drives) for i in range(30)]
+    truths, pictures = zip(*(wall(T) for T in poses), strict=True)
+    # With another exposure the model's scale is another, and stays so.
+    bright = [i >= 20 for i in range(30)]
+    maps = [truth * np.float32(1.15 if b else 1) for truth, b in zip(truths, bright, strict=True)]
+    exposed = [
+        (rgb * (0.9 if b else 0.75)).astype(np.uint8)
+        for rgb, b in zip(pictures, bright, strict=True)
+    ]
+    found = steadied("motion", maps, poses, exposed)
+    scale = np.median(found[20].estimate.values / truths[20])
+    assert scale == pytest.approx(1.15, abs=0.02) if drives else scale < 1.03
+    assert {f.report.status for f in found[1:]} == {"steady"}
+
+
+def test_flow_of_another_exposure_is_no_motion():
+    rng = np.random.default_rng(0)
+    soft = cv2.resize(rng.uniform(40, 200, (6, 8, 1)), (96, 72), interpolation=cv2.INTER_CUBIC)
+    exposed = [soft * (1.0 if i < 10 else 0.6) + rng.normal(0, 2, soft.shape) for i in range(12)]
+    pictures = [np.stack([grey.clip(0, 255).astype(np.uint8)] * 3, -1) for grey in exposed]
+    truth, _ = wall(pose())
+    maps = [truth * np.float32(1 if i < 10 else 1.3) for i in range(12)]
+    found = steadied("flow", maps, [None] * 12, pictures)
+    # Before a camera that rests, answers of one moment count for little.
+    assert np.median(found[10].estimate.values / truth) == pytest.approx(1, abs=0.04)
 
 
 def test_a_sure_scale_wins_over_memory():
