@@ -74,10 +74,14 @@ class Asked:
             self.input_size,
             self.download,
         )
-        options = DepthOptions(
+        return DepthPipeline(estimator, self.options)
+
+    @property
+    def options(self) -> DepthOptions:
+        """What is asked of the pipeline."""
+        return DepthOptions(
             output=OutputOptions(self.output_size), steady=SteadyOptions(self.steady)
         )
-        return DepthPipeline(estimator, options)
 
     def writer(self, pipeline: DepthPipeline) -> Writer:
         """Return what writes the answers of this pipeline."""

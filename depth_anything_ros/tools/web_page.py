@@ -181,6 +181,11 @@ class Page:
                     buttons=[],
                 )
                 _as_uploaded(video)
+                steady = gr.Checkbox(
+                    label="Steady",
+                    info="Depth that does not flicker, by what moves from picture to picture",
+                    elem_id="steady",
+                )
                 start = gr.Button("Answer the video", variant="primary", elem_id="start")
             with gr.Column(scale=3, min_width=300):
                 result = gr.Video(
@@ -196,7 +201,7 @@ class Page:
         video.change(_no_video, [video], outputs, **_AT_ONCE)
         start.click(
             self._answer_video,
-            [video, self.model, self.hfov, self.colours],
+            [video, self.model, self.hfov, self.colours, steady],
             outputs,
             show_progress_on=[result],
             api_visibility="private",
@@ -209,6 +214,7 @@ class Page:
         model: str,
         hfov_deg: float,
         colours: str,
+        is_steady: bool,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - how Gradio hands it over
     ) -> Iterator[list[Any]]:
         """Yield the files of a video; of what cannot be, nothing remains of the one before."""
@@ -222,7 +228,7 @@ class Page:
             progress(0.0, desc="Loading the model, and looking for the range of the colours")
             pipeline = self.models.pipeline(model)
             with TemporaryDirectory(dir=self.folder) as folder:
-                asked = self.models.asked(model, hfov_deg, colours, Path(folder))
+                asked = self.models.asked(model, hfov_deg, colours, Path(folder), is_steady)
                 files = session.predict_video(Path(path), asked, pipeline, self.limits, done)
                 buttons = _buttons(session.VIDEO_DOWNLOADS, files)
                 yield [files["side_by_side"], session.video_summary(files["json"]), *buttons]

@@ -153,7 +153,9 @@ class ModelChoice:
             self._name = name
         return self._loaded
 
-    def asked(self, name: str, hfov_deg: float, colormap: str, folder: Path) -> Asked:
+    def asked(
+        self, name: str, hfov_deg: float, colormap: str, folder: Path, is_steady: bool = False
+    ) -> Asked:
         """Return what is asked of videos, in the words of ``depth_anything predict``."""
         kind = self.pipeline(name).kind
         outputs = tuple(name for name in PAINTED if name in VIDEO_DOWNLOADS)
@@ -171,6 +173,7 @@ class ModelChoice:
             layout=Layout(folder, outputs, kind),
             colormap=colormap,
             batch=1,
+            steady="flow" if is_steady else "off",
         )
 
     def absent_lines(self) -> Iterator[str]:
@@ -286,7 +289,7 @@ def predict_video(
             f"{quoted(path.name)} has {video.count} frames; {limits.frames} are allowed",
             reason="too_large",
         )
-    pipeline.options = DepthOptions()
+    pipeline.options = asked.options
     item = Input(path, _place(path.name), path.name)
     outcome = answer_video(asked, pipeline, asked.writer(pipeline), item, done)
     if outcome.problem:
@@ -306,6 +309,8 @@ def video_summary(said: Path) -> str:
     facts = json.loads(said.read_bytes())
     parts = [f"**{facts['model']}**", f"{facts['width']} × {facts['height']} px"]
     parts += [f"{facts['frames']} frames", f"{float(Fraction(facts['rate'])):.4g} a second"]
+    if "steady" in facts:
+        parts.append(f"steadied by {facts['steady']}")
     return " · ".join(parts)
 
 

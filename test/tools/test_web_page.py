@@ -216,8 +216,10 @@ def test_a_video_plays_beside_its_depth(page, png, tmp_path):
     expect(page.locator(".toast-wrap")).to_contain_text("there is no video yet")
     page.set_input_files("#video input[type=file]", tmp_path / "still.mp4")
     expect(page.locator("#video video")).to_be_visible(timeout=WAIT_MS)
+    page.locator("#steady input").check()
     page.locator("#start").click()
     expect(page.locator("#video-summary")).to_contain_text("5 frames", timeout=WAIT_MS)
+    expect(page.locator("#video-summary")).to_contain_text("steadied by flow")
     playing = page.locator("#depth-video video")
     expect(playing).to_be_visible(timeout=WAIT_MS)
     playing.evaluate(

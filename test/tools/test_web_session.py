@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import zlib
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
@@ -267,6 +268,18 @@ class TestVideos:
         assert session.video_summary(files["json"]) == (
             "**tiny** · 64 × 48 px · 4 frames · 10 a second"
         )
+
+    def test_steady_depth_is_of_the_frames_before_too(self, mp4, asked, metric):
+        steady = replace(asked, steady="flow")
+        values = []
+        for one in (asked, steady, asked):
+            files = session.predict_video(mp4, one, metric, Limits(), print)
+            values.append(list(VideoFile(files["color"])))
+            said = session.video_summary(files["json"])
+            assert ("steadied by flow" in said) == (one is steady)
+        plain, steadied, again = ([frame.rgb() for frame in frames] for frames in values)
+        assert all(map(np.array_equal, plain, again))
+        assert not all(map(np.array_equal, plain, steadied))
 
     @pytest.mark.parametrize(
         ("limits", "why"),
