@@ -37,10 +37,17 @@ class Changes(NamedTuple):
     active: Map
     brighter: float = 1.0
 
-    @property
-    def is_jump(self) -> bool:
-        """Say whether the exposure has jumped, and with it what a network says of all of it."""
-        return not 1 / _JUMP < self.brighter < _JUMP
+    def has_jumped(self, before: float) -> bool:
+        """Say whether the exposure has jumped, and is not what it was two pictures ago either.
+
+        That is what lamps do to pictures that are shorter than their flicker.
+
+        Args:
+            before: how much brighter the picture before was than its own.
+        """
+        return all(
+            not 1 / _JUMP < ratio < _JUMP for ratio in (self.brighter, self.brighter * before)
+        )
 
     @classmethod
     def first(cls, picture: Grey) -> Changes:

@@ -138,6 +138,7 @@ class _Memory:
         picture: uint8 (coarse height, coarse width), grey.
         usual: float32, likewise, as of ``Changes``.
         active: likewise.
+        brighter: likewise.
     """
 
     camera: Camera | None
@@ -148,6 +149,7 @@ class _Memory:
     picture: NDArray[np.uint8]
     usual: Map
     active: Map
+    brighter: float
 
 
 class _Match(NamedTuple):
@@ -235,7 +237,7 @@ class Steadier:
         shares = _shares(seconds, options.memory_s, moved, changed.active if way.rests else None)
         share = float(shares.mean())
         # A network's scale goes with the exposure. Before a camera that rests, all is as it was.
-        jumps = changed.is_jump and not way.rests
+        jumps = changed.has_jumped(memory.brighter) and not way.rests
         gain = 1.0 if jumps else _scale_gain(memory, estimate.metric is not None, share)
         line = Affine() if scale_is_sure else match.line.part(1 - gain)
         depths = _depths(estimate.values, values, line)
@@ -245,8 +247,7 @@ class Steadier:
         new = self._filter.updated(
             grid, prior, depths, shares, changed.active, way.rests, change, way.trust
         )
-        kept = (values, new.state, gain, picture, changed.usual, changed.active)
-        self._memory = _Memory(estimate.camera, moment, *kept)
+        self._memory = _Memory(estimate.camera, moment, values, new.state, gain, picture, *changed)
         report = SteadyReport("steady", way.method, way.reason, *line, new.carried)
         answer = _answer(estimate, new.depths, values)
         return Steadied(answer, report, partial(_confidence, grid, new.state, new.depths))
@@ -266,9 +267,7 @@ class Steadier:
         state = State.first(grid, depths)
         picture = _picture(grid, rgb, values, sampled)
         first = Changes.first(picture)
-        self._memory = _Memory(
-            estimate.camera, moment, values, state, 1.0, picture, first.usual, first.active
-        )
+        self._memory = _Memory(estimate.camera, moment, values, state, 1.0, picture, *first)
         report = SteadyReport("restarted", reason=why)
         return Steadied(estimate, report, partial(_confidence, grid, state, depths))
 

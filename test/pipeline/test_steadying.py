@@ -313,6 +313,18 @@ def test_scale_follows_the_exposure_of_a_camera_that_drives(drives):
     assert {f.report.status for f in found[1:]} == {"steady"}
 
 
+def test_light_that_flickers_leaves_the_scale_steady():
+    rng = np.random.default_rng(0)
+    poses = [pose(0.03 * i) for i in range(60)]
+    truths, pictures = zip(*(wall(T) for T in poses), strict=True)
+    scales = 1 + rng.uniform(-0.1, 0.1, 60)
+    lit = [(rgb * (0.9 if i % 2 else 0.75)).astype(np.uint8) for i, rgb in enumerate(pictures)]
+    maps = [(truth * scale).astype(np.float32) for truth, scale in zip(truths, scales, strict=True)]
+    found = depths(steadied("motion", maps, poses, lit))
+    left = np.array([np.median(depth / truth) for depth, truth in zip(found, truths, strict=True)])
+    assert left[15:].std() < 0.4 * scales[15:].std()
+
+
 def test_flow_of_another_exposure_is_no_motion():
     rng = np.random.default_rng(0)
     soft = cv2.resize(rng.uniform(40, 200, (6, 8, 1)), (96, 72), interpolation=cv2.INTER_CUBIC)
