@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -18,10 +20,31 @@ _USUAL_S, _ACTIVE_S = 1.0, 0.5
 _CHANGED, _SIGMA_OF_MEDIAN = 3.0, 1.4826
 # Grey levels: of rounding, and where the sensor is saturated.
 _LEAST_NOISE, _SATURATED = 1.0, 250.0
-# Of brightness from picture to picture: a quarter of a stop of a camera's grey levels.
-_JUMP = 1.08
+# Of the brightness, as |ln|: a jump of the exposure changes a camera's grey levels by this and by
+# so many times the usual change. The usual one is a mean with this share of each.
+_JUMP, _UNUSUAL, _USUAL_SHARE = 0.08, 3.0, 0.2
+_DARKEST = 1e-3
 _SMOOTH = (3, 3)
 _AROUND = np.ones((7, 7), np.uint8)
+
+
+@dataclass(frozen=True)
+class Light:
+    """How much brighter or darker pictures get, as |ln| of the factor.
+
+    Attributes:
+        usual: the mean of the last such changes.
+        has_jumped: whether the exposure has: light that flickers all the time has not.
+    """
+
+    usual: float = 0.0
+    has_jumped: bool = False
+
+    def after(self, factor: float) -> Light:
+        """Return that of the next picture, which is brighter by a factor."""
+        change = abs(math.log(max(factor, _DARKEST)))
+        jumped = change > max(_JUMP, _UNUSUAL * self.usual)
+        return Light(self.usual + _USUAL_SHARE * (change - self.usual), jumped)
 
 
 class Changes(NamedTuple):
@@ -30,29 +53,17 @@ class Changes(NamedTuple):
     Attributes:
         usual: float32 (height, width), the grey picture as it has been, in the present exposure.
         active: float32 (height, width), 0 where it is what it was, to 1.
-        brighter: than the picture before, as a factor.
+        light: how its brightness changes.
     """
 
     usual: Map
     active: Map
-    brighter: float = 1.0
-
-    def has_jumped(self, before: float) -> bool:
-        """Say whether the exposure has jumped, and is not what it was two pictures ago either.
-
-        That is what lamps do to pictures that are shorter than their flicker.
-
-        Args:
-            before: how much brighter the picture before was than its own.
-        """
-        return all(
-            not 1 / _JUMP < ratio < _JUMP for ratio in (self.brighter, self.brighter * before)
-        )
+    light: Light
 
     @classmethod
     def first(cls, picture: Grey) -> Changes:
         """Return those of a picture before which there is none."""
-        return cls(picture.astype(np.float32), np.zeros(picture.shape, np.float32))
+        return cls(picture.astype(np.float32), np.zeros(picture.shape, np.float32), Light())
 
     def after(self, picture: Grey, seconds: float) -> Changes:
         """Return those of the next picture, of a camera that stood meanwhile."""
@@ -60,13 +71,19 @@ class Changes(NamedTuple):
         share = np.float32(min(seconds / _USUAL_S, 1.0))
         usual += share * (picture - usual)
         faded = self.active * np.float32(np.exp(-seconds / _ACTIVE_S))
-        return Changes(usual, np.maximum(active, faded), brighter)
+        return Changes(usual, np.maximum(active, faded), self.light.after(brighter))
 
 
-def changes(before: Grey, now: Grey) -> Changes:
-    """Return how a picture differs from the one before it, put where its pixels are now."""
+def changes(before: Grey, now: Grey, light: Light) -> Changes:
+    """Return how a picture differs from the one before it, put where its pixels are now.
+
+    Args:
+        before: the picture before.
+        now: the present one.
+        light: of the picture before.
+    """
     _, active, brighter = _held_against(before.astype(np.float32), now)
-    return Changes(now.astype(np.float32), active, brighter)
+    return Changes(now.astype(np.float32), active, light.after(brighter))
 
 
 def _held_against(usual: Map, picture: Grey) -> tuple[Map, Map, float]:

@@ -22,7 +22,7 @@ from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.plain_arrays import as_arrays, from_arrays
 from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
-from depth_anything_ros.pipeline.steady_changes import Changes, changes
+from depth_anything_ros.pipeline.steady_changes import Changes, Light, changes
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
 from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, NOTHING, Affine, Values
 from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
@@ -138,7 +138,7 @@ class _Memory:
         picture: uint8 (coarse height, coarse width), grey.
         usual: float32, likewise, as of ``Changes``.
         active: likewise.
-        brighter: likewise.
+        light: likewise.
     """
 
     camera: Camera | None
@@ -149,7 +149,7 @@ class _Memory:
     picture: NDArray[np.uint8]
     usual: Map
     active: Map
-    brighter: float
+    light: Light
 
 
 class _Match(NamedTuple):
@@ -237,7 +237,7 @@ class Steadier:
         shares = _shares(seconds, options.memory_s, moved, changed.active if way.rests else None)
         share = float(shares.mean())
         # A network's scale goes with the exposure. Before a camera that rests, all is as it was.
-        jumps = changed.has_jumped(memory.brighter) and not way.rests
+        jumps = changed.light.has_jumped and not way.rests
         gain = 1.0 if jumps else _scale_gain(memory, estimate.metric is not None, share)
         line = Affine() if scale_is_sure else match.line.part(1 - gain)
         depths = _depths(estimate.values, values, line)
@@ -282,10 +282,10 @@ class Steadier:
     ) -> Changes:
         """Find where the picture is another than before."""
         if way.rests:
-            return Changes(memory.usual, memory.active).after(picture, seconds)
+            return Changes(memory.usual, memory.active, memory.light).after(picture, seconds)
         x, y, _ = grid.on_coarse(there)
         before = cv2.remap(memory.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return changes(np.asarray(before, np.uint8), picture)
+        return changes(np.asarray(before, np.uint8), picture, memory.light)
 
     def _way(
         self,

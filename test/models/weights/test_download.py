@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -82,7 +83,7 @@ def cache(tmp_path, monkeypatch):
     """Empty caches of the hub and of torch.hub, and no patience."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(
-        download_module, "PATIENCE", Patience(silence_s=8, window_s=1, slowest=1e5, most_bytes=2e6)
+        download_module, "PATIENCE", Patience(silence_s=8, window_s=8, slowest=1e4, most_bytes=2e6)
     )
     before = torch.hub.get_dir()
     torch.hub.set_dir(tmp_path / "torch")
@@ -200,9 +201,12 @@ def background():
 
 @pytest.mark.usefixtures("background")
 @pytest.mark.parametrize(
-    ("answer", "words"), [(drip_body, "bytes came in 1 s"), (without_end, "more than 0.002 GB")]
+    ("answer", "window_s", "words"),
+    [(drip_body, 1, "bytes came in 1 s"), (without_end, 8, "more than 0.002 GB")],
 )
-def test_a_server_that_drips_or_never_ends(answer, words, cache, monkeypatch):
+def test_a_server_that_drips_or_never_ends(answer, window_s, words, cache, monkeypatch):
+    patience = replace(download_module.PATIENCE, window_s=window_s)
+    monkeypatch.setattr(download_module, "PATIENCE", patience)
     seen = []
     with serving(answer) as url:
         assert words in from_hub(url, monkeypatch, "download")
