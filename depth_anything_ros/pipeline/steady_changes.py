@@ -29,7 +29,7 @@ _AROUND = np.ones((7, 7), np.uint8)
 
 
 @dataclass(frozen=True)
-class Light:
+class Brightness:
     """How much brighter or darker pictures get, as |ln| of the factor.
 
     Attributes:
@@ -40,11 +40,11 @@ class Light:
     usual: float = 0.0
     has_jumped: bool = False
 
-    def after(self, factor: float) -> Light:
+    def after(self, factor: float) -> Brightness:
         """Return that of the next picture, which is brighter by a factor."""
         change = abs(math.log(max(factor, _DARKEST)))
         jumped = change > max(_JUMP, _UNUSUAL * self.usual)
-        return Light(self.usual + _USUAL_SHARE * (change - self.usual), jumped)
+        return Brightness(self.usual + _USUAL_SHARE * (change - self.usual), jumped)
 
 
 class Changes(NamedTuple):
@@ -58,12 +58,12 @@ class Changes(NamedTuple):
 
     usual: Map
     active: Map
-    light: Light
+    light: Brightness
 
     @classmethod
     def first(cls, picture: Grey) -> Changes:
         """Return those of a picture before which there is none."""
-        return cls(picture.astype(np.float32), np.zeros(picture.shape, np.float32), Light())
+        return cls(picture.astype(np.float32), np.zeros(picture.shape, np.float32), Brightness())
 
     def after(self, picture: Grey, seconds: float) -> Changes:
         """Return those of the next picture, of a camera that stood meanwhile."""
@@ -74,7 +74,7 @@ class Changes(NamedTuple):
         return Changes(usual, np.maximum(active, faded), self.light.after(brighter))
 
 
-def changes(before: Grey, now: Grey, light: Light) -> Changes:
+def changes(before: Grey, now: Grey, light: Brightness) -> Changes:
     """Return how a picture differs from the one before it, put where its pixels are now.
 
     Args:

@@ -22,7 +22,7 @@ from depth_anything_ros.core.depth import Estimate
 from depth_anything_ros.core.plain_arrays import as_arrays, from_arrays
 from depth_anything_ros.core.reprojection import LookBack
 from depth_anything_ros.pipeline.options import SteadyOptions
-from depth_anything_ros.pipeline.steady_changes import Changes, Light, changes
+from depth_anything_ros.pipeline.steady_changes import Brightness, Changes, changes
 from depth_anything_ros.pipeline.steady_filter import Depths, PixelFilter, State
 from depth_anything_ros.pipeline.steady_values import BEYOND, KNOWN_TO, NOTHING, Affine, Values
 from depth_anything_ros.pipeline.steady_ways import Grid, Way, WayFinder, relative_pose
@@ -149,7 +149,7 @@ class _Memory:
     picture: NDArray[np.uint8]
     usual: Map
     active: Map
-    light: Light
+    light: Brightness
 
 
 class _Match(NamedTuple):

@@ -38,6 +38,13 @@ def add_view(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="N",
         help="of the demo: pictures until it ends; 0: until Ctrl-C",
     )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=5.0,
+        metavar="HZ",
+        help="of the demo: pictures a second; fewer where the machine is slow",
+    )
     add_shared(parser, "--model", "--weights", "--download")
     parser.add_argument(
         "--ros-args",

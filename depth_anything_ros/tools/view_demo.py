@@ -26,12 +26,12 @@ from depth_anything_ros.tools.node_process import NodeProcess, isolated_environm
 from depth_anything_ros.tools.options import check_least
 from depth_anything_ros.tools.progress import say
 
-RATE_HZ = 3.0
 # Of what the view shows: pictures that come unevenly, as on a busy machine, are shown all the same.
 _SPARE_RATE = 1.1
 # Rendered ahead, of a drive there and back.
 RENDERED = 25
 _LOOK_S = 0.2
+_RATES_HZ = (0.1, 30.0)
 # For the answers to the last pictures.
 _FAREWELL_S = 3.0
 
@@ -41,6 +41,9 @@ def _check(options: argparse.Namespace) -> None:
     if options.ros_args:
         raise ParameterError("--ros-args is for a view of your own robot, without --demo")
     check_least("--frames", options.frames, 0)
+    if not _RATES_HZ[0] <= options.rate <= _RATES_HZ[1]:
+        low, high = _RATES_HZ
+        raise ParameterError(f"--rate must be {low:g} to {high:g} Hz, got {options.rate:g}")
     resolve_weights(options.weights, find_card(options.model, options.download), options.download)
     if options.place not in PLACES:
         raise SourceError(f"there is no place {options.place!r}; known are {', '.join(PLACES)}")
@@ -64,14 +67,14 @@ def run_demo(options: argparse.Namespace, parameters: Mapping[str, object]) -> i
             log = Path(folder) / f"{name}.log"
             return stack.enter_context(NodeProcess(name, parameters, environment, log, **more))
 
-        rate = {"max_rate_hz": _SPARE_RATE * RATE_HZ}
+        rate = {"max_rate_hz": _SPARE_RATE * options.rate}
         view = start("view_node", {**rate, **parameters, **extrinsics})
         view.wait_for("view_node]: ", DISCOVERY_TIMEOUT_S)
         say(view.rest_of_line())
         given = {name: getattr(options, name) for name in ("model", "weights", "download")}
         start("depth_node", given).wait_for("waiting for pictures", LOAD_TIMEOUT_S)
         start("scale_anchor_node", **anchor)
-        count = {"count": options.frames, "rate_hz": RATE_HZ, "frames": RENDERED}
+        count = {"count": options.frames, "rate_hz": options.rate, "frames": RENDERED}
         robot = start("sim_node", {**ROBOT, "place": options.place, **count})
         say(f"a simulated robot renders {RENDERED} pictures of the {options.place}, then it drives")
         robot.wait_for("driving", 60 + RENDERED * SLOWEST_RENDERING_S)

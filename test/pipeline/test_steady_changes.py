@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from depth_anything_ros.pipeline.steady_changes import Changes, Light, changes
+from depth_anything_ros.pipeline.steady_changes import Brightness, Changes, changes
 
 RNG = np.random.default_rng(0)
 PICTURE = RNG.uniform(40, 160, (60, 80))
@@ -21,12 +21,12 @@ def with_square(values):
 
 @pytest.mark.parametrize(("gain", "offset", "noise"), [(1, 0, 0), (1.4, 0, 2), (0.6, 20, 3)])
 def test_neither_exposure_nor_noise_is_a_change(gain, offset, noise):
-    found = changes(grey(PICTURE, noise), grey(gain * PICTURE + offset, noise), Light())
+    found = changes(grey(PICTURE, noise), grey(gain * PICTURE + offset, noise), Brightness())
     assert (found.active > 0.2).mean() < 0.02
 
 
 def test_what_is_another_is_active_and_the_rest_is_not():
-    found = changes(grey(PICTURE, 2), grey(1.2 * with_square(PICTURE), 2), Light())
+    found = changes(grey(PICTURE, 2), grey(1.2 * with_square(PICTURE), 2), Brightness())
     assert found.active[22:38, 32:48].min() == 1
     assert (found.active[:14] > 0.2).mean() < 0.02
 

@@ -44,6 +44,7 @@ def test_what_view_node_refuses_is_one_line(tmp_path):
 def test_a_demo_that_cannot_begin(command):
     assert "there is no place 'moon'" in command.refuses("view", "--demo", "--place", "moon")
     assert "--frames" in command.refuses("view", "--demo", "--frames", "-1")
+    assert "--rate must be 0.1 to 30 Hz, got 0" in command.refuses("view", "--demo", "--rate", "0")
     said = command.refuses("view", "--demo", "--ros-args", "-r", "image:=/my/image")
     assert "--ros-args is for a view of your own robot" in said
 
@@ -51,7 +52,7 @@ def test_a_demo_that_cannot_begin(command):
 @pytest.mark.slow
 def test_the_demo_shows_robot_depth_and_anchored_depth(tmp_path):
     path = tmp_path / "demo.rrd"
-    words = ["--demo", "--save", path, "--frames", "5", "--place", "corridor"]
+    words = ["--demo", "--save", path, "--frames", "5", "--rate", "1", "--place", "corridor"]
     result = subprocess.run(
         [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=400
     )
