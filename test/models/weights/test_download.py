@@ -83,7 +83,7 @@ def cache(tmp_path, monkeypatch):
     """Empty caches of the hub and of torch.hub, and no patience."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(
-        download_module, "PATIENCE", Patience(silence_s=8, window_s=8, slowest=1e4, most_bytes=2e6)
+        download_module, "PATIENCE", Patience(silence_s=8, window_s=8, slowest=1e5, most_bytes=2e6)
     )
     before = torch.hub.get_dir()
     torch.hub.set_dir(tmp_path / "torch")
