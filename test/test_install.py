@@ -253,12 +253,12 @@ def check_start(installed, environment, folder, name, parameters, line):
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=folder
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while line not in log.read_text() and process.poll() is None:
             assert time.monotonic() < deadline, f"{name} did not say '{line}':\n{log.read_text()}"
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        status = process.wait(30)
+        status = process.wait(300)
     finally:
         process.kill()
         process.wait()

@@ -43,7 +43,7 @@ def interrupted(module, mapped, gap_s, arguments=()):
         process.send_signal(signal.SIGINT)
         time.sleep(gap_s)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=60)[0]
+        said = process.communicate(timeout=300)[0]
     return process.returncode, said
 
 

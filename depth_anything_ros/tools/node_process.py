@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import depth_anything_ros
@@ -16,6 +17,8 @@ from depth_anything_ros.core.errors import DepthAnythingError
 
 NAMESPACE = "/demo"
 PROFILE = "fastdds_large_messages.xml"
+# A node ends at once, or waits for a thread in a library until it is told again: run_node.
+_ASKED_S = (20.0, 40.0)
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -101,15 +104,19 @@ class NodeProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._process.terminate()
-        try:
-            status = self._process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            status = self._process.wait()
+        status = self._end()
         # Its own answer to the signal is 0; without an answer yet, it had only just started.
         if kind is None and status not in (0, -signal.SIGTERM):
             raise self._failure(f"was stopped and ended with status {status}")
+
+    def _end(self) -> int:
+        """Ask it to end; again where it waits for an engine that is being made; return its status."""
+        for patience_s in _ASKED_S:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(timeout=patience_s)
+        self._process.kill()
+        return self._process.wait()
 
     def wait_for(self, text: str, timeout_s: float) -> None:
         """Wait until a text stands in the log, after what an earlier call has waited for.

@@ -3,7 +3,7 @@
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from ros_harness import RELIABLE, wait_until
+from ros_harness import PATIENCE_S, RELIABLE, wait_until
 
 
 class Playing:
@@ -29,7 +29,7 @@ class Playing:
         for node in (self.listener, self.node):
             self.executor.add_node(node)
 
-    def until(self, condition, timeout_s=60):
+    def until(self, condition, timeout_s=PATIENCE_S):
         """Spin until a condition holds."""
 
         def spun():

@@ -59,7 +59,7 @@ SMALL = {
     "cloud.edge_jump": 0.0,
 }
 # What comes at all has come by then, on the slowest machine.
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 # An answer is lost where a service hears of a new client later than of its request, as happens on a
 # busy machine: it sends nothing to whom it does not know yet, and rclpy warns. So ask again.
 ASK_AGAIN_S = 10.0

@@ -184,7 +184,7 @@ def test_weights_that_cannot_be_had_fail_to_configure_and_can_be_mended(start, t
 )
 def test_a_wrong_value_at_start_is_one_line_and_status_2(logs, parameters, words):
     process = NodeProcess("depth_node", parameters, log=logs / "wrong.log")
-    assert process.process.wait(timeout=120) == 2
+    assert process.process.wait(timeout=300) == 2
     assert words in process.log and "Traceback" not in process.log
 
 

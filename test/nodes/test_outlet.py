@@ -7,7 +7,7 @@ import pytest
 import rclpy
 from depth_with_truth import DepthNodeWithTruth
 from rclpy.parameter import Parameter
-from ros_harness import wait_until
+from ros_harness import PATIENCE_S, wait_until
 from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from depth_anything_ros.nodes import outlet as module
@@ -23,7 +23,7 @@ class Held:
         self.topic_name = publisher.topic_name
 
     def publish(self, message):
-        assert self.free.wait(30)
+        assert self.free.wait(PATIENCE_S)
         self._publisher.publish(message)
 
 

@@ -154,5 +154,5 @@ def test_simulated_time_without_a_clock_stops_nothing_and_is_named(recording, pl
 def test_a_process_ends_with_a_line_and_a_status(logs, recording, parameters, status, words):
     given = {"source": recording, **parameters}
     process = NodeProcess("player_node", given, log=logs / "process.log")
-    assert process.process.wait(timeout=60) == status, process.log
+    assert process.process.wait(timeout=300) == status, process.log
     assert words in process.log.strip().splitlines()[-1] and "Traceback" not in process.log

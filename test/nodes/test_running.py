@@ -45,7 +45,7 @@ def start(seconds):
 
 def test_the_end_waits_for_a_thread_and_says_so():
     process = start(1)
-    said = process.communicate(timeout=60)[1]
+    said = process.communicate(timeout=300)[1]
     assert (process.returncode, said) == (0, "waiting for what is made; another Ctrl-C ends it\n")
 
 
@@ -53,7 +53,7 @@ def test_another_signal_ends_the_waiting():
     process = start(600)
     assert "another Ctrl-C ends it" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == -signal.SIGINT
+    assert process.wait(timeout=300) == -signal.SIGINT
     process.stderr.close()
 
 

@@ -13,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_harness import Camera, wait_until
+from ros_harness import PATIENCE_S, Camera, wait_until
 
 from depth_anything_ros.nodes.guarded_services import guard_services
 from depth_anything_ros.nodes.transitions import Transitions
@@ -44,7 +44,7 @@ class Slow(LifecycleNode):
 
     def wait(self):
         self.threads.append(threading.current_thread())
-        assert self.go_on.wait(60)
+        assert self.go_on.wait(PATIENCE_S)
 
     def on_configure(self, state):
         self.threads.append(threading.current_thread())
@@ -84,7 +84,7 @@ def slow(logs):
 def configure(slow):
     """Ask for it, and return the future of the answer and a function that gives the client back."""
     client = slow.client.node.create_client(ChangeState, f"{slow.name}/change_state")
-    assert client.wait_for_service(timeout_sec=60)
+    assert client.wait_for_service(timeout_sec=PATIENCE_S)
     request = ChangeState.Request()
     request.transition.id = Transition.TRANSITION_CONFIGURE
     future = client.call_async(request)
@@ -160,7 +160,7 @@ def test_a_thread_is_ended_as_by_ctrl_c_and_says_nothing_more():
             raise
 
     background = Background("work", work, lambda: done.append(True))
-    assert begun.wait(60)
+    assert begun.wait(PATIENCE_S)
     background.stop()
     wait_until(lambda: caught, what="the end")
     wait_until(lambda: not background.is_alive, what="the thread's end")
@@ -171,5 +171,5 @@ def test_a_thread_is_ended_as_by_ctrl_c_and_says_nothing_more():
 def test_work_that_has_ended_is_told():
     told = threading.Event()
     background = Background("work", lambda: None, told.set)
-    assert told.wait(60)
+    assert told.wait(PATIENCE_S)
     background.stop()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_harness import (
+    PATIENCE_S,
     FRAME_ID,
     RELIABLE,
     NodeProcess,
@@ -167,7 +168,7 @@ class TestViewer:
 
     @staticmethod
     def answer(p, path):
-        connection = http.client.HTTPConnection("127.0.0.1", p.viewer.web_port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", p.viewer.web_port, timeout=300)
         connection.request("GET", path)
         return connection.getresponse()
 
@@ -225,7 +226,7 @@ def test_without_rerun_it_says_what_to_install(logs, tmp_path):
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
-        timeout=120,
+        timeout=300,
     )
     assert result.returncode == 2
     (line,) = (one for one in result.stderr.splitlines() if one.startswith("error: "))
@@ -249,6 +250,7 @@ def test_a_browser_shows_it_and_asks_nobody_else():
         with playwright.sync_playwright() as started:
             browser = started.chromium.launch(executable_path="/usr/bin/chromium", args=SOFTWARE_GL)
             page = browser.new_page(viewport={"width": 640, "height": 400})
+            page.set_default_timeout(1000 * PATIENCE_S)
             page.on("request", lambda one: asked.append(one.url))
             page.on("requestfailed", lambda one: refused.append(one.url))
             page.goto(viewer.where)

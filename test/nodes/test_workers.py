@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from ros_harness import wait_until
+from ros_harness import PATIENCE_S, wait_until
 
 from depth_anything_ros.nodes.workers import Worker
 
@@ -34,7 +34,7 @@ def test_a_waiting_worker_gets_what_comes_and_leaves_when_it_is_stopped():
     worker.start(taken.extend)
     for i in range(100):
         worker.put("one", i)
-    wait_until(lambda: 99 in taken, 60, "the last")
+    wait_until(lambda: 99 in taken, what="the last")
     assert worker.is_alive and worker.stop() == [] and not worker.is_alive
     assert taken == sorted(taken)
 
@@ -43,7 +43,7 @@ def test_a_worker_ends_where_it_is_not_to_go_on():
     worker, taken = Worker("test"), []
     worker.start(taken.extend, goes_on=lambda: False)
     worker.put("one", 1)
-    wait_until(lambda: not worker.is_alive, 60, "the end")
+    wait_until(lambda: not worker.is_alive, what="the end")
     assert taken == []
 
 
@@ -54,15 +54,15 @@ def test_what_is_found_is_published_in_order_and_one_at_most_waits_to_be_out(ove
 
     def publish(items):
         begun.release()
-        may_end.wait(10)
+        may_end.wait(PATIENCE_S)
         published.append((items, threading.current_thread().name))
 
     worker.start(lambda items: worker.deliver(lambda: publish(items)), overlaps)
     for i in range(1, 2 + overlaps):
         worker.put("one", i)
-        wait_until(lambda: not worker._items, 60, "the worker")
+        wait_until(lambda: not worker._items, what="the worker")
     worker.put("one", 3)
-    assert begun.acquire(timeout=10) and not begun.acquire(timeout=0.05)  # the first, no other
+    assert begun.acquire(timeout=PATIENCE_S) and not begun.acquire(timeout=0.05)  # the first, no other
     threading.Timer(0.05, may_end.set).start()
     left = worker.stop()
     name = "test_publisher_0" if overlaps else "test_worker"
@@ -77,5 +77,5 @@ def test_a_worker_whose_publisher_broke_ends(monkeypatch):
     for _ in range(2):
         worker.put("one", 1)
         time.sleep(0.05)
-    wait_until(lambda: not worker.is_alive, 60, "the end")
+    wait_until(lambda: not worker.is_alive, what="the end")
     worker.stop()

@@ -38,5 +38,5 @@ def interrupted(words, is_time):
         while process.poll() is None and not is_time():
             time.sleep(0.002)
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=300)[0]
     return process.returncode, said

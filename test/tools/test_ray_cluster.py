@@ -112,7 +112,7 @@ def test_a_killed_worker_loses_nothing_and_does_nothing_twice(tmp_path, predict)
         while process.poll() is None and len(list(out.glob("*.json"))) < 10:
             time.sleep(0.01)
         workers = workers_of(process)
-        assert len(workers) == 2, process.communicate(timeout=60)[0]
+        assert len(workers) == 2, process.communicate(timeout=300)[0]
         os.kill(workers[0], signal.SIGKILL)
         assert len(list(out.glob("*.json"))) < count
         said = process.communicate(timeout=300)[0]

@@ -109,7 +109,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(recipe, tmp_path, one_thread):
     with started(*words) as process:
         read_until(process, "step 20/100")
         process.send_signal(signal.SIGKILL)
-        process.wait(60)
+        process.wait(300)
     assert process.returncode == -signal.SIGKILL
     step = torch.load(run / "state.pt", weights_only=True)["step"]
     assert 0 < step < 100

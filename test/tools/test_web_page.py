@@ -29,7 +29,7 @@ pytest.importorskip("av")
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 pytestmark = pytest.mark.slow
-WAIT_MS = 120_000
+WAIT_MS = 300_000
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def size(request):
 def page(chromium, address, size, tmp_path, request):
     """The page, opened; at its end, nothing was asked of another machine, and no script failed."""
     page = chromium.new_page(viewport={"width": size[0], "height": size[1]})
+    page.set_default_timeout(WAIT_MS)
     asked, failed = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
@@ -116,7 +117,7 @@ def see_cloud(page):
     canvas = page.locator("#cloud canvas")
     open_tab(page, "Point cloud")
     try:
-        expect(canvas).to_be_visible(timeout=WAIT_MS / 3)
+        expect(canvas).to_be_visible(timeout=40_000)
     except AssertionError:
         open_tab(page, "Compare")
         open_tab(page, "Point cloud")

@@ -58,7 +58,7 @@ def test_fetch_fills_the_cache_once_copies_and_checks_the_hash(tmp_path):
             env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
     assert result.returncode == 0, result.stderr
 

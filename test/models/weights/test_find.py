@@ -299,7 +299,7 @@ def _estimate(endpoint, home, changes, *calls, **environment):
         env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines()]

@@ -101,7 +101,7 @@ except ModelError as error:
 
 def test_transformers_is_an_extra(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-c", BLOCKED, str(tmp_path)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", BLOCKED, str(tmp_path)], capture_output=True, text=True, timeout=300
     )
 
     assert result.returncode == 0, result.stderr
@@ -237,7 +237,7 @@ def test_a_repo_is_fetched_once(tmp_path):
             env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         fetched = [request for request in hub.requests if request.startswith("GET /org/")]
     assert result.returncode == 0, result.stderr
