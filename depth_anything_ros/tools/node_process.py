@@ -110,7 +110,7 @@ class NodeProcess:
             raise self._failure(f"was stopped and ended with status {status}")
 
     def _end(self) -> int:
-        """Ask it to end; again where it waits for an engine that is being made; return its status."""
+        """Ask it to end, and again where it waits for an engine being made; return its status."""
         for patience_s in _ASKED_S:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):

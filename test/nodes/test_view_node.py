@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ros_harness import (
-    PATIENCE_S,
     FRAME_ID,
+    PATIENCE_S,
     RELIABLE,
     NodeProcess,
     camera_info,

@@ -62,7 +62,8 @@ def test_what_is_found_is_published_in_order_and_one_at_most_waits_to_be_out(ove
         worker.put("one", i)
         wait_until(lambda: not worker._items, what="the worker")
     worker.put("one", 3)
-    assert begun.acquire(timeout=PATIENCE_S) and not begun.acquire(timeout=0.05)  # the first, no other
+    assert begun.acquire(timeout=PATIENCE_S)
+    assert not begun.acquire(timeout=0.05)  # the first, no other
     threading.Timer(0.05, may_end.set).start()
     left = worker.stop()
     name = "test_publisher_0" if overlaps else "test_worker"

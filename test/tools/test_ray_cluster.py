@@ -99,7 +99,7 @@ def test_what_ends_every_worker_is_a_result():
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_nothing_and_does_nothing_twice(tmp_path, predict):
-    count = 120
+    count = 50
     for index in range(count):
         write_scene(tmp_path / "in" / f"{index:03d}.png", index, (320, 240))
     write_video(tmp_path / "in" / "clip.mp4")
