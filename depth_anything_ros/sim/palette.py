@@ -121,6 +121,11 @@ class Draw:
         colour = self.colour(PALE if self.chance(0.7) else ANY)
         return self._pattern(Texture.TEXT, colour, self.colour(ANY), page)
 
+    def packaging(self, size: Range = (0.08, 0.35)) -> Material:
+        """Return the print of a package, a poster or a sign, of this width and height."""
+        colour = self.colour(ANY, (0.2, 0.95))
+        return self._pattern(Texture.LABELS, colour, self.colour(ANY, (0.2, 0.95)), size)
+
     def leaves(self) -> Material:
         """Return foliage, from spring to autumn."""
         hue = (0.2, 0.36) if self.chance(0.85) else (0.04, 0.16)
@@ -231,8 +236,16 @@ class Draw:
     def surface(self) -> Material:
         """Return any material of a thing."""
         make = self.pick(
-            (self.paint, self.wood, self.metal, self.fabric, self.print, self.stone),
-            (6, 3, 2, 2, 1.5, 1),
+            (
+                self.paint,
+                self.wood,
+                self.metal,
+                self.fabric,
+                self.print,
+                self.packaging,
+                self.stone,
+            ),
+            (6, 3, 2, 2, 0.8, 2.2, 1),
         )
         return make()
 

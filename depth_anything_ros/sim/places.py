@@ -32,8 +32,9 @@ def primitives(seed: int) -> Scene:
         thing = solid(draw)
         z = draw.between(0, max(0.0, height - thing.height))
         x, y = (draw.between(-1, 1) * (half - 0.2) for half in plot.half)
-        if not any(abs(y - lane.y) < lane.half_y + thing.half()[1] for lane in plot.lanes):
-            plot.add(thing, x, y, draw.between(-math.pi, math.pi), z)
+        yaw = draw.between(-math.pi, math.pi)
+        if not any(abs(y - lane.y) < lane.half_y + thing.half(yaw)[1] for lane in plot.lanes):
+            plot.add(thing, x, y, yaw, z)
     return plot.scene("primitives", seed, light, ambient(plot), plot.stands(height), path)
 
 

@@ -47,6 +47,7 @@ class Texture(IntEnum):
     CHECKER = 7
     WINDOWS = 8
     FOLIAGE = 9
+    LABELS = 10
 
 
 class Finish(IntEnum):

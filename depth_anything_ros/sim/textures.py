@@ -24,6 +24,11 @@ _SMALLEST_SCALE_M = 1e-2
 _PRIMES = (73856093, 19349663, 83492791)
 # Periods of the noise over everything, and how much of the light each takes at roughness 1.
 _ROUGH = ((0.03, 0.25), (0.2, 0.35))
+# Of the layers of a print: the most columns, rows of each, and the share of cells with ink.
+_PRINTED = ((2, 1.0, 0.5), (3, 3.0, 0.35), (5, 4.0, 0.25))
+# The mean area of a cell with ink, (1 - 2 inset)² of 0.02 to 0.22, and of a round mark, which half
+# of the prints have: π r² of 0.08 to 0.25.
+_INSET_AREA, _MARK_AREA = 0.5909, 0.0466
 # A turn about no axis of the lattice: between octaves it hides the lattice's own directions.
 _TURN = ((0.00, 0.80, 0.60), (-0.80, 0.36, -0.48), (-0.60, -0.48, 0.64))
 
@@ -297,6 +302,44 @@ def _foliage(patch: _Patch) -> Tensor:
     return patch.blend(mix) * (0.15 + 0.95 * light)[:, None]
 
 
+def _labels(patch: _Patch) -> Tensor:
+    """Labels of scale × scale about the origin: panels, blocks, lines and a round mark.
+
+    Their inks are both colours, a third one, white and black; each print has a ground of its own.
+    """
+    across, up = patch.u / patch.scale + 0.5, patch.v / patch.scale + 0.5
+    page = _hash(patch.face, across.floor().to(torch.int32), up.floor().to(torch.int32))
+    third = patch.second.roll(1, 1)
+    white, black = (torch.full_like(third, value) for value in (0.85, 0.04))
+    inks = torch.stack((patch.colour, patch.second, third, white, black))
+    mean = inks.mean(0)
+    every = torch.arange(len(page), device=page.device)
+
+    def ink(of: Tensor, contrast: Tensor) -> Tensor:
+        number = (5.0 * _unit(of)).to(torch.int64).clamp(0, 4)
+        return _faded(inks[number, every], mean, contrast[:, None])
+
+    result = ink(page, _fade(patch.footprint))
+    x, y = across - across.floor(), up - up.floor()
+    for layer, (most, tall, present) in enumerate(_PRINTED):
+        of_layer = _hash(page, layer)
+        columns = 1.0 + (most * _unit(of_layer)).floor().clamp(max=most - 1)
+        rows = tall * columns
+        column, row = (x * columns).floor(), (y * rows).floor()
+        cell = _hash(of_layer, column.to(torch.int32), row.to(torch.int32))
+        inset = 0.02 + 0.2 * _unit(_hash(cell, 1))
+        wide = _within(x * columns - column - 0.5, 0.5 - inset, columns * patch.footprint)
+        high = _within(y * rows - row - 0.5, 0.5 - inset, rows * patch.footprint)
+        contrast = _fade(torch.maximum(columns, rows) * patch.footprint)
+        share = _faded(wide * high * (_unit(cell) < present), _INSET_AREA * present, contrast)
+        result = torch.lerp(result, ink(_hash(cell, 2), contrast), share[:, None])
+    middle_x, middle_y, size, shown = (_unit(_hash(page, k)) for k in range(4, 8))
+    radius, contrast = 0.08 + 0.17 * size, _fade(4.0 * patch.footprint)
+    away = torch.hypot(x - 0.3 - 0.4 * middle_x, y - 0.3 - 0.4 * middle_y)
+    share = _faded(_within(away, radius, patch.footprint) * (shown < 0.5), _MARK_AREA, contrast)
+    return torch.lerp(result, ink(_hash(page, 8), contrast), share[:, None])
+
+
 _PATTERNS: dict[Texture, Callable[[_Patch], Tensor]] = {
     Texture.NOISE: _noise_pattern,
     Texture.BRICKS: _bricks,
@@ -307,6 +350,7 @@ _PATTERNS: dict[Texture, Callable[[_Patch], Tensor]] = {
     Texture.CHECKER: _checker,
     Texture.WINDOWS: _windows,
     Texture.FOLIAGE: _foliage,
+    Texture.LABELS: _labels,
 }
 
 
@@ -353,6 +397,11 @@ def _line(t: Tensor, width: float, footprint: Tensor) -> Tensor:
 def _window(t: Tensor, width: Tensor, footprint: Tensor) -> Tensor:
     """Return the pulse of openings that are centred between whole t."""
     return _pulse(t - 0.5 * (1.0 - width), width, footprint)
+
+
+def _within(offset: Tensor, half: Tensor, footprint: Tensor) -> Tensor:
+    """Return how much of [offset ± footprint / 2] lies in [-half, half], where that is wider."""
+    return ((half - offset.abs()) / footprint.clamp(min=1e-3) + 0.5).clamp(0.0, 1.0)
 
 
 def _either(first: Tensor, other: Tensor) -> Tensor:
