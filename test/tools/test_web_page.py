@@ -30,6 +30,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
 pytestmark = pytest.mark.slow
 WAIT_MS = 300_000
+expect.set_options(timeout=WAIT_MS)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def page(chromium, address, size, tmp_path, request):
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: failed.append(str(error)))
     page.goto(address)
-    expect(page.locator("#picture")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#picture")).to_be_visible()
     yield page
     page.screenshot(
         path=tmp_path / f"{request.node.name}.png", full_page=True, animations="disabled"
@@ -121,7 +122,7 @@ def see_cloud(page):
     except AssertionError:
         open_tab(page, "Compare")
         open_tab(page, "Point cloud")
-        expect(canvas).to_be_visible(timeout=WAIT_MS)
+        expect(canvas).to_be_visible()
 
 
 def saved(page, name, folder):
@@ -139,13 +140,13 @@ def read_at(page, x, y):
     box = image.bounding_box()
     reading = page.locator("#reading")
     image.click(position={"x": x * box["width"], "y": y * box["height"]})
-    expect(reading).to_contain_text("pixel (", timeout=WAIT_MS)
+    expect(reading).to_contain_text("pixel (")
     return reading.inner_text().strip()
 
 
 def test_from_a_picture_to_its_files(page, png, answer, tmp_path):
     upload(page, png)
-    expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("tiny")
     expect(page.locator("#compare img")).to_have_count(2)
     estimate = answer("tiny", 60.0)
     path = saved(page, "depth_png", tmp_path)
@@ -161,7 +162,7 @@ def test_from_a_picture_to_its_files(page, png, answer, tmp_path):
 
 def test_a_value_is_read_where_it_was_clicked(page, png, answer):
     upload(page, png)
-    expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("tiny")
     open_tab(page, "Depth")
     said = read_at(page, 0.25, 0.75)
     column, row = map(int, said.removeprefix("pixel (").partition(")")[0].split(","))
@@ -171,24 +172,24 @@ def test_a_value_is_read_where_it_was_clicked(page, png, answer):
 
 def test_the_field_of_view_changes_metres_and_cloud(page, png, answer, tmp_path):
     upload(page, png)
-    expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("tiny")
     before = page.locator("#summary").inner_text()
     see_cloud(page)
     narrow = saved(page, "glb", tmp_path).read_bytes()
     page.locator("#hfov input[type=number]").fill("120")
-    expect(page.locator("#summary")).not_to_have_text(before, timeout=WAIT_MS)
+    expect(page.locator("#summary")).not_to_have_text(before)
     near, far = np.percentile(answer("tiny", 120.0).values, (2, 98))
     expect(page.locator("#summary")).to_contain_text(f"{near:.2f} to {far:.2f} m")
     assert saved(page, "glb", tmp_path).read_bytes() != narrow
-    expect(page.locator("#cloud canvas")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#cloud canvas")).to_be_visible()
 
 
 def test_a_relative_model_gives_no_metres(page, png, answer, tmp_path):
     upload(page, png)
-    expect(page.locator("#summary")).to_contain_text(" m,", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text(" m,")
     page.locator("#model input").click()
     page.get_by_role("option", name="tiny_relative").click()
-    expect(page.locator("#summary")).to_contain_text("tiny_relative", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("tiny_relative")
     expect(page.locator("#summary")).not_to_contain_text(" m,")
     expect(page.locator("#save-glb")).to_be_disabled()
     open_tab(page, "Depth")
@@ -203,7 +204,7 @@ def test_a_relative_model_gives_no_metres(page, png, answer, tmp_path):
 
 def test_an_example_brings_its_field_of_view(page):
     page.locator("#examples button").nth(1).click()
-    expect(page.locator("#summary")).to_contain_text("640 × 480", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("640 × 480")
     expect(page.locator("#hfov input[type=number]")).not_to_have_value("60")
 
 
@@ -216,13 +217,13 @@ def test_a_video_plays_beside_its_depth(page, png, tmp_path):
     page.locator("#start").click()
     expect(page.locator(".toast-wrap")).to_contain_text("there is no video yet")
     page.set_input_files("#video input[type=file]", tmp_path / "still.mp4")
-    expect(page.locator("#video video")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#video video")).to_be_visible()
     page.locator("#steady input").check()
     page.locator("#start").click()
-    expect(page.locator("#video-summary")).to_contain_text("5 frames", timeout=WAIT_MS)
+    expect(page.locator("#video-summary")).to_contain_text("5 frames")
     expect(page.locator("#video-summary")).to_contain_text("steadied by flow")
     playing = page.locator("#depth-video video")
-    expect(playing).to_be_visible(timeout=WAIT_MS)
+    expect(playing).to_be_visible()
     playing.evaluate(
         "video => new Promise(loaded => video.readyState ? loaded() : "
         "video.addEventListener('loadeddata', loaded))"
@@ -280,13 +281,13 @@ def png_of(width, height):
 )
 def test_a_file_that_cannot_be_used(page, png, tmp_path, data, why):
     upload(page, png)
-    expect(page.locator("#summary")).to_contain_text("tiny", timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_contain_text("tiny")
     path = tmp_path / "wrong.png"
     path.write_bytes(data)
     page.get_by_label("Remove Image").click()
-    expect(page.locator("#summary")).to_be_empty(timeout=WAIT_MS)
+    expect(page.locator("#summary")).to_be_empty()
     upload(page, path)
-    expect(page.locator(".toast-wrap")).to_contain_text(why, timeout=WAIT_MS)
+    expect(page.locator(".toast-wrap")).to_contain_text(why)
     # Nothing of the picture before passes for the answer to this one.
     expect(page.locator("#summary")).to_be_empty()
     expect(page.locator("#compare img")).to_have_count(0)
