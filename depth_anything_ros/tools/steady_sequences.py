@@ -30,12 +30,13 @@ from depth_anything_ros.sim.places import build_scene
 from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.robot import MILD, drive_of
 from depth_anything_ros.sim.scene import Scene
+from depth_anything_ros.sim.world import VERSION as WORLD_VERSION
 from depth_anything_ros.tools.shared_options import FIRST_SEED
 
 # Six kinds of place: four under a roof, two under the sky.
 PLACES = ("office", "corridor", "warehouse", "kitchen", "street", "parking")
 RATE_HZ = 15.0
-# Raised when another picture comes out of the same words, so that caches are not mixed.
+# Raised, as the world's, when another picture comes out of the same words: no mixed caches.
 VERSION = 2
 HFOV_DEG = 70.0
 CAMERA_HEIGHT_M = 0.6
@@ -113,10 +114,9 @@ def rendered(
     width, height = size
     name = f"{place} {'still' if is_still else 'moving'}"
     camera = Camera.from_hfov(width, height, HFOV_DEG)
-    path = (
-        cache
-        and cache / f"{name.replace(' ', '_')}_{width}x{height}_{frames}_{seed}_v{VERSION}.npz"
-    )
+    versions = f"v{WORLD_VERSION}.{VERSION}"
+    words = f"{name.replace(' ', '_')}_{width}x{height}_{frames}_{seed}_{versions}"
+    path = cache and cache / f"{words}.npz"
     if path is None or not path.is_file():
         arrays = _render(place, is_still, frames, camera, seed)
         if path is not None:

@@ -32,6 +32,8 @@ _FIRST_DEPTH = 6.0
 _FIRST_SKY_LOGIT = -3.0
 _FIRST_DISPARITY = 1.0
 _MAPS = 3  # depth, sky and disparity
+# Of what the network sees, 0 to 1, and the means that are brought to it: night stays dark.
+_MEAN_LIGHT, _EVENED = 0.45, (0.15, 1.0)
 _OCTAVES = 4  # of the waves that say where in the picture a place is
 
 
@@ -110,6 +112,22 @@ class Context(nn.Module):
         return said.transpose(1, 2).reshape(len(maps), -1, rows, columns)
 
 
+def evenly_exposed(image: Tensor) -> Tensor:
+    """Give pictures one mean brightness, so that depth does not go with the camera's exposure.
+
+    A factor of gamma-coded values is one of the light, up to what was clipped.
+
+    Args:
+        image: (batch, 3, height, width), RGB, -1 is black and 1 white.
+
+    Returns:
+        float32, likewise; bright parts may be above 1.
+    """
+    light = 0.5 + 0.5 * image.float()
+    mean = light.mean((1, 2, 3), keepdim=True)
+    return 2.0 * light * (_MEAN_LIGHT / mean.clamp(*_EVENED)) - 1.0
+
+
 def _places(rows: int, columns: int, like: Tensor) -> Tensor:
     """Return (rows · columns, 4 · octaves): waves over the height and the width of the picture.
 
@@ -164,7 +182,7 @@ class DepthAndSky(nn.Module):
 
     def forward(self, image: Tensor) -> NetworkOutput:
         """Predict from (batch, 3, height, width), both sides multiples of 32."""
-        maps = self.encoder(image)
+        maps = self.encoder(evenly_exposed(image))
         hidden = self.decoder(maps, self.context(maps[-1]))
         coarse = convolve_in_float32(self.answer, hidden)
         detail = functional.pixel_shuffle(convolve_in_float32(self.detail, hidden), 2)

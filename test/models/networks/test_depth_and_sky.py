@@ -15,6 +15,7 @@ from depth_anything_ros.models.networks.build import (
     random_network,
     untrained_network,
 )
+from depth_anything_ros.models.networks.depth_and_sky import evenly_exposed
 from depth_anything_ros.models.networks.efficientnet import EfficientNetLite, timm
 from depth_anything_ros.models.networks.output import DepthWithSky, beyond_sky
 
@@ -111,6 +112,28 @@ def test_the_encoder_answers_as_timms_does_with_its_batch_norms():
         *weights, strict=True
     ):  # ReLU6 has kinks: a value on one falls either way
         assert (one - other).norm() < 0.03 * other.norm()
+
+
+def test_the_exposure_does_not_matter():
+    """Before anything is clipped: half a stop is a factor of 2^(0.5 / 2.2) of coded values."""
+    network, light = random_network(CARD).eval(), 0.5 + 0.1 * _picture()
+    pictures = torch.cat([2 * light * 2 ** (stops / 2.2) - 1 for stops in (-1, -0.5, 0, 0.5, 1)])
+
+    with torch.inference_mode():
+        prediction = network(pictures)
+
+    for values in prediction.parts:
+        torch.testing.assert_close(values, values[2:3].expand_as(values), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("light", "seen"), [(0.0, 0.0), (0.05, 0.15), (0.15, 0.45), (1.0, 0.45)])
+def test_night_stays_dark_and_white_stays_finite(light, seen):
+    picture = torch.full((1, 3, 32, 32), 2 * light - 1, dtype=torch.float16)
+
+    evened = evenly_exposed(picture)
+
+    assert evened.dtype == torch.float32
+    torch.testing.assert_close(evened, torch.full_like(evened, 2 * seen - 1), rtol=0, atol=2e-3)
 
 
 def test_detail_differs_between_the_four_pixels_of_a_place_of_the_answer():
