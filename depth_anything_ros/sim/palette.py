@@ -126,6 +126,11 @@ class Draw:
         colour = self.colour(ANY, (0.2, 0.95))
         return self._pattern(Texture.LABELS, colour, self.colour(ANY, (0.2, 0.95)), size)
 
+    def target(self, size: Range = (0.04, 0.15)) -> Material:
+        """Return the squares of a calibration target, of this width."""
+        pale, dark = self.colour((0.8, 0.98), (0.0, 0.1)), self.colour((0.05, 0.25), (0.0, 0.1))
+        return self._pattern(Texture.CHECKER, pale, dark, size)
+
     def leaves(self) -> Material:
         """Return foliage, from spring to autumn."""
         hue = (0.2, 0.36) if self.chance(0.85) else (0.04, 0.16)
