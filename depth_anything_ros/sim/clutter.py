@@ -43,14 +43,14 @@ def bottle(draw: Draw) -> Assembly:
 def can(draw: Draw) -> Assembly:
     """Return a can or a jar."""
     thing = Assembly()
-    skin = draw.packaging((0.05, 0.15)) if draw.chance(0.6) else draw.metal()
+    skin = draw.print((0.05, 0.15)) if draw.chance(0.6) else draw.metal()
     return thing.rod(draw.between(0.03, 0.06), draw.between(0.05, 0.16), (0, 0, 0), skin)
 
 
 def packet(draw: Draw) -> Assembly:
     """Return a packet or a small box, 0.05-0.35 m."""
     size = (draw.between(0.05, 0.35), draw.between(0.05, 0.3), draw.between(0.03, 0.35))
-    return Assembly().box(size, (0, 0, 0), draw.packaging() if draw.chance(0.5) else draw.surface())
+    return Assembly().box(size, (0, 0, 0), draw.print() if draw.chance(0.5) else draw.surface())
 
 
 def carton(draw: Draw) -> Assembly:

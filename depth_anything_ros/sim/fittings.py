@@ -57,9 +57,7 @@ def picture(draw: Draw) -> Assembly:
     """Return a framed picture, poster or sheet."""
     thing = Assembly()
     width, height = draw.between(0.2, 1.2), draw.between(0.2, 0.9)
-    inside = draw.pick((draw.print, draw.packaging))((0.2, 1.2))
-    if draw.chance(0.3):
-        inside = draw.surface()
+    inside = draw.print((0.2, 1.2)) if draw.chance(0.6) else draw.surface()
     thing.box((width, 0.02, height), (0, -0.012, 0), draw.surface())
     edge = draw.between(0.01, 0.06)
     return thing.box((width - edge, 0.02, height - edge), (0, -0.014, edge / 2), inside)

@@ -301,21 +301,6 @@ def shelf_rack(draw: Draw) -> Assembly:
     return thing
 
 
-def standing_board(draw: Draw) -> Assembly:
-    """Return a board on a tripod, 0.7-1.5 m high: a sign, a whiteboard, a calibration target."""
-    thing, leg, middle = Assembly(), draw.metal(), draw.between(0.7, 1.5)
-    thing.rod(0.018, middle, (0, 0.03, 0), leg)
-    for k in range(3):
-        turn = 2 * math.pi * k / 3
-        foot = (0.35 * math.sin(turn), 0.03 - 0.35 * math.cos(turn), 0.01)
-        thing.bar((0, 0.03, 0.45), foot, 0.012, leg)
-    size = (draw.between(0.4, 1.2), 0.015, draw.between(0.4, 0.9))
-    face = draw.pick((draw.target, draw.packaging, draw.print, draw.paint), (3, 2, 1, 1))
-    tilt = draw.between(-math.pi, math.pi) if draw.chance(0.4) else 0.0
-    base = (0, -0.01, middle - size[2] / 2)
-    return thing.box(size, base, face(), pitch=tilt)
-
-
 def toilet(draw: Draw) -> Assembly:
     """Return a toilet with its cistern."""
     thing, white = Assembly(), draw.paint((0.85, 0.98), (0.0, 0.1))

@@ -60,8 +60,6 @@ def _furnished(
     furnish_walls(plot, height, draw.count(1, 6))
     if draw.chance(0.4):
         _dining(plot)
-    if draw.chance(0.2):
-        plot.anywhere(furniture.standing_board(draw))
     for _ in range(draw.count(8, 13 + int(size[0] * size[1] / 2.5))):
         thing = draw.pick(makers)(draw)
         pose = plot.against_wall(thing) if draw.chance(0.75) else plot.anywhere(thing)

@@ -18,6 +18,7 @@ DARK: Range = (0.05, 0.35)
 MID: Range = (0.25, 0.75)
 PALE: Range = (0.6, 0.98)
 ANY: Range = (0.08, 0.98)
+_LABELS = 0.65  # share of printed things that have labels, not text
 
 
 @dataclass(frozen=True)
@@ -117,19 +118,12 @@ class Draw:
         )
 
     def print(self, page: Range = (0.1, 0.5)) -> Material:
-        """Return a printed or written surface, whose pages have this width and height."""
+        """Return a page of text or the label of a package, of this width and height."""
         colour = self.colour(PALE if self.chance(0.7) else ANY)
-        return self._pattern(Texture.TEXT, colour, self.colour(ANY), page)
-
-    def packaging(self, size: Range = (0.08, 0.35)) -> Material:
-        """Return the print of a package, a poster or a sign, of this width and height."""
-        colour = self.colour(ANY, (0.2, 0.95))
-        return self._pattern(Texture.LABELS, colour, self.colour(ANY, (0.2, 0.95)), size)
-
-    def target(self, size: Range = (0.04, 0.15)) -> Material:
-        """Return the squares of a calibration target, of this width."""
-        pale, dark = self.colour((0.8, 0.98), (0.0, 0.1)), self.colour((0.05, 0.25), (0.0, 0.1))
-        return self._pattern(Texture.CHECKER, pale, dark, size)
+        text = self._pattern(Texture.TEXT, colour, self.colour(ANY), page)
+        # By a digit that means nothing else: a draw of its own would move all that comes after.
+        is_label = text.roughness * 1e4 % 1.0 < _LABELS
+        return replace(text, texture=Texture.LABELS) if is_label else text
 
     def leaves(self) -> Material:
         """Return foliage, from spring to autumn."""
@@ -241,16 +235,8 @@ class Draw:
     def surface(self) -> Material:
         """Return any material of a thing."""
         make = self.pick(
-            (
-                self.paint,
-                self.wood,
-                self.metal,
-                self.fabric,
-                self.print,
-                self.packaging,
-                self.stone,
-            ),
-            (6, 3, 2, 2, 0.8, 2.2, 1),
+            (self.paint, self.wood, self.metal, self.fabric, self.print, self.stone),
+            (6, 3, 2, 2, 1.5, 1),
         )
         return make()
 

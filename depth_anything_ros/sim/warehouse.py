@@ -143,9 +143,6 @@ def forklift(draw: Draw) -> Assembly:
 def _loose(plot: Plot) -> None:
     """Put a truck, people and goods on the floor beside the aisle."""
     draw = plot.draw
-    makers = (
-        *(_load, _load, forklift, clutter.carton, furniture.ladder, furniture.standing_board),
-        pedestrian,
-    )
+    makers = (_load, _load, forklift, clutter.carton, furniture.ladder, pedestrian)
     for _ in range(draw.count(2, 8)):
         plot.anywhere(draw.pick(makers)(draw))
