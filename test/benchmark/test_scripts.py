@@ -147,8 +147,11 @@ def test_on_gpu_runs_on_a_cpu_too(repository, tmp_path):
     found = {
         part: json.loads((tmp_path / f"{part}.json").read_text()) for part in ("model", "node")
     }
-    ways = {row["way"] for row in found["model"]["rows"] if row["median_ms"]}
-    assert {"auto", "torch fp32", "torch bf16"} <= ways
+    ways = {row["way"]: row for row in found["model"]["rows"]}
+    assert ways["auto"]["median_ms"] and ways["torch fp32"]["median_ms"]
+    # Or the gate refuses what this processor makes of bfloat16, which differs.
+    in_bf16 = ways["torch bf16"]
+    assert in_bf16["median_ms"] or "(limit 2%)" in in_bf16["note"]
     assert all(row["answered"]["depth/image_rect"] > 0 for row in found["node"]["rows"])
     for words in ("## model", "of the roofline", "## scaling", "## node", "answers/s"):
         assert words in done.stdout
