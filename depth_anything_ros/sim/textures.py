@@ -223,15 +223,21 @@ def _wood(patch: _Patch) -> Tensor:
     return wood * (1.0 - 0.75 * gap)[:, None]
 
 
+def _pages(patch: _Patch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the hash of the page of scale × scale that a point is on, and where on it, 0-1."""
+    across, up = patch.u / patch.scale + 0.5, patch.v / patch.scale + 0.5
+    page = _hash(patch.face, across.floor().to(torch.int32), up.floor().to(torch.int32))
+    return page, across - across.floor(), up - up.floor()
+
+
 def _text(patch: _Patch) -> Tensor:
     """Pages of scale × scale about the origin; the second colour is the ink.
 
     A page has 12 lines, the first and the last empty, and margins of 8 %. A line is 30 letters of
     3 × 5 dots; a sixth of the letters are blank and part the words; some lines are short or empty.
     """
-    across, up = patch.u / patch.scale + 0.5, patch.v / patch.scale + 0.5
-    page = _hash(patch.face, across.floor().to(torch.int32), up.floor().to(torch.int32))
-    column, row = (across - across.floor()) * 30.0, (1.0 - (up - up.floor())) * 12.0
+    page, x, y = _pages(patch)
+    column, row = x * 30.0, (1.0 - y) * 12.0
     line, letter = row.floor().to(torch.int32), column.floor().to(torch.int32)
     of_line = _hash(page, line)
     length = torch.where(_unit(of_line) < 0.12, 0.0, 27.6)
@@ -307,8 +313,7 @@ def _labels(patch: _Patch) -> Tensor:
 
     Their inks are both colours, a third one, white and black; each print has a ground of its own.
     """
-    across, up = patch.u / patch.scale + 0.5, patch.v / patch.scale + 0.5
-    page = _hash(patch.face, across.floor().to(torch.int32), up.floor().to(torch.int32))
+    page, x, y = _pages(patch)
     third = patch.second.roll(1, 1)
     white, black = (torch.full_like(third, value) for value in (0.85, 0.04))
     inks = torch.stack((patch.colour, patch.second, third, white, black))
@@ -320,7 +325,6 @@ def _labels(patch: _Patch) -> Tensor:
         return _faded(inks[number, every], mean, contrast[:, None])
 
     result = ink(page, _fade(patch.footprint))
-    x, y = across - across.floor(), up - up.floor()
     for layer, (most, tall, present) in enumerate(_PRINTED):
         of_layer = _hash(page, layer)
         columns = 1.0 + (most * _unit(of_layer)).floor().clamp(max=most - 1)
@@ -328,15 +332,17 @@ def _labels(patch: _Patch) -> Tensor:
         column, row = (x * columns).floor(), (y * rows).floor()
         cell = _hash(of_layer, column.to(torch.int32), row.to(torch.int32))
         inset = 0.02 + 0.2 * _unit(_hash(cell, 1))
-        wide = _within(x * columns - column - 0.5, 0.5 - inset, columns * patch.footprint)
-        high = _within(y * rows - row - 0.5, 0.5 - inset, rows * patch.footprint)
+        wide = _window(x * columns, 1.0 - 2.0 * inset, columns * patch.footprint)
+        high = _window(y * rows, 1.0 - 2.0 * inset, rows * patch.footprint)
         contrast = _fade(torch.maximum(columns, rows) * patch.footprint)
         share = _faded(wide * high * (_unit(cell) < present), _INSET_AREA * present, contrast)
         result = torch.lerp(result, ink(_hash(cell, 2), contrast), share[:, None])
     middle_x, middle_y, size, shown = (_unit(_hash(page, k)) for k in range(4, 8))
     radius, contrast = 0.08 + 0.17 * size, _fade(4.0 * patch.footprint)
     away = torch.hypot(x - 0.3 - 0.4 * middle_x, y - 0.3 - 0.4 * middle_y)
-    share = _faded(_within(away, radius, patch.footprint) * (shown < 0.5), _MARK_AREA, contrast)
+    # How much of the pixel lies within the mark, which is wider than it.
+    mark = ((radius - away) / patch.footprint.clamp(min=1e-3) + 0.5).clamp(0.0, 1.0)
+    share = _faded(mark * (shown < 0.5), _MARK_AREA, contrast)
     return torch.lerp(result, ink(_hash(page, 8), contrast), share[:, None])
 
 
@@ -397,11 +403,6 @@ def _line(t: Tensor, width: float, footprint: Tensor) -> Tensor:
 def _window(t: Tensor, width: Tensor, footprint: Tensor) -> Tensor:
     """Return the pulse of openings that are centred between whole t."""
     return _pulse(t - 0.5 * (1.0 - width), width, footprint)
-
-
-def _within(offset: Tensor, half: Tensor, footprint: Tensor) -> Tensor:
-    """Return how much of [offset ± footprint / 2] lies in [-half, half], where that is wider."""
-    return ((half - offset.abs()) / footprint.clamp(min=1e-3) + 0.5).clamp(0.0, 1.0)
 
 
 def _either(first: Tensor, other: Tensor) -> Tensor:

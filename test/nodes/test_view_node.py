@@ -168,7 +168,7 @@ class TestViewer:
 
     @staticmethod
     def answer(p, path):
-        connection = http.client.HTTPConnection("127.0.0.1", p.viewer.web_port, timeout=300)
+        connection = http.client.HTTPConnection("127.0.0.1", p.viewer.web_port, timeout=PATIENCE_S)
         connection.request("GET", path)
         return connection.getresponse()
 
@@ -226,7 +226,7 @@ def test_without_rerun_it_says_what_to_install(logs, tmp_path):
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert result.returncode == 2
     (line,) = (one for one in result.stderr.splitlines() if one.startswith("error: "))
