@@ -3,13 +3,14 @@
 import atexit
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from depth_anything_ros.tools.node_process import claim_domain
 
 # Machines differ, and are shared: no test asserts a time.
 settings.register_profile("untimed", deadline=None)
@@ -30,21 +31,8 @@ if _CACHE not in os.environ:
 # may crash or hang. openvino_engine.library() forbids it too, but tests may import it before.
 sys.modules.setdefault("openvino_telemetry", None)
 
-
-def _claim_domain():
-    """Return a ROS domain that is this process's alone, and what holds it."""
-    for domain in range(1, 102):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0depth_anything_ros.test.{domain}")
-        except OSError:
-            claim.close()
-        else:
-            return domain, claim
-    raise RuntimeError("more than 100 runs of the tests on this machine")
-
-
-_DOMAIN, _CLAIM = _claim_domain()
+# Of this process alone: what tools start in it has another one, and other runs others.
+_DOMAIN, _CLAIM = claim_domain()
 os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 

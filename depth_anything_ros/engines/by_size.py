@@ -8,6 +8,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from torch import Tensor
+
 from depth_anything_ros.core.errors import first_line
 
 _log = logging.getLogger(__name__)
@@ -85,20 +87,30 @@ class ByKey(Generic[Key, Graph]):
         make: makes one; it is called for one key at a time.
         what: is made, for the log.
         named: the name of a key, for the log.
+        check: raises where what was made for a key while pictures wait answers one of them wrong.
     """
 
     def __init__(
-        self, make: Callable[[Key], Graph], what: str, named: Callable[[Key], str] = str
+        self,
+        make: Callable[[Key], Graph],
+        what: str,
+        named: Callable[[Key], str] = str,
+        check: Callable[[Key, Graph, Tensor], None] | None = None,
     ) -> None:
-        self._make, self._what, self._named = make, what, named
+        self._make, self._what, self._named, self._check = make, what, named, check
         self._places: Places[Key, Graph] = Places()
         self._failed: deque[Key] = deque(maxlen=_REMEMBERED)
         self._wanted: Key | None = None
         self._using = threading.Lock()
         self._making = threading.Lock()
 
-    def get(self, key: Key) -> Graph | None:
-        """Return the graph of a key; where there is none, None, and make it if it comes often."""
+    def get(self, key: Key, picture: Callable[[], Tensor] | None = None) -> Graph | None:
+        """Return the graph of a key; where there is none, None, and make it if it comes often.
+
+        Args:
+            key: of the graph.
+            picture: copies the network's input that it is wanted for, which it is checked on.
+        """
         with self._using:
             graph = self._places.get(key)
             # One at a time: what else is wanted comes again.
@@ -106,11 +118,15 @@ class ByKey(Generic[Key, Graph]):
             if graph is not None or not is_idle or not self._places.is_due(key):
                 return graph
             self._wanted = key
+        sample = picture() if picture is not None else None
         _log.info("making %s for %s; torch answers", self._what, self._named(key))
         # No daemon: until Python 3.14, one that comes back from C++ while the interpreter ends
         # aborts the process. So its end waits for what is being made.
         threading.Thread(
-            target=self._make_later, args=(key,), name=f"{self._what} being made", daemon=False
+            target=self._make_later,
+            args=(key, sample),
+            name=f"{self._what} being made",
+            daemon=False,
         ).start()
         return None
 
@@ -121,21 +137,23 @@ class ByKey(Generic[Key, Graph]):
             Whatever making it does.
         """
         with self._making:
-            self._make_missing(key)
+            self._make_missing(key, None)
 
-    def _make_missing(self, key: Key) -> None:
+    def _make_missing(self, key: Key, sample: Tensor | None) -> None:
         with self._using:
             if key in self._places:
                 return
         graph = self._make(key)
+        if self._check is not None and sample is not None:
+            self._check(key, graph, sample)
         with self._using:
             self._places.put(key, graph)
 
-    def _make_later(self, key: Key) -> None:
+    def _make_later(self, key: Key, sample: Tensor | None) -> None:
         try:
             with self._making:
                 if threading.main_thread().is_alive():  # else the process ends
-                    self._make_missing(key)
+                    self._make_missing(key, sample)
         except Exception as error:  # of a compiler or a driver; torch goes on
             _log.warning("torch goes on for %s: %s", self._named(key), first_line(error))
             with self._using:
@@ -152,7 +170,13 @@ class BySize(ByKey[Size, Graph]):
     Args:
         make: makes one; it is called for one size at a time.
         what: is made, for the log.
+        check: as of ByKey.
     """
 
-    def __init__(self, make: Callable[[Size], Graph], what: str) -> None:
-        super().__init__(make, what, lambda size: f"{size[1]}x{size[0]}")
+    def __init__(
+        self,
+        make: Callable[[Size], Graph],
+        what: str,
+        check: Callable[[Size, Graph, Tensor], None] | None = None,
+    ) -> None:
+        super().__init__(make, what, lambda size: f"{size[1]}x{size[0]}", check)

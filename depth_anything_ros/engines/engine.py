@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Protocol
@@ -15,6 +15,10 @@ from depth_anything_ros.models.networks.output import AnyOutput
 
 ENGINES = ("torch", "openvino", "onnxruntime", "tensorrt")
 ENGINE_PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+
+# Looks at what was made for one size of input, which the second argument runs, on a batch of that
+# size. Raises ModelError where it answers wrong.
+Judge = Callable[[Tensor, Callable[[Tensor], AnyOutput]], None]
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,14 @@ class Engine(Protocol):
         name: ``torch``, ``openvino``, ``onnxruntime`` or ``tensorrt``.
         precision: ``fp32``, ``bf16``, ``fp16`` or ``int8``, of all but the last layer.
         device: that it runs on, as people write it.
+        judge: of what it makes while pictures wait; the network as it is answers where that is
+            refused. None takes it unseen.
     """
 
     name: str
     precision: str
     device: str
+    judge: Judge | None
 
     def run(self, batch: Tensor) -> AnyOutput:
         """Answer what the network does.

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros import __version__
+from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines.by_size import BySize, Size
 from depth_anything_ros.engines.cache import Cache, hash_of, key_of
+from depth_anything_ros.engines.engine import Judge
 from depth_anything_ros.engines.outputs import names_of
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import NetworkOutput
@@ -31,7 +33,7 @@ class GraphEngine(ABC, Generic[Network, Graph]):
     """The network in another library, with a graph for each size of input.
 
     Where a size comes that has no graph yet, torch answers; if it comes again, the graph is made
-    in another thread.
+    in another thread. Where that answers wrong, torch goes on in float32.
 
     Args:
         estimator: whose network it is.
@@ -45,16 +47,24 @@ class GraphEngine(ABC, Generic[Network, Graph]):
         self, estimator: DepthEstimator, name: str, precision: str, device: str, cache: Cache
     ) -> None:
         self.name, self.precision, self.device = name, precision, device
+        self.judge: Judge | None = None
         self._estimator, self._cache = estimator, cache
         self._names: tuple[str, ...] = ()
-        self._graphs: BySize[Graph] = BySize(self._opened, f"{estimator.card.name} in {name}")
+        self._refused: set[Size] = set()
+        self._graphs: BySize[Graph] = BySize(
+            self._opened, f"{estimator.card.name} in {name}", self._check
+        )
 
     @torch.inference_mode()
     def run(self, batch: Tensor) -> NetworkOutput:
         """Answer what the network does; see ``engine.Engine``."""
-        graph = self._graphs.get((batch.shape[-2], batch.shape[-1]))
+        size = batch.shape[-2], batch.shape[-1]
+        graph = self._graphs.get(size, batch.clone)
         if graph is None or not self._names:
-            return self._estimator.run_network(batch)
+            return self._estimator.run_network(batch, exact=size in self._refused)
+        return self._named(graph, batch)
+
+    def _named(self, graph: Graph, batch: Tensor) -> NetworkOutput:
         return NetworkOutput.named(self._names, self._answered(graph, batch))
 
     def warm_up(self, sizes: Sequence[Size]) -> None:
@@ -91,6 +101,15 @@ class GraphEngine(ABC, Generic[Network, Graph]):
     @abstractmethod
     def _answered(self, graph: Graph, batch: Tensor) -> list[Tensor]:
         """Run a graph; the tensors are the caller's own."""
+
+    def _check(self, size: Size, graph: Graph, sample: Tensor) -> None:
+        if self.judge is None:
+            return
+        try:
+            self.judge(sample, lambda batch: self._named(graph, batch))
+        except ModelError:
+            self._refused.add(size)
+            raise
 
     def _opened(self, size: Size) -> Graph:
         def write(network: Network, folder: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -215,6 +216,7 @@ class _Search:
         else:
             engine, said = found or (self._fallback(), "")
         engine.warm_up([self.verdicts.size])
+        engine.judge = partial(self.verdicts.check, engine)
         is_chosen = chosen == (engine.name, engine.precision)
         timed = "the fastest when they were timed" if is_chosen else ""
         return engine, "; ".join(filter(None, (timed, said, *self.problems)))

@@ -35,7 +35,7 @@ from depth_anything_ros.models.estimator import DepthEstimator
 _GRAPH_FILE = "graph.xml"
 _BLOBS = "*.blob"  # what OpenVINO writes of compiled networks
 # Another one where what is kept is made in another way.
-_FORMAT = "6"
+_FORMAT = "7"
 # OpenVINO's word for the type of each precision.
 _TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FASTEST = ("bf16", "fp16", "fp32")

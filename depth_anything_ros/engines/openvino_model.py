@@ -20,6 +20,8 @@ from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.inference import InFloat32
 
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+_ATTENTION = "ScaledDotProductAttention"
+_FEW_TOKENS = 256
 _MARKED = "marked"
 
 
@@ -54,6 +56,7 @@ def convert(
             model = openvino.convert_model(program)
             model.reshape(_input_shape(program))
             _split_group_norms(model)
+            _split_small_attention(model)
             # The network's own names, and that of the input, in place of torch's.
             model.inputs[0].set_names({"image"})
             names = names_of(estimator, (height, width))
@@ -97,6 +100,33 @@ def _split_group_norms(model: Any) -> None:  # noqa: ANN401 - openvino.Model
             ops.reshape(values, channels, special_zero=False) for values in (scale, shift)
         )
         norm.output(0).replace(ops.add(ops.multiply(whole, scale), shift).output(0))
+
+
+def _split_small_attention(model: Any) -> None:  # noqa: ANN401 - openvino.Model
+    """Put products of three axes in the place of attention of a fixed shape that has few tokens.
+
+    What the CPU's compiler makes of four axes is wrong where there are as many tokens as heads
+    (OpenVINO 2026.4.1), and saves time only where there are many.
+    """
+    ops = library().opset13
+    for attention in [op for op in model.get_ops() if op.get_type_name() == _ATTENTION]:
+        shape, *others = (port.get_partial_shape() for port in attention.inputs())
+        # Plain attention of tokens to themselves: with no mask and no scale of its own.
+        is_plain = others == [shape, shape] and not attention.get_attributes()["causal"]
+        if shape.is_dynamic or not is_plain:
+            continue
+        *whole, tokens, size = shape.to_shape()
+        if tokens > _FEW_TOKENS:
+            continue
+        flat = np.array([-1, tokens, size], np.int64)
+        query, key, value = (
+            ops.reshape(port.get_source_output(), flat, False) for port in attention.inputs()
+        )
+        scaled = ops.multiply(query, np.float32(size**-0.5))
+        shares = ops.softmax(ops.matmul(scaled, key, False, True), -1)
+        mixed = ops.matmul(shares, value, False, False)
+        again = np.array([*whole, tokens, size], np.int64)
+        attention.output(0).replace(ops.reshape(mixed, again, False).output(0))
 
 
 def write(model: Any, path: Path, halved: bool = False) -> None:  # noqa: ANN401 - openvino.Model

@@ -14,6 +14,7 @@ from depth_anything_ros.core.depth import Kind
 from depth_anything_ros.core.errors import first_line
 from depth_anything_ros.engines.block_attention import faster_attention
 from depth_anything_ros.engines.by_size import ByKey, Places
+from depth_anything_ros.engines.engine import Judge
 from depth_anything_ros.engines.shared_copy import shared_copy
 from depth_anything_ros.models.device import PRECISIONS, choose_precision
 from depth_anything_ros.models.estimator import DepthEstimator
@@ -53,10 +54,11 @@ class TorchEngine:
         self._dtype = PRECISIONS[precision]
         self._card = estimator.card
         self._network = estimator.network
+        self.judge: Judge | None = None
         self._compiles = compiles
         self._threads = estimator.threads
         self._compiled: ByKey[Shape, Callable[[Tensor], AnyOutput]] = ByKey(
-            self._compile, f"{estimator.card.name} by torch.compile", _in_words
+            self._compile, f"{estimator.card.name} by torch.compile", _in_words, self._check
         )
         self._graphs: Places[Shape, _RecordedGraph] = (
             Places()
@@ -105,7 +107,9 @@ class TorchEngine:
 
     def _network_for(self, batch: Tensor) -> Callable[[Tensor], AnyOutput]:
         """Return the compiled network where there is one, else the plain one."""
-        compiled = self._compiled.get(tuple(batch.shape)) if self._compiles else None
+        if not self._compiles:
+            return self._network
+        compiled = self._compiled.get(tuple(batch.shape), batch.clone)
         return self._network if compiled is None else compiled
 
     def _compile_now(self, shape: Shape) -> None:
@@ -124,6 +128,15 @@ class TorchEngine:
         self._graphs.drop(shape)  # of the plain network
         _log.info("compiled %s for %s", self._card.name, _in_words(shape))
         return compiled
+
+    def _check(self, shape: Shape, compiled: Callable[[Tensor], AnyOutput], sample: Tensor) -> None:
+        def answered(batch: Tensor) -> AnyOutput:
+            with self._modes():
+                answer: AnyOutput = compiled(batch)
+            return answer
+
+        if self.judge is not None:
+            self.judge(sample, answered)
 
     def _replay(
         self, network: Callable[[Tensor], AnyOutput], batch: Tensor, records: bool

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from depth_anything_ros import __version__
-from depth_anything_ros.core.errors import DepthAnythingError
+from depth_anything_ros.core.errors import DepthAnythingError, ModelError
 from depth_anything_ros.core.programs import processor
 from depth_anything_ros.engines.cache import Cache, hash_of, key_of
 from depth_anything_ros.engines.engine import Engine, EngineOptions, version_of
@@ -21,6 +22,8 @@ from depth_anything_ros.engines.gate import Difference, compare, pictures
 from depth_anything_ros.engines.out_of_memory import is_out_of_memory
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.models.networks.output import AnyOutput, NetworkOutput
+
+_log = logging.getLogger(__name__)
 
 # Height and width of the pictures that engines are made ready for: of 4:3, all of whose sizes a
 # network of a fixed shorter side takes as one. Others are made ready for when they come: torch
@@ -70,8 +73,11 @@ class Verdicts:
         Raises:
             UnjudgedError: where that is more than memory holds, or NaN or Inf.
         """
+        return self._exact(self.batches)
+
+    def _exact(self, batches: Sequence[Tensor]) -> list[NetworkOutput]:
         name = self._estimator.card.name
-        answers = self._answers_in_float32()
+        answers = self._answers_in_float32(batches)
         if answers is None:
             raise UnjudgedError(f"{name} in fp32 needs more memory than there is: unchecked")
         parts = [part for answer in answers for part in answer.parts]
@@ -79,10 +85,10 @@ class Verdicts:
             raise UnjudgedError(f"{name} answers NaN or Inf in fp32 already: check the weights")
         return answers
 
-    def _answers_in_float32(self) -> list[NetworkOutput] | None:
+    def _answers_in_float32(self, batches: Sequence[Tensor]) -> list[NetworkOutput] | None:
         try:
             with torch.inference_mode():
-                return [self._named(self._estimator.network(batch)) for batch in self.batches]
+                return [self._named(self._estimator.network(batch)) for batch in batches]
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -105,6 +111,33 @@ class Verdicts:
             lambda folder: Difference(**_read(folder)),
             lambda found: found,
         )
+
+    def check(self, engine: Engine, batch: Tensor, run: Callable[[Tensor], AnyOutput]) -> None:
+        """Judge what an engine made for another size of input, on a batch of the camera at hand.
+
+        A library may answer right at one size and wrong at another (OpenVINO 2026.4.1 does, and not
+        in every run), so that no verdict is kept. Where there is nothing to compare with, that is
+        said, and it is taken.
+
+        Args:
+            engine: that made it.
+            batch: float32 (batch, 3, height, width), normalised.
+            run: answers it.
+
+        Raises:
+            ModelError: (``engine``) where that is wrong.
+        """
+        try:
+            exact = self._exact([batch])
+        except UnjudgedError as problem:
+            _log.warning("%s", problem)
+            return
+        difference = compare([self._named(run(batch))], exact)
+        if difference.problem:
+            raise ModelError(
+                f"{engine.name} in {engine.precision} is not used there: {difference.problem}",
+                reason="engine",
+            )
 
     def _compared(self, engine: Engine) -> Difference:
         engine.warm_up([self.size])

@@ -293,19 +293,21 @@ class DepthEstimator:
             )
 
     @torch.inference_mode()
-    def run_network(self, images: Tensor, *prompt: Tensor) -> NetworkOutput:
+    def run_network(self, images: Tensor, *prompt: Tensor, exact: bool = False) -> NetworkOutput:
         """Run the network itself, layer by layer.
 
         Args:
             images: float32 (batch, 3, h, w), normalised, on the device.
             prompt: of ``prompt_input``, where the model takes one; or K, where its family does.
+            exact: whether in float32, whatever the precision is.
 
         Returns:
             What the network answers.
         """
         images = images.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
-        autocast = torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)
+        is_rounded = dtype != torch.float32 and not exact
+        autocast = torch.autocast(self.device.type, dtype, enabled=is_rounded)
         with autocast, torch_threads(self.threads):
             answer: AnyOutput = self.network(images, *prompt)
         return NetworkOutput.of(answer, self.card.kind)

@@ -182,12 +182,18 @@ class CameraStream:
         self.steadiness.clear()
         self._newest_ns, self._waited = _BEFORE_ALL_NS, False
         self.problem, self.image_topic = "", image_topic
-        inputs: tuple[tuple[type, str, Callable[[Any], None]], ...] = (
-            (CameraInfo, self.resolved("camera_info"), self.lookup.update),
-            (message_type, image_topic, partial(callback, self)),
+        take = partial(callback, self)
+        # Each is kept at once, to be given back were the next to fail.
+        self._subscriptions.append(
+            FollowingSubscription(
+                self._node, CameraInfo, self.resolved("camera_info"), self.lookup.update
+            )
         )
-        for one in inputs:  # each is kept at once, to be given back were the next to fail
-            self._subscriptions.append(FollowingSubscription(self._node, *one))
+        self._subscriptions.append(
+            FollowingSubscription(
+                self._node, message_type, image_topic, take, on_missed=self.health.missed
+            )
+        )
 
     def unsubscribe(self) -> None:
         """Undo ``subscribe``, were it half."""

@@ -30,7 +30,7 @@ class Health:
     """What happened since the last look, and in all.
 
     Attributes:
-        received: pictures that came, in all.
+        received: pictures that came, or were missed, in all.
         answered: pictures that were answered, in all.
         drops: pictures without an answer, in all, by reason.
         new_drops: the same since the last look.
@@ -89,6 +89,12 @@ class HealthMonitor:
             self._received += 1
             self._newest = now
         return now
+
+    def missed(self, count: int) -> None:
+        """Count pictures that were published and never came."""
+        with self._lock:
+            self._received += count
+            self._drops["missed"] += count
 
     def dropped(self, reason: str) -> None:
         """Count a picture that gets no answer."""

@@ -16,8 +16,8 @@ class SimParameters:
 
     place: str = fixed(
         "office",
-        "Kind of place: room, office, kitchen, corridor, warehouse, desk, shelf_bin, street, "
-        "parking, ground or primitives.",
+        "Kind of place: room, office, kitchen, corridor, warehouse, workshop, flat, desk, "
+        "shelf_bin, street, parking, ground or primitives.",
     )
     seed: int = fixed(
         UNSEEN_SEED,

@@ -22,7 +22,7 @@ OK, WARN, ERROR, STALE = (
 # Characters of what a status says, and of each of its values.
 _LONGEST = 1000
 # Drops that are the design at work, not a fault.
-EXPECTED_DROPS = frozenset({"newer_frame", "late", "no_subscriber", "deactivated"})
+EXPECTED_DROPS = frozenset({"newer_frame", "missed", "late", "no_subscriber", "deactivated"})
 # A level and the sentence that goes with it.
 Said = tuple[bytes, str]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from depth_anything_ros.sim.assembly import Assembly
-from depth_anything_ros.sim.palette import ANY, PALE, Draw
+from depth_anything_ros.sim.palette import ANY, PALE, Draw, Range
 
 
 def book(draw: Draw) -> Assembly:
@@ -183,17 +183,33 @@ def tool(draw: Draw) -> Assembly:
     return thing
 
 
+def bends(
+    draw: Draw, start: tuple[float, float], turn: float, bend: float, step_m: Range, count: int
+) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Yield the two ends of each piece of what lies on a floor in bends, as long as it is asked.
+
+    Args:
+        draw: of the scene; a piece takes two draws.
+        start: of the first piece, x and y in metres.
+        turn: direction that it comes from, in radians.
+        bend: the most that a piece turns by, in radians.
+        step_m: length of a piece.
+        count: of pieces.
+    """
+    for _ in range(count):
+        turn += draw.between(-bend, bend)
+        step = draw.between(*step_m)
+        end = (start[0] + step * math.cos(turn), start[1] + step * math.sin(turn))
+        yield start, end
+        start = end
+
+
 def cable(draw: Draw) -> Assembly:
     """Return a cable that lies about, 0.5-2 m long in bends, or a power strip with one."""
     thing, skin = Assembly(), draw.rubber() if draw.chance(0.6) else draw.paint()
     radius, turn = draw.between(0.003, 0.006), draw.between(-3, 3)
-    x = y = 0.0
-    for _ in range(draw.count(4, 8)):
-        turn += draw.between(-0.9, 0.9)
-        step = draw.between(0.1, 0.3)
-        end = (x + step * math.cos(turn), y + step * math.sin(turn))
-        thing.bar((x, y, radius), (*end, radius), radius, skin)
-        x, y = end
+    for start, end in bends(draw, (0.0, 0.0), turn, 0.9, (0.1, 0.3), draw.count(4, 8)):
+        thing.bar((*start, radius), (*end, radius), radius, skin)
     if draw.chance(0.4):
         thing.box((0.28, 0.05, 0.04), (0, 0, 0), draw.paint(PALE, (0.0, 0.1)))
     return thing

@@ -64,7 +64,7 @@ def _furnished(
         thing = draw.pick(makers)(draw)
         pose = plot.against_wall(thing) if draw.chance(0.75) else plot.anywhere(thing)
         if pose:
-            _lay(plot, thing, pose, things)
+            lay(plot, thing, pose, things)
     for _ in range(draw.count(0, 9)):
         plot.anywhere(draw.pick((*things, *clutter.FLOOR, furniture.bin_))(draw))
     stand, pitch = plot.viewpoints(height)
@@ -84,7 +84,7 @@ def room_lane(plot: Plot) -> list[tuple[float, float]]:
     return points
 
 
-def _lay(
+def lay(
     plot: Plot, thing: Assembly, pose: tuple[float, float, float], things: Sequence[Maker]
 ) -> None:
     """Put small things on the surfaces of what stands at a pose, fewer on smaller ones."""
@@ -108,7 +108,7 @@ def _dining(plot: Plot) -> None:
     pose = plot.anywhere(table, turned=False)
     if pose is None:
         return
-    _lay(plot, table, pose, clutter.KITCHEN)
+    lay(plot, table, pose, clutter.KITCHEN)
     x, y, yaw = pose
     half = table.half()
     chair = furniture.chair(draw)

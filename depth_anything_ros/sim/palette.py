@@ -125,6 +125,11 @@ class Draw:
         is_label = text.roughness * 1e4 % 1.0 < _LABELS
         return replace(text, texture=Texture.LABELS) if is_label else text
 
+    def target(self) -> Material:
+        """Return the squares of a calibration target, 0.03-0.15 m wide."""
+        pale, dark = self.colour((0.8, 0.98), (0.0, 0.1)), self.colour((0.05, 0.25), (0.0, 0.1))
+        return self._pattern(Texture.CHECKER, pale, dark, (0.03, 0.15))
+
     def leaves(self) -> Material:
         """Return foliage, from spring to autumn."""
         hue = (0.2, 0.36) if self.chance(0.85) else (0.04, 0.16)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from depth_anything_ros.core.errors import ParameterError
 from depth_anything_ros.sim.assembly import Assembly
+from depth_anything_ros.sim.flat import flat
 from depth_anything_ros.sim.indoor import corridor, desk, kitchen, office, room, shelf_bin
 from depth_anything_ros.sim.interior import ambient, closed_shell, lamps
 from depth_anything_ros.sim.layout import WALL_GAP_M, Plot
@@ -15,6 +16,7 @@ from depth_anything_ros.sim.palette import Draw, draw_of
 from depth_anything_ros.sim.scene import Scene
 from depth_anything_ros.sim.street import street
 from depth_anything_ros.sim.warehouse import warehouse
+from depth_anything_ros.sim.workshop import workshop
 
 
 def primitives(seed: int) -> Scene:
@@ -71,8 +73,10 @@ _TABLE: tuple[tuple[Callable[[int], Scene], float], ...] = (
     (shelf_bin, 0.06),
     (street, 0.28),
     (parking, 0.04),
-    (ground, 0.05),
-    (primitives, 0.03),
+    (ground, 0.03),
+    (workshop, 0.02),
+    (flat, 0.02),
+    (primitives, 0.01),
 )
 PLACES = {build.__name__: build for build, _ in _TABLE}
 WEIGHTS = {build.__name__: weight for build, weight in _TABLE}

@@ -31,7 +31,7 @@ def warehouse(seed: int) -> Scene:
     reach = half_x - 0.8
     path = plot.lane([(-reach, 0.0), (reach, 0.0)])
     _markings(plot, aisle)
-    _structure(plot, height)
+    structure(plot, height)
     levels = min(draw.count(2, 3), int((height - 0.8) / 1.5))
     for side in (1, -1):
         if side == 1 or draw.chance(0.8):
@@ -61,7 +61,7 @@ def _markings(plot: Plot, aisle: float) -> None:
         plot.add(lines)
 
 
-def _structure(plot: Plot, height: float) -> None:
+def structure(plot: Plot, height: float) -> None:
     """Add beams under the roof, columns, a door and a gate."""
     draw, (x, y) = plot.draw, plot.half
     beams, metal = Assembly(), draw.metal()

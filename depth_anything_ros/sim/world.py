@@ -20,7 +20,7 @@ from depth_anything_ros.sim.render import Renderer
 from depth_anything_ros.sim.scene import Scene
 
 # Raised when another picture comes out of the same seed, so that caches are not mixed.
-VERSION = 3
+VERSION = 5
 HFOV_DEG = (36.0, 110.0)
 # Horizontal field of view in degrees, and width / height, of usual cameras: those that cars carry
 # (KITTI, nuScenes and others), and those of robots and hands.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import depth_anything_ros
@@ -20,6 +22,39 @@ PROFILE = "fastdds_large_messages.xml"
 # A node ends at once, or waits for a thread in a library until it is told again: run_node.
 _ASKED_S = (20.0, 40.0)
 PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Those whose ports lie below the ephemeral ones of Linux; robots have small numbers.
+_DOMAINS = range(100, 0, -1)
+
+
+def claim_domain() -> tuple[int, socket.socket]:
+    """Return a ROS domain that no other claim on this machine has, nor this process now.
+
+    Returns:
+        The domain, and a socket of an abstract name of Linux, whose end ends the claim.
+
+    Raises:
+        DepthAnythingError: where all are claimed.
+    """
+    for domain in _DOMAINS:
+        if str(domain) == os.environ.get("ROS_DOMAIN_ID"):
+            continue
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0depth_anything_ros.domain.{domain}")
+        except OSError:
+            claim.close()
+        else:
+            return domain, claim
+    raise DepthAnythingError(
+        f"all {len(_DOMAINS)} ROS domains are claimed by runs of this package on this machine; "
+        "end some of them"
+    )
+
+
+@cache
+def _domain_of_tools() -> tuple[int, socket.socket]:
+    """Return a domain for the nodes that this process starts, claimed until its end."""
+    return claim_domain()
 
 
 def isolated_environment(log: Path) -> dict[str, str]:
@@ -36,7 +71,7 @@ def isolated_environment(log: Path) -> dict[str, str]:
     return {
         **transport,
         **os.environ,
-        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+        "ROS_DOMAIN_ID": str(_domain_of_tools()[0]),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_LOG_DIR": str(log.resolve()),
         "PYTHONUNBUFFERED": "1",

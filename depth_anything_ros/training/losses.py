@@ -40,10 +40,10 @@ def align_median_mad(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     values, _ = _known(values, values, mask)
     flat, flat_mask = values.flatten(1), mask.flatten(1)
     count = flat_mask.sum(1, keepdim=True)
-    order = flat.detach().masked_fill(~flat_mask, torch.inf).argsort(dim=1, stable=True)
-    middle = torch.cat([(count - 1).clamp(min=0) // 2, count // 2], dim=1)
-    # An empty picture takes two of its zeros; a full one of one pixel has only index 0.
-    median = flat.gather(1, order.gather(1, middle.clamp(max=flat.shape[1] - 1))).mean(1)
+    ordered = flat.detach().masked_fill(~flat_mask, torch.inf)
+    # The middle two, counted from 1; an empty picture takes two of its zeros.
+    middle = torch.cat([(count + 1) // 2, count // 2 + 1], dim=1).clamp(1, flat.shape[1])
+    median = flat.gather(1, _places_of(ordered, middle)).mean(1)
     centred = torch.where(mask, values - _per_pixel(median), 0.0)
     deviation = _picture_mean(centred.abs(), mask)
     smallest = ABSOLUTE_SPREAD + RELATIVE_SPREAD * median.detach().abs()
@@ -67,13 +67,27 @@ def discard_largest(loss_map: Tensor, mask: Tensor, share: float) -> Tensor:
     if share == 0.0:
         return mask
     flat_mask = mask.flatten(1)
-    order = (
-        loss_map.detach().flatten(1).masked_fill(~flat_mask, torch.inf).argsort(dim=1, stable=True)
-    )
+    values = loss_map.detach().flatten(1)
+    # What is no number counts as the largest: where it has to stay, the loss is none either.
+    ordered = torch.where(flat_mask & ~values.isnan(), values, torch.inf)
     # 1e-6: (1 − 0.9) · 10 is 0.99999… in floats, and must keep one.
-    kept = torch.floor(flat_mask.sum(1, keepdim=True).double() * (1.0 - share) + 1e-6)
-    first = torch.arange(order.shape[1], device=order.device) < kept
-    return torch.zeros_like(flat_mask).scatter(1, order, first).view_as(mask)
+    kept = torch.floor(flat_mask.sum(1, keepdim=True).double() * (1.0 - share) + 1e-6).long()
+    largest = ordered.gather(1, _places_of(ordered, kept.clamp(min=1)))
+    below, alike = ordered < largest, flat_mask & (ordered == largest)
+    # Of those that are as large as the largest, the first.
+    alike &= alike.cumsum(1) <= kept - below.sum(1, keepdim=True)
+    return (below | alike).view_as(mask)
+
+
+def _places_of(values: Tensor, ranks: Tensor) -> Tensor:
+    """Return the places of the values of given ranks, from 1: (B, K) of (B, N) and (B, K).
+
+    On a CPU, to select takes less than half of the time of sorting; a GPU sorts all rows at once.
+    """
+    if values.device.type != "cpu":
+        return values.argsort(dim=1, stable=True).gather(1, ranks - 1)
+    rows = zip(values, ranks.tolist(), strict=True)
+    return torch.stack([torch.stack([row.kthvalue(k).indices for k in some]) for row, some in rows])
 
 
 def affine_invariant_terms(

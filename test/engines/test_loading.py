@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines import choice, verdicts
 from depth_anything_ros.engines.cache import CACHE_VARIABLE
 from depth_anything_ros.engines.choice import KINDS, Kind, candidates
-from depth_anything_ros.engines.gate import pictures
+from depth_anything_ros.engines.gate import compare, pictures
 from depth_anything_ros.engines.loading import choose_by_timing, load_estimator
 from depth_anything_ros.models import DepthEstimator
 from depth_anything_ros.models.device import choose_precision
@@ -207,3 +208,29 @@ def test_a_named_engine_answers_as_torch_does(engine):
     expected = DepthEstimator("test_relative", "random", "cpu", "fp32", 56).infer(picture)
     spread = np.ptp(expected.disparity)
     np.testing.assert_allclose(found, expected.disparity, atol=2e-3 * spread)
+
+
+def test_a_size_at_which_a_library_answers_wrong_is_left_to_torch_in_float32(monkeypatch, caplog):
+    engines = pytest.importorskip("depth_anything_ros.engines.openvino_engine")
+    pytest.importorskip("openvino", reason="needs the extra openvino")
+    answered, wrong = engines.OpenVinoEngine._answered, (70, 98)
+
+    def faulty(engine, graph, batch):
+        factor = 0.7 if batch.shape[-2:] == wrong else 1.0
+        return [factor * part for part in answered(engine, graph, batch)]
+
+    monkeypatch.setattr(engines.OpenVinoEngine, "_answered", faulty)
+    estimator = load("openvino")
+    exact = DepthEstimator("test_relative", "random", "cpu", "fp32", 56)
+    for size, is_used in ((wrong, False), ((84, 112), True)):
+        batch = torch.rand(1, 3, *size)
+        for _ in range(80):  # after one that was refused, nothing is made for a while
+            estimator.runner(batch)
+        for thread in threading.enumerate():
+            if "being made" in thread.name:
+                thread.join()
+        found, expected = estimator.runner(batch), exact.run_network(batch)
+        assert torch.equal(found.disparity, expected.disparity) is not is_used
+        assert not compare([found], [expected]).problem
+    assert caplog.text.count("torch goes on for 98x70: openvino in") == 1
+    assert "is not used there: it differs from fp32 by" in caplog.text

@@ -99,6 +99,29 @@ def test_a_grid_that_is_as_high_as_the_trained_one_is_resampled(relative, tmp_pa
     assert largest_difference(found, exact) < 1e-5
 
 
+def test_as_many_tokens_as_heads_are_not_taken_for_each_other(tmp_path):
+    estimator, size = load("tiny"), (64, 96)  # six places, of which six heads speak
+    engine = openvino_engine.make(estimator, "fp32", cache=tmp_path)
+    engine.warm_up([size])
+    found, exact = engine.run(picture(size)), estimator.run_network(picture(size))
+    assert largest_difference(found, exact) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("keys", "causal", "stays"), [(6, False, False), (9, False, True), (6, True, True)]
+)
+def test_attention_that_is_not_plain_stays_as_it_is(keys, causal, stays):
+    openvino = openvino_engine.library()
+    ops = openvino.opset13
+    sides = [(1, 6, count, 32) for count in (6, keys, keys)]
+    parts = [ops.parameter(shape, np.float32) for shape in sides]
+    model = openvino.Model([ops.scaled_dot_product_attention(*parts, causal=causal)], parts)
+    openvino_model._split_small_attention(model)
+    kinds = [op.get_type_name() for op in model.get_ops()]
+    assert ("ScaledDotProductAttention" in kinds) == stays
+    assert ("Softmax" in kinds) != stays
+
+
 @pytest.mark.parametrize(("name", "size"), [("test_metric", (112, 154)), ("tiny", (96, 128))])
 def test_bf16_keeps_within_the_gate_and_some_layers_in_float32(tmp_path, name, size):
     if "bf16" not in openvino_engine.precisions("cpu"):
@@ -120,14 +143,14 @@ def test_layers_that_stay_in_float32_are_known_by_their_weights():
     exact = openvino_engine.exact_layers(model, estimator.network)
     early = [name for name in exact if name not in openvino_model.last_layers(model)]
     kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ops()}
-    # The stem, two layers of the first block, and three each of the next five.
-    assert sorted(kinds[name] for name in early) == 12 * ["Convolution"] + 6 * ["GroupConvolution"]
+    # The stem, two layers of the first block, three each of the next five and of stage 3's four.
+    assert sorted(kinds[name] for name in early) == 20 * ["Convolution"] + 10 * ["GroupConvolution"]
     assert set(openvino_engine.first_layers(model)) < set(early)
     # What a shortcut adds to them is so too: the CPU's compiler makes both one.
     openvino_engine.mark_exact(model, exact)
     marked = [op for op in model.get_ops() if "DisablePrecisionConversion_0" in op.get_rt_info()]
     sums = [op for op in marked if op.get_type_name() == "Add"]
-    assert len(marked) == len(exact) + len(sums) and len(sums) == 3
+    assert len(marked) == len(exact) + len(sums) and len(sums) == 6
 
 
 def test_batches_layouts_and_answers_that_are_the_callers_own(converted, relative):

@@ -7,6 +7,7 @@ from depth_anything_ros.core.errors import ModelError
 from depth_anything_ros.engines import torch_engine
 from depth_anything_ros.engines.gate import compare
 from depth_anything_ros.models import DepthEstimator
+from depth_anything_ros.models.networks.output import NetworkOutput
 
 FAMILIES = ["test_relative", "test_metric", "tiny", "test_da3_metric", "test_da3_any"]
 
@@ -81,7 +82,8 @@ def test_compiled_it_answers_the_same_and_no_size_waits_for_the_compiler(monkeyp
 
     assert engine._compiled.get(tuple(batch.shape)) is not None
     assert not compare([engine.run(batch)], [estimator.run_network(batch)]).problem
-    other = batch_of(estimator, 2)
+    other, judged = batch_of(estimator, 2), []
+    engine.judge = lambda seen, run: judged.append((seen, run(seen)))
     for _ in range(2):
         assert_same(engine.run(other), estimator.run_network(other))  # not compiled yet
     (compiling,) = (one for one in threading.enumerate() if "torch.compile" in one.name)
@@ -89,6 +91,9 @@ def test_compiled_it_answers_the_same_and_no_size_waits_for_the_compiler(monkeyp
     assert engine._compiled.get(tuple(other.shape)) is not None
     found = engine.run(other)
     assert not compare([found], [estimator.run_network(other)]).problem
+    ((seen, answer),) = judged
+    assert torch.equal(seen, other)
+    assert torch.equal(NetworkOutput.of(answer, estimator.card.kind).disparity, found.disparity)
 
 
 @pytest.mark.cuda

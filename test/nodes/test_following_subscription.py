@@ -49,9 +49,9 @@ class Listener:
         self.heard = []
         self.warned = []
 
-    def subscribe(self):
+    def subscribe(self, **more):
         topic = "/following/camera_info"
-        return FollowingSubscription(self.node, CameraInfo, topic, self.heard.append)
+        return FollowingSubscription(self.node, CameraInfo, topic, self.heard.append, **more)
 
     def spin_until(self, condition, adapt):
         def asked():
@@ -100,6 +100,40 @@ def test_what_was_said_once_and_latched_is_heard_and_what_is_not_latched_too(lis
         BEST_EFFORT,
         VOLATILE,
     )
+
+
+def test_what_was_published_and_never_came_is_counted(listen):
+    """Of one publisher, whose messages follow each other faster than they are taken."""
+    talker, listener = listen(), listen()
+    missed = []
+    subscription = listener.subscribe(on_missed=missed.append)
+    publisher = talker.node.create_publisher(CameraInfo, "camera_info", profile())
+    listener.spin_until(lambda: publisher.get_subscription_count(), subscription.adapt)
+
+    def publish(publisher, *focals):
+        for focal in focals:
+            publisher.publish(camera_info(focal=focal))
+        last = focals[-1]
+        listener.spin_until(lambda: listener.heard and listener.heard[-1].k[0] == last, lambda: 0)
+
+    publish(publisher, 1.0)
+    publish(publisher, 2.0)
+    assert missed == []
+    publish(publisher, 3.0, 4.0, 5.0)
+    assert missed == [2] and len(listener.heard) == 3
+
+    # Another one's numbers are its own: what it said before is nothing that was missed.
+    other = talker.node.create_publisher(CameraInfo, "camera_info", profile())
+    listener.spin_until(lambda: other.get_subscription_count(), subscription.adapt)
+    publish(other, *map(float, range(10, 20)))
+    publish(publisher, 6.0)
+    talker.node.destroy_publisher(publisher)
+    topic = "/following/camera_info"
+    listener.spin_until(lambda: listener.node.count_publishers(topic) == 1, lambda: 0)
+    publish(other, 21.0)
+    assert missed == [2]
+    publish(other, 22.0, 23.0)
+    assert missed == [2, 1]
 
 
 def test_an_override_of_the_durability_is_final(listen):

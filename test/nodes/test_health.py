@@ -17,18 +17,19 @@ def test_counts_rates_and_latencies():
         monitor.answered(since)
     monitor.received()
     monitor.dropped("newer_frame")
+    monitor.missed(2)
     health = monitor.look()
-    assert (health.received, health.answered) == (5, 4)
+    assert (health.received, health.answered) == (7, 4)
     assert monitor.is_alive(60.0) and not monitor.is_alive(0.0)
-    assert health.drops == health.new_drops == {"newer_frame": 1}
+    assert health.drops == health.new_drops == {"newer_frame": 1, "missed": 2}
     assert 10 <= health.latency_ms[0] <= health.latency_ms[1] < 1000
     assert 0 < health.rate_hz <= 100
     assert monitor.look().new_drops == {}
     values = health.values()
-    assert values["dropped: newer_frame"] == "1" and values["frames in"] == "5"
+    assert values["dropped: newer_frame"] == "1" and values["frames in"] == "7"
     monitor.restart()
     again = monitor.look()
-    assert again.input_age_s is None and again.latency_ms == (0.0, 0.0) and again.received == 5
+    assert again.input_age_s is None and again.latency_ms == (0.0, 0.0) and again.received == 7
     assert 10 < resident_memory_mb() < 100_000
 
 

@@ -1,7 +1,5 @@
 """Synchronizers by what they call back with, on real messages and a real subscription."""
 
-import os
-
 import pytest
 import rclpy
 from hypothesis import given
@@ -131,7 +129,7 @@ def test_every_set_is_close_and_no_message_is_used_twice(stamps, slop, queue_siz
 
 def test_a_subscriber_passes_a_topic_on():
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
+    rclpy.init(context=context)
     node = rclpy.create_node("message_filters_test", context=context)
     executor, got = SingleThreadedExecutor(context=context), []
     executor.add_node(node)

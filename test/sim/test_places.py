@@ -26,7 +26,7 @@ def scenes(request):
 
 
 def test_the_kinds_of_the_issue_are_there_and_each_can_be_drawn():
-    named = {"room", "corridor", "warehouse", "desk", "street", "ground", "primitives"}
+    named = {"room", "corridor", "warehouse", "workshop", "flat", "street", "ground", "primitives"}
     assert named <= set(PLACES)
     assert set(WEIGHTS) == set(PLACES) and sum(WEIGHTS.values()) == pytest.approx(1)
     assert {build_scene(seed).kind for seed in range(400)} == set(PLACES)
@@ -210,3 +210,47 @@ def test_a_plot_refuses_what_is_taken_outside_or_over_budget():
     assert plot.put(crate, -1.2, 1.2)
     assert not plot.put(crate, 1.2, 1.2)
     assert [p.instance for p in plot.surfaces] == [1, 2, 3]
+
+
+def test_workshops_have_boards_on_stands_and_cables_that_lie_on_the_floor():
+    for scene in [build_scene(seed, "workshop") for seed in SEEDS]:
+        by_object: dict[int, list] = {}
+        for part in scene.primitives:
+            by_object.setdefault(part.instance, []).append(part)
+        flat = [parts for parts in by_object.values() if all(_top(p) < FLAT_M for p in parts)]
+        assert any(sum(p.shape == Shape.CYLINDER for p in parts) > 1 for parts in flat)
+        stands = [
+            parts
+            for parts in by_object.values()
+            if [p.shape for p in parts] == [Shape.CYLINDER] * 4 + [Shape.BOX]
+            and _top(parts[0]) > 0.5  # no power strip with its cable
+        ]
+        assert stands
+        for *legs, board in stands:
+            assert all(leg.position[2] - extent(leg)[2] < 0.05 for leg in legs)
+            assert 0.6 <= board.position[2] <= 1.6
+
+
+def test_flats_have_doorways_that_the_lane_leads_through():
+    for scene in [build_scene(seed, "flat") for seed in SEEDS]:
+        (x0, lane_y, _), (x1, *_) = scene.path
+        beside: dict[int, set] = {}
+        for part in scene.primitives:
+            (x, y, _), (half_x, half_y, _) = part.position, extent(part)
+            if part.shape == Shape.BOX and x0 < x < x1 and half_x < 0.2 and _top(part) > 0.85:
+                reach = y - half_y if y > lane_y else y + half_y
+                if abs(reach - lane_y) > 0.4 and half_y > 0.02:
+                    beside.setdefault(part.instance, set()).add(y > lane_y)
+        assert any(beside.values())
+        # What stands in the next room is seen from the lane's start.
+        assert not any(_blocks(part, x0, x1, lane_y) for part in scene.primitives)
+
+
+def _blocks(part, x0, x1, lane_y):
+    (x, y, z), (half_x, half_y, half_z) = part.position, extent(part)
+    is_between = part.shape in BOUNDED and x0 < x - half_x and x + half_x < x1
+    return is_between and abs(y - lane_y) < half_y + 0.1 and abs(z - 1.0) < half_z
+
+
+def _top(part):
+    return part.position[2] + extent(part)[2]

@@ -117,7 +117,7 @@ def test_a_lidar_teaches_another_camera_in_another_place(tmp_path):
     drive = DriveOptions(
         place="street",
         seed=3_000_000_011,
-        frames=60,
+        frames=160,
         rate_hz=2.0,
         width=160,
         height=112,

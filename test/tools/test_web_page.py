@@ -137,6 +137,9 @@ def saved(page, name, folder):
 def read_at(page, x, y):
     """Click into the depth image, at a share of its width and height; return what is said."""
     image = page.locator("#depth img")
+    # A click on a picture that is still on its way is a click on nothing.
+    is_there = "image => image.complete && image.naturalWidth > 0"
+    page.wait_for_function(is_there, arg=image.element_handle())
     box = image.bounding_box()
     reading = page.locator("#reading")
     image.click(position={"x": x * box["width"], "y": y * box["height"]})

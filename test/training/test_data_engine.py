@@ -99,7 +99,10 @@ def test_a_student_learns_from_the_labels_under_strong_changes(labels, tmp_path)
     }
     assert load_recipe(RECIPE_FOLDER / "student.yaml").sources[1].augment == "strong"
     rows = trained("student", tmp_path, settings)
-    assert rows[-1]["loss"] < 0.9 * rows[0]["loss"] and rows[-1]["ssi"] < 0.85 * rows[0]["ssi"]
+    for name, most in (("loss", 0.9), ("ssi", 0.85)):
+        values = [row[name] for row in rows]
+        # A row is of ten batches, and loss of depth swings by a fifth from one to the next.
+        assert np.mean(values[-6:]) < most * np.mean(values[:6])
     weights = str(tmp_path / "weights.safetensors")
     student = DepthEstimator("tiny_relative", weights, "cpu", "fp32", input_size=HEIGHT)
     rgb, depth = picture(77)

@@ -143,6 +143,15 @@ def test_the_number_that_stays_is_exact_also_with_ties(count, tenths):
     assert kept.sum().item() == count * (10 - tenths) // 10
 
 
+def test_no_numbers_go_first_and_stay_where_nothing_else_is_left():
+    loss_map = torch.tensor([[[math.nan, 1.0, math.inf, 2.0, 3.0]], [[math.nan] * 5]])
+    mask = full(loss_map)
+    mask[1, 0, 0] = False
+    kept = losses.discard_largest(loss_map, mask, 0.4)
+    assert kept[0, 0].tolist() == [False, True, False, True, True]
+    assert kept[1, 0].tolist() == [False, True, True, False, False]  # ⌊0.6 · 4⌋
+
+
 # Gradient matching
 
 

@@ -44,14 +44,15 @@ def families() -> list[Family]:
             f"{MODELS}.networks.depth_and_sky:DepthAndSky",
             f"{MODELS}.weights.layouts:own_names",
             "encoder.lite.* and decoder.*",
-            # In bfloat16 its answer moves by up to 4 % of its range on the gate's patterns, and
-            # by 1.5 to 1.8 % with these in float32.
+            # In bfloat16 its answer moves by up to 5 % of its range on the gate's patterns, and
+            # by 1.3 to 1.8 % with these in float32.
             float32=(
                 "encoder.lite.conv_stem",
                 "encoder.lite.blocks.0",
                 "encoder.lite.blocks.1",
                 "encoder.lite.blocks.2.0",
                 "encoder.lite.blocks.2.1",
+                "encoder.lite.blocks.3",
             ),
         )
     ]
