@@ -247,15 +247,21 @@ class Camera:
         return header
 
     def show(self, rgb, info=None, **header):
-        """Publish a picture (RGB array or a message) with its CameraInfo and return its key."""
+        """Publish a picture (RGB array or a message) with its CameraInfo and return its key.
+
+        What came of an earlier picture with the same stamp is no answer to this one.
+        """
         message = rgb if not isinstance(rgb, np.ndarray) else picture_message(rgb)
         message.header = self.header(**header)
+        key = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        for of_topic in list(self.received.values()):
+            of_topic.pop(key, None)
         if info is not None:
             info.header = message.header
             self.info.publish(info)
             time.sleep(0.05)  # two topics have no order
         self.image.publish(message)
-        return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        return key
 
     def answer(self, name, key, timeout_s=PATIENCE_S):
         """Return the answer of one topic to the picture of a key."""
