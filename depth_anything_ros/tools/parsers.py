@@ -277,12 +277,30 @@ def _pseudo_label(verbs: _Verbs) -> None:
         "let a teacher label pictures that have no depth",
         "Run a model over a folder of pictures, and write its answers beside links to them, as a "
         "folder that training reads: NAME_disparity.npy of a relative model, NAME_depth.npy of a "
-        "metric one, which needs camera files (NAME.json or calib.json). A run that was stopped "
-        "goes on where it stopped.",
+        "metric one, which needs camera files (NAME.json or calib.json). Of panoramas it writes "
+        "views, with the depth that the model's answers all around agree on. A run that was "
+        "stopped goes on where it stopped.",
     )
     parser.add_argument("--input", type=Path, required=True, help="folder of pictures")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     parser.add_argument("--model", required=True, help="the teacher: a name of the zoo")
+    parser.add_argument(
+        "--panoramas",
+        action="store_true",
+        help="the pictures are equirectangular panoramas (.hdr among them); the model is metric",
+    )
+    parser.add_argument("--views", type=int, help="written of each panorama; 20")
+    parser.add_argument(
+        "--camera-height",
+        type=float,
+        metavar="M",
+        help="of the panoramas' cameras above the ground [m], which then gives the scale",
+    )
+    parser.add_argument(
+        "--level-ground",
+        action="store_true",
+        help="the ground is a plane at that height: what is near it is brought onto it",
+    )
     add_shared(parser, "--weights", "--device", "--input-size", "--download")
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import tokenize
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -179,19 +180,23 @@ class FolderSource:
         )
 
 
-def picture_paths(folder: Path) -> list[Path]:
+def picture_paths(folder: Path, suffixes: Sequence[str] = PICTURE_SUFFIXES) -> list[Path]:
     """List the pictures of a folder by name, without those that are depth labels.
+
+    Args:
+        folder: of the pictures.
+        suffixes: of their files, in small letters.
 
     Raises:
         SourceError: where there is none, or two pictures would share their labels.
     """
     if not folder.is_dir():
         raise SourceError(f"there is no folder {folder}; give the folder with the pictures")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
     found = [p for p in found if not p.stem.endswith("_depth")]
     if not found:
         raise SourceError(
-            f"no picture in {folder}: expected files that end in {', '.join(PICTURE_SUFFIXES)}"
+            f"no picture in {folder}: expected files that end in {', '.join(suffixes)}"
         )
     for first, second in pairwise(found):
         if first.stem == second.stem:
