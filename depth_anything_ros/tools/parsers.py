@@ -292,6 +292,7 @@ def _pseudo_label(verbs: _Verbs) -> None:
     parser.add_argument("--views", type=int, help="written of each panorama; 20")
     parser.add_argument(
         "--camera-height",
+        dest="camera_height_m",
         type=float,
         metavar="M",
         help="of the panoramas' cameras above the ground [m], which then gives the scale",
@@ -300,6 +301,11 @@ def _pseudo_label(verbs: _Verbs) -> None:
         "--level-ground",
         action="store_true",
         help="the ground is a plane at that height: what is near it is brought onto it",
+    )
+    parser.add_argument(
+        "--disparity",
+        action="store_true",
+        help="write disparity for depth: a student learns shape from panoramas, and no metres",
     )
     add_shared(parser, "--weights", "--device", "--input-size", "--download")
 

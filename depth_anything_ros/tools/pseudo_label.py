@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import fields
 
 from depth_anything_ros.core.errors import SourceError
 from depth_anything_ros.models.estimator import DepthEstimator
@@ -12,6 +13,8 @@ from depth_anything_ros.models.weights.remote import sha256_of
 from depth_anything_ros.tools.progress import Progress, say
 from depth_anything_ros.training.panorama_label import PanoramaLabeller, PanoramaOptions
 from depth_anything_ros.training.pseudo_label import Provenance, PseudoLabeller
+
+_OF_PANORAMAS = tuple(field.name for field in fields(PanoramaOptions))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,13 +34,17 @@ def run(options: argparse.Namespace) -> int:
         "" if path is None else sha256_of(path),
         teacher.input_size,
     )
+    how = {name: getattr(options, name) for name in _OF_PANORAMAS}
+    given = {name: value for name, value in how.items() if value is not None and value is not False}
     if options.panoramas:
-        return _label_panoramas(teacher, provenance, options)
-    of_panoramas = {"--views": "views", "--camera-height": "camera_height"}
-    given = [flag for flag, name in of_panoramas.items() if getattr(options, name) is not None]
-    given += ["--level-ground"] if options.level_ground else []
+        return _label_panoramas(
+            PanoramaLabeller(
+                teacher, provenance, options.input, options.output, PanoramaOptions(**given)
+            )
+        )
     if given:
-        raise SourceError(f"{', '.join(given)}: only with --panoramas")
+        flags = ", ".join(f"--{name.removesuffix('_m').replace('_', '-')}" for name in given)
+        raise SourceError(f"{flags}: only with --panoramas")
     labeller = PseudoLabeller(teacher, provenance, options.input, options.output)
     missing = len(labeller.missing)
     say(f"{teacher.description}: {missing} of {labeller.total} pictures to label")
@@ -47,23 +54,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _label_panoramas(
-    teacher: DepthEstimator, provenance: Provenance, options: argparse.Namespace
-) -> int:
-    how = PanoramaOptions(
-        **{
-            name: value
-            for name, value in (
-                ("views", options.views),
-                ("camera_height_m", options.camera_height),
-            )
-            if value is not None
-        },
-        level_ground=options.level_ground,
-    )
-    labeller = PanoramaLabeller(teacher, provenance, options.input, options.output, how)
+def _label_panoramas(labeller: PanoramaLabeller) -> int:
     missing = len(labeller.missing)
-    say(f"{teacher.description}: {missing} of {labeller.total} panoramas to label")
+    say(f"{labeller.teacher.description}: {missing} of {labeller.total} panoramas to label")
     with Progress(missing, "panoramas") as progress:
         for one in labeller.run():
             progress.add(1)

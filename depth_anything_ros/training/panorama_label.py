@@ -50,11 +50,13 @@ class PanoramaOptions:
         camera_height_m: of the cameras above the ground, which then gives the scale; 0 leaves it
             to the teacher.
         level_ground: whether the ground is a plane, of which the height says where it is.
+        disparity: whether 1 / depth is written, of which a student learns shape and no metres.
     """
 
     views: int = 20
     camera_height_m: float = 0.0
     level_ground: bool = False
+    disparity: bool = False
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -142,7 +144,10 @@ class PanoramaLabeller:
                 camera, turned, gain = _drawn(rng, (number + rng.random()) / self.options.views)
                 picture = self._picture(path, number)
                 depth_m = cut_depth(grounded, camera, turned)
-                write_labels(self.output, picture.stem, depth_m=depth_m, camera=camera)
+                label = (
+                    {"disparity": 1 / depth_m} if self.options.disparity else {"depth_m": depth_m}
+                )
+                write_labels(self.output, picture.stem, camera=camera, **label)
                 bgr = exposed(light, camera, turned, gain)[..., ::-1]
                 write_atomically(picture, cv2.imencode(".png", bgr)[1].tobytes(), SourceError)
             yield Labelled(path, depth.spread, height)

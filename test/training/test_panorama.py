@@ -194,15 +194,19 @@ def test_panoramas_become_a_folder_that_training_reads(panoramas, tmp_path, caps
         assert (sample.depth_m > 0).mean() > 0.8
     assert label(panoramas, tmp_path / "labels", *words) == 0
     assert "0 of 2 panoramas" in capsys.readouterr().out
-    words[2] = "4"
+    words[2] = "1"
     assert label(panoramas, tmp_path / "labels", *words) != 0
     assert "views" in capsys.readouterr().err
+    assert label(panoramas, tmp_path / "shape", *words, "--disparity") == 0
+    shape = FolderSource(tmp_path / "shape").get(0)
+    assert shape.depth_m is None and np.nanmedian(shape.disparity) > 0
 
 
 @pytest.mark.parametrize(
     "words, model, said",
     [
         (["--views", "3"], "tiny", "--views: only with --panoramas"),
+        (["--disparity"], "tiny", "--disparity: only with --panoramas"),
         (["--level-ground"], "tiny", "--level-ground: only with --panoramas"),
         (["--panoramas"], "tiny_relative", "take a teacher of metres"),
         (["--panoramas", "--level-ground"], "tiny", "needs --camera-height"),
