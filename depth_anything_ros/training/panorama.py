@@ -39,7 +39,7 @@ _UNSURE_SKY = (0.25, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class AnsweredView:
     """What a teacher answered of one view of a panorama.
 
     Attributes:
@@ -135,7 +135,7 @@ def exposed(
     return np.asarray(picture, np.uint8)
 
 
-def agree(views: Sequence[View]) -> PanoramaDepth:
+def agree(views: Sequence[AnsweredView]) -> PanoramaDepth:
     """Bring views to one scale, and average 1 / range where they overlap.
 
     The scales are the least squares of the medians that pairs of views differ by; their geometric
@@ -153,7 +153,7 @@ def agree(views: Sequence[View]) -> PanoramaDepth:
     return PanoramaDepth(mean.astype(np.float32), share.astype(np.float32), float(scale.std()))
 
 
-def _on_grid(view: View) -> tuple[NDArray[np.float32], ...]:
+def _on_grid(view: AnsweredView) -> tuple[NDArray[np.float32], ...]:
     """Return 1 / range, the weight and the sky of a view on the grid; a weight of 0 outside."""
     camera = view.camera
     length = np.linalg.norm(camera.rays(), axis=-1)

@@ -20,7 +20,7 @@ from depth_anything_ros.core.picture_files import MAX_FILE_MEGAPIXELS, check_siz
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.panorama import (
     ASKED,
-    View,
+    AnsweredView,
     agree,
     bring_to_ground,
     cut_depth,
@@ -152,7 +152,7 @@ class PanoramaLabeller:
                 write_atomically(picture, cv2.imencode(".png", bgr)[1].tobytes(), SourceError)
             yield Labelled(path, depth.spread, height)
 
-    def _ask(self, light: NDArray[np.float32], turned: NDArray[np.float64]) -> View:
+    def _ask(self, light: NDArray[np.float32], turned: NDArray[np.float64]) -> AnsweredView:
         """Ask the teacher for a view and its mirror image, and return the mean of both."""
         rgb = exposed(light, ASKED, turned)
         mirrored = np.ascontiguousarray(rgb[:, ::-1])
@@ -167,7 +167,7 @@ class PanoramaLabeller:
         count = (plain > 0).astype(np.float32) + (other > 0)
         with np.errstate(divide="ignore"):
             depth_m = np.maximum(count, 1) / (plain + other)  # +Inf where both see the sky
-        return View(ASKED, turned, depth_m.astype(np.float32))
+        return AnsweredView(ASKED, turned, depth_m.astype(np.float32))
 
 
 def _drawn(rng: np.random.Generator, share: float) -> tuple[Camera, NDArray[np.float64], float]:

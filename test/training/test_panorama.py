@@ -12,8 +12,8 @@ from depth_anything_ros.tools.command import main
 from depth_anything_ros.training.panorama import (
     ASKED,
     GRID,
+    AnsweredView,
     PanoramaDepth,
-    View,
     agree,
     bring_to_ground,
     cut,
@@ -50,7 +50,7 @@ def views(spread, room=(NEAREST, FARTHEST)):
     turned = list(rings())
     factors = np.random.default_rng(3).normal(0, spread, len(turned))
     of_room = [
-        View(ASKED, R, seen(ASKED, R, room) * np.float32(math.exp(f)))
+        AnsweredView(ASKED, R, seen(ASKED, R, room) * np.float32(math.exp(f)))
         for R, f in zip(turned, factors, strict=True)
     ]
     return of_room, factors
