@@ -32,7 +32,8 @@ _LEAST_SHARED = 60
 _GROUND_DEG, _GROUND_BAND = (30.0, 60.0), 0.3
 _HORIZON_DEG = 2.0
 # A view's 60th percentile of light is brought here, as a camera's exposure does.
-_EXPOSED, _GAMMA = 0.45, 2.2
+_EXPOSED = 0.45
+GAMMA = 2.2  # of coded pictures
 # Beyond, a label is no better than the sky.
 _FARTHEST_M = 500.0
 _UNSURE_SKY = (0.25, 0.75)
@@ -129,7 +130,7 @@ def exposed(
     """
     seen = cut(light, camera, R_world_camera).mean(-1)
     scale = gain * _EXPOSED / max(float(np.percentile(seen, 60)), 1e-6)
-    coded = np.clip(light * scale, 0, 1) ** (1 / _GAMMA) * 255
+    coded = np.clip(light * scale, 0, 1) ** (1 / GAMMA) * 255
     # Cubic only once it is clipped: beside a lamp it would ring.
     picture = cut(coded.astype(np.uint8), camera, R_world_camera, cv2.INTER_CUBIC)
     return np.asarray(picture, np.uint8)
@@ -141,7 +142,8 @@ def agree(views: Sequence[AnsweredView]) -> PanoramaDepth:
     The scales are the least squares of the medians that pairs of views differ by; their geometric
     mean stays what it was.
     """
-    answers = [_on_grid(view) for view in views]
+    grid = directions(*GRID)
+    answers = [_on_grid(view, grid) for view in views]
     nearness, weight, sky = (np.stack(part) for part in zip(*answers, strict=True))
     scale = _log_scales(nearness[:, ::4, ::4], weight[:, ::4, ::4])
     total = np.maximum(weight.sum(0), 1e-6)
@@ -153,7 +155,7 @@ def agree(views: Sequence[AnsweredView]) -> PanoramaDepth:
     return PanoramaDepth(mean.astype(np.float32), share.astype(np.float32), float(scale.std()))
 
 
-def _on_grid(view: AnsweredView) -> tuple[NDArray[np.float32], ...]:
+def _on_grid(view: AnsweredView, grid: Floats) -> tuple[NDArray[np.float32], ...]:
     """Return 1 / range, the weight and the sky of a view on the grid; a weight of 0 outside."""
     camera = view.camera
     length = np.linalg.norm(camera.rays(), axis=-1)
@@ -164,7 +166,7 @@ def _on_grid(view: AnsweredView) -> tuple[NDArray[np.float32], ...]:
         1 - np.abs((np.arange(n) + 0.5) / n * 2 - 1) for n in (camera.width, camera.height)
     )
     taper = np.clip(3 * np.minimum(beside[None], above[:, None]), 0, 1) + 0.02
-    within = directions(*GRID) @ view.rotation
+    within = grid @ view.rotation
     pixels = camera.project(within).astype(np.float32)
     inside = (pixels >= 0) & (pixels <= (camera.width - 1, camera.height - 1))
     pixels[~inside.all(-1)] = -9  # far outside; NaN compares false

@@ -20,6 +20,7 @@ from depth_anything_ros.core.picture_files import MAX_FILE_MEGAPIXELS, check_siz
 from depth_anything_ros.models.estimator import DepthEstimator
 from depth_anything_ros.training.panorama import (
     ASKED,
+    GAMMA,
     AnsweredView,
     agree,
     bring_to_ground,
@@ -33,9 +34,8 @@ from depth_anything_ros.training.samples import picture_paths, write_labels
 
 SUFFIXES = (*PICTURE_SUFFIXES, ".hdr")
 _RADIANCE, _RADIANCE_SIZE = b"#?", re.compile(rb"\n-Y (\d{1,9}) \+X (\d{1,9})\n")
-_GAMMA = 2.2
-# The views that are written: of these sizes, with these shares and horizontal angles of view.
-_SIZES, _SHARES, _HFOV_DEG = ((384, 288), (448, 256)), (0.8, 0.2), (60.0, 118.0)
+# The views that are written: the share of the first size, and their horizontal angles.
+_SIZES, _FIRST_SHARE, _HFOV_DEG = ((384, 288), (448, 256)), 0.8, (60.0, 118.0)
 # Mean and standard deviation of their pitch, and the deviations of roll and of their exposure.
 _PITCH_DEG, _ROLL_DEG, _EXPOSURE = (-6.0, 12.0), 2.5, 0.35
 _LEAST_SHARED = 0.05
@@ -172,7 +172,7 @@ class PanoramaLabeller:
 
 def _drawn(rng: np.random.Generator, share: float) -> tuple[Camera, NDArray[np.float64], float]:
     """Draw a view that looks so far around: its camera, its rotation and its exposure."""
-    width, height = _SIZES[int(rng.random() > _SHARES[0])]
+    width, height = _SIZES[int(rng.random() > _FIRST_SHARE)]
     camera = Camera.from_hfov(width, height, float(rng.uniform(*_HFOV_DEG)))
     yaw, pitch, roll = 2 * np.pi * share, rng.normal(*_PITCH_DEG), rng.normal(0, _ROLL_DEG)
     turned = rotation(float(yaw), float(np.radians(pitch)), float(np.radians(roll)))
@@ -190,7 +190,7 @@ def read_light(path: Path) -> NDArray[np.float32]:
         bgr = _read_radiance(path, data)
     else:
         coded = decode_file(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION, data)
-        bgr = np.power(coded / np.float32(255), np.float32(_GAMMA))
+        bgr = np.power(coded / np.float32(255), np.float32(GAMMA))
     rows, columns = bgr.shape[:2]
     if columns != 2 * rows:
         raise SourceError(
