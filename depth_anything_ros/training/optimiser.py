@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.core.errors import RecipeError, quoted
 from depth_anything_ros.models.networks import torchvision_schemas  # noqa: F401 - before timm
 from depth_anything_ros.training.recipe import Optimiser
 
@@ -39,12 +39,34 @@ def layer_scale(name: str, depth: int, settings: Optimiser) -> float:
     return settings.encoder_lr_scale * settings.layer_decay**below
 
 
-def freeze_depthwise(network: nn.Module) -> None:
-    """Leave depthwise convolutions as they are, but for their biases."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
-            for name, parameter in module.named_parameters(recurse=False):
-                parameter.requires_grad_(name == "bias")
+def freeze(network: nn.Module, settings: Optimiser) -> None:
+    """Leave as it is what ``frozen`` names, and depthwise convolutions where they are to stay.
+
+    Of the latter, biases are trained all the same.
+
+    Raises:
+        RecipeError: where a beginning is that of no parameter, or nothing is left to train.
+    """
+    if not settings.depthwise:
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+                for name, parameter in module.named_parameters(recurse=False):
+                    parameter.requires_grad_(name == "bias")
+    parameters = dict(network.named_parameters())
+    for beginning in settings.frozen:
+        found = [parameter for name, parameter in parameters.items() if name.startswith(beginning)]
+        if not found:
+            parts = ", ".join(dict(network.named_children()))
+            raise RecipeError(
+                f"optimiser.frozen: no parameter's name begins with {quoted(beginning)}; they "
+                f"begin with {parts}"
+            )
+        for parameter in found:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise RecipeError(
+            f"optimiser.frozen is {quoted(list(settings.frozen))}, which leaves nothing to train"
+        )
 
 
 def parameter_groups(network: nn.Module, settings: Optimiser) -> list[dict[str, Any]]:

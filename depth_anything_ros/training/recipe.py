@@ -71,6 +71,7 @@ class Optimiser:
     depthwise: bool = setting(
         True, "whether depthwise convolutions are trained; on a CPU their gradients cost a sixth"
     )
+    frozen: tuple[str, ...] = setting((), "beginnings of the names of what is not trained")
     weight_decay: float = setting(0.05, "of matrices; vectors and embeddings have none", 0)
     warmup_steps: int = setting(500, "of the rate's linear rise", 0)
     min_lr_share: float = setting(0.01, "of lr, at the last step", 0, 1)

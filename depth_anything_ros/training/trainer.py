@@ -29,7 +29,7 @@ from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimiser import (
     Optimisers,
     averaged_weights,
-    freeze_depthwise,
+    freeze,
     rate_share,
 )
 from depth_anything_ros.training.processes import Processes, join_processes
@@ -179,8 +179,7 @@ class Run:
         self.network = initial_network(recipe, self.card).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.train()
-        if not recipe.optimiser.depthwise:
-            freeze_depthwise(self.network)
+        freeze(self.network, recipe.optimiser)
         self.average = averaged_weights(self.network, recipe.ema_decay)
         self.batches = Batches(recipe, processes, self.card.multiple)
         teacher = teacher_encoder(recipe, self.card)

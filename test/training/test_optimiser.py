@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from depth_anything_ros.core.errors import RecipeError
 from depth_anything_ros.models.networks.build import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.optimiser import (
     Optimisers,
     averaged_weights,
-    freeze_depthwise,
+    freeze,
     parameter_groups,
     rate_share,
 )
@@ -28,6 +29,16 @@ def network():
 @pytest.fixture(scope="module")
 def convolutional():
     return untrained_network(find_card("tiny"))
+
+
+@pytest.fixture
+def to_freeze(convolutional):
+    yield convolutional
+    convolutional.requires_grad_(True)
+
+
+def frozen_of(network):
+    return {name for name, p in network.named_parameters() if not p.requires_grad}
 
 
 def by_name(network, groups):
@@ -93,13 +104,32 @@ def test_stages_of_a_convolutional_encoder_are_its_layers(convolutional, name, s
     assert found == (pytest.approx(scale, rel=1e-12), decay)
 
 
-def test_depthwise_convolutions_may_stay_as_they_are_but_for_their_biases(convolutional):
-    freeze_depthwise(convolutional)
-    frozen = {name for name, p in convolutional.named_parameters() if not p.requires_grad}
+def test_depthwise_convolutions_may_stay_as_they_are_but_for_their_biases(to_freeze):
+    freeze(to_freeze, Optimiser(depthwise=False))
+    frozen = frozen_of(to_freeze)
     assert "encoder.lite.blocks.0.0.conv_dw.weight" in frozen
     assert all(name.endswith(("conv_dw.weight", "conv_dw.scale")) for name in frozen)
     assert len(frozen) == 2 * 21  # one in each of the blocks
-    convolutional.requires_grad_(True)
+
+
+def test_what_the_recipe_names_stays_as_it_is(to_freeze):
+    beginnings = ("encoder.lite.conv_stem", "encoder.lite.blocks.0.")
+    freeze(to_freeze, Optimiser(frozen=beginnings))
+    expected = {n for n, _ in to_freeze.named_parameters() if n.startswith(beginnings)}
+    assert frozen_of(to_freeze) == expected and len(expected) > 2
+
+
+@pytest.mark.parametrize(
+    ("frozen", "problem"),
+    [
+        (("encoder.vit",), "begins with 'encoder.vit'; they begin with encoder, .*decoder"),
+        (("",), r"frozen is \[''\], which leaves nothing to train"),
+        (("encoder.", "context", "decoder", "detail", "answer"), "nothing to train"),
+    ],
+)
+def test_what_cannot_be_frozen_is_said(to_freeze, frozen, problem):
+    with pytest.raises(RecipeError, match=problem):
+        freeze(to_freeze, Optimiser(frozen=frozen))
 
 
 def test_without_layer_decay_there_are_two_groups(network):

@@ -4,8 +4,10 @@ import pytest
 import yaml
 
 from depth_anything_ros.core.errors import RecipeError
+from depth_anything_ros.models.networks.build import untrained_network
 from depth_anything_ros.models.zoo import find_card
 from depth_anything_ros.training.objective import Objective
+from depth_anything_ros.training.optimiser import freeze
 from depth_anything_ros.training.recipe import (
     RECIPE_FOLDER,
     Losses,
@@ -62,6 +64,7 @@ def test_the_recipes_of_the_package_can_be_read(path):
     card = find_card(recipe.model)
     assert Objective(card, recipe.losses).names
     assert all(w % card.multiple == h % card.multiple == 0 for w, h, *_ in recipe.sizes)
+    freeze(untrained_network(card), recipe.optimiser)  # what it names is there
 
 
 def test_there_are_recipes_in_the_package():
